@@ -1,0 +1,39 @@
+"""What holds for every test: no trace outside `tmp_path`, no deadline, no stray child."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import psutil
+import pytest
+
+# No deadline, because no test may depend on speed; no database, because a test leaves nothing behind.
+hypothesis.settings.register_profile("nxkernel", deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile("nxkernel")
+
+#: Folders that a program may keep files in on behalf of its user.
+USER_FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the whole run its own user folders, and no settings from outside."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in USER_FOLDERS:
+            patch.setenv(name, str(home))
+        for name in [name for name in os.environ if name.startswith("NXKERNEL_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_orphans() -> Iterator[None]:
+    """Fail the run when a child of a test is still alive at its end."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    children = set(psutil.Process().children(recursive=True)) - before
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive, f"children left behind: {sorted(child.name() for child in alive)}"
