@@ -9,7 +9,7 @@ import hypothesis
 import psutil
 import pytest
 
-# No deadline, because no test may depend on speed; no database, because a test leaves nothing behind.
+# No deadline: no test may depend on speed. No database: a test leaves nothing behind.
 hypothesis.settings.register_profile("nxkernel", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("nxkernel")
 

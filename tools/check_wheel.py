@@ -9,7 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Folders of the repository, and where the wheel keeps them.
-SHIPPED = {"contracts": "nxkernel/contracts", "examples/screenmem": "nxkernel_cli/examples/screenmem"}
+SHIPPED = {
+    "contracts": "nxkernel/contracts",
+    "examples/screenmem": "nxkernel_cli/examples/screenmem",
+}
 MARKERS = {"nxkernel/py.typed", "nxkernel_cli/py.typed"}
 
 

@@ -1,0 +1,166 @@
+"""Promises of the repository itself: what a newcomer may rely on."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".cfg", ".ini", ".yaml", ".txt"}
+FOLDERS = ("src", "tests", "docs", "examples", "contracts", "benchmarks", "tools", "changelog.d")
+SESSIONS = {"tests", "lint", "types", "imports", "docs", "bench", "build", "demo"}
+ADR_HEADINGS = ["Context", "Options", "Decision", "Consequences"]
+MAX_LINES = 450
+# Spelled in two halves, so that this file does not find itself.
+UNFINISHED = re.compile(
+    r"\b(?:TO"
+    r"DO|FIX"
+    r"ME|XX"
+    r"X|NotImplemented"
+    r"Error)\b"
+    r"|pytest\.(?:sk"
+    r"ip|xf"
+    r"ail|import"
+    r"orskip)|mark\.(?:sk"
+    r"ip|xf"
+    r"ail)"
+)
+
+
+def texts(*folders: str) -> Iterator[Path]:
+    """Yield the text files of *folders*, sorted, without what tools generate."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            generated = {"__pycache__", "_build"} & set(path.parts)
+            if path.suffix in TEXT_SUFFIXES and path.is_file() and not generated:
+                yield path
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function of the Python file *path*."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_every_nox_session_says_what_it_is_for() -> None:
+    """`nox -l` lists the promised sessions, each with a sentence."""
+    sessions = {
+        function.name: ast.get_docstring(function)
+        for function in functions(ROOT / "noxfile.py")
+        if any("session" in ast.unparse(item) for item in function.decorator_list)
+    }
+    assert set(sessions) == SESSIONS
+    assert all(sessions.values())
+
+
+def test_every_decision_record_has_the_four_parts() -> None:
+    """An ADR says what forced it, what else was possible, what was taken, and at what price."""
+    records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    assert records
+    for record in [*records, ROOT / "docs" / "adr" / "template.md"]:
+        headings = re.findall(r"^## (.+)$", record.read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings == ADR_HEADINGS, record.name
+
+
+def test_decision_records_are_numbered_without_gaps() -> None:
+    """No number is given twice and none is left out."""
+    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs/adr").glob("[0-9]*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_contracts_and_flagship_example_ship_in_the_wheel() -> None:
+    """The wheel holds what the code reads at run time."""
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["sources"]["contracts"] == "nxkernel/contracts"
+    assert wheel["sources"]["examples/screenmem"] == "nxkernel_cli/examples/screenmem"
+    for folder in wheel["sources"]:
+        assert any(Path(folder).is_relative_to(included) for included in wheel["only-include"])
+        assert (ROOT / folder).is_dir()
+
+
+def test_packages_are_marked_as_typed() -> None:
+    """Type checkers of users read our annotations."""
+    assert (ROOT / "src" / "nxkernel" / "py.typed").is_file()
+    assert (ROOT / "src" / "nxkernel_cli" / "py.typed").is_file()
+
+
+def test_dev_extra_is_the_union_of_the_dependency_groups() -> None:
+    """`pip install .[dev]` and the groups that nox uses name the same tools."""
+    groups = PROJECT["dependency-groups"]
+    plain = [item for name, group in groups.items() if name != "dev" for item in group]
+    extra = PROJECT["project"]["optional-dependencies"]["dev"]
+    assert sorted(extra) == sorted(plain)
+    assert {item["include-group"] for item in groups["dev"]} == set(groups) - {"dev"}
+
+
+def test_every_dependency_of_a_user_has_its_reason_beside_it() -> None:
+    """Nobody has to guess why a package is installed."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = PROJECT["project"]["optional-dependencies"]
+    user_extras = [item for name, extra in extras.items() if name != "dev" for item in extra]
+    for requirement in [*PROJECT["project"]["dependencies"], *user_extras]:
+        if not requirement.startswith("nxkernel["):
+            line = re.escape(f'"{requirement}",')
+            assert re.search(rf"^    {line} +# \w.+$", text, re.MULTILINE), requirement
+
+
+def test_every_test_states_its_promise() -> None:
+    """The docstrings of the tests are the specification."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if "assets" not in path.parts
+        for function in functions(path)
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
+    assert silent == []
+
+
+def test_no_source_file_is_longer_than_one_noun() -> None:
+    """A file of the product stays short enough to be read in one go."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        if (lines := path.read_text(encoding="utf-8").count("\n")) > MAX_LINES
+    }
+    assert long == {}
+
+
+def test_nothing_is_left_unfinished_or_skipped() -> None:
+    """No note to self, no stub, no test that is passed over."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in texts(*FOLDERS)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert found == []
+
+
+def test_import_contract_covers_every_module() -> None:
+    """A new module has to be given a layer."""
+    text = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    assert re.search(r"^exhaustive = True$", text, re.MULTILINE)
+
+
+def test_news_fragments_can_be_assembled() -> None:
+    """Each fragment names an issue and a kind that the changelog knows, and says something."""
+    kinds = "|".join(kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"])
+    for path in sorted((ROOT / "changelog.d").iterdir()):
+        if path.name != "README.md":
+            assert re.fullmatch(rf"(\d+|\+\w+)\.({kinds})(\.\d+)?\.md", path.name), path.name
+            assert path.read_text(encoding="utf-8").strip(), path.name
+
+
+@pytest.mark.parametrize("script", [".ci/run"])
+def test_gate_can_be_executed(script: str) -> None:
+    """CI starts the gate as a program."""
+    assert os.access(ROOT / script, os.X_OK)
