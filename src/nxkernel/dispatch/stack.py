@@ -1,0 +1,145 @@
+"""The stack: the middlewares around one invocation, as generators.
+
+A middleware receives the call, yields it on (perhaps with another envelope) and receives the
+outcome; or it returns an outcome at once. Splitting each call at the ``yield`` is what lets one
+thread send to many providers before it collects from the first, and lets asyncio drive the same
+code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from nxkernel._clock import Clock
+from nxkernel.hookspecs import HookSpec
+from nxkernel.settings import Grant
+from nxkernel.types import EMPTY, Call, Outcome, PluginId, RunId
+
+__all__ = ["BootFacts", "Event", "Layer", "Middleware", "Open", "PluginFacts", "open_stack"]
+
+Layer = Generator[Call, Outcome, Outcome]
+
+
+@attrs.frozen(kw_only=True)
+class PluginFacts:
+    """What the stack may know of a plugin."""
+
+    id: PluginId
+    version: str
+    #: Digest over every file that runs.
+    code_digest: str
+    #: Hooks and capabilities that the manifest asks to call back.
+    requires: tuple[str, ...] = ()
+    #: Effective grants.
+    grant: Grant = attrs.field(factory=Grant)
+    #: ``{hook: {"input": schema, "output": schema}}``, resolved from the manifest.
+    contracts: Mapping[str, Mapping[str, Any]] = EMPTY
+    settings_schema: Mapping[str, Any] | None = None
+    #: Effective settings.
+    settings: Mapping[str, Any] = EMPTY
+    level: str = "confined"
+    tags: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something that happened beside the calls and belongs on record."""
+
+    #: ``breaker.open``, ``worker.exit``, ``policy.decision`` ...
+    kind: str
+    plugin: str = ""
+    data: Mapping[str, Any] = EMPTY
+
+
+@attrs.frozen(kw_only=True)
+class BootFacts:
+    """What every middleware is told once, before the first call."""
+
+    run_id: RunId
+    #: The run's seed, as given by the embedder.
+    seed: int | str
+    clock: Clock
+    specs: Mapping[str, HookSpec]
+    plugins: Mapping[PluginId, PluginFacts]
+    #: Facts about the kernel, the lockfile, the environment: for the run header.
+    header: Mapping[str, Any]
+    #: Where to report events; goes to the audit log if there is one.
+    emit: Callable[[Event], None]
+
+
+class Middleware(Protocol):
+    """One concern around every call.
+
+    ``boot`` may raise a ``PluginDisabled`` subclass for a cause that concerns one plugin: that
+    plugin is disabled and ``boot`` is called again without it.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short noun for ``kernel.explain``."""
+
+    def boot(self, facts: BootFacts) -> None:
+        """Prepare for the calls of a run."""
+
+    def around(self, call: Call) -> Layer:
+        """Yield the call on exactly once, or return an outcome without yielding."""
+
+    def close(self) -> None:
+        """Finish the run; nothing is called afterwards."""
+
+
+@attrs.define
+class Open:
+    """A stack that has been entered: the call to send, or the outcome that answered early."""
+
+    layers: list[tuple[str, Layer]]
+    call: Call
+    #: Set when a middleware answered without yielding.
+    early: Outcome | None = None
+
+    def close(self, outcome: Outcome) -> Outcome:
+        """Hand *outcome* out through every layer that was entered, innermost first."""
+        while self.layers:
+            name, layer = self.layers.pop()
+            outcome = _leave(name, layer, outcome, self.call)
+        return outcome
+
+
+def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
+    """Enter the layers from the outside in, until one answers or the call is ready to send."""
+    opened = Open(layers=[], call=call)
+    for each in middleware:
+        layer = each.around(opened.call)
+        try:
+            opened.call = next(layer)
+        except StopIteration as stop:
+            opened.early = opened.close(stop.value)
+            break
+        except Exception as error:
+            opened.early = opened.close(_broken(each.name, error, call))
+            break
+        opened.layers.append((each.name, layer))
+    return opened
+
+
+def _leave(name: str, layer: Layer, outcome: Outcome, call: Call) -> Outcome:
+    try:
+        layer.send(outcome)
+    except StopIteration as stop:
+        if isinstance(stop.value, Outcome):
+            return stop.value
+        return _broken(name, TypeError("returned no Outcome"), call)
+    except Exception as error:
+        return _broken(name, error, call)
+    layer.close()
+    return _broken(name, RuntimeError("yielded twice"), call)
+
+
+def _broken(name: str, error: Exception, call: Call) -> Outcome:
+    code = getattr(error, "code", "middleware.failed")
+    text = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+    return Outcome.failed(call, code, f"middleware {name!r}: {text}", "host")

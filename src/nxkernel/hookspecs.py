@@ -1,0 +1,213 @@
+"""Markers for hookspecs and hookimpls, with the options that pluggy does not have.
+
+The only module that imports pluggy for the rest of the package: everyone else asks here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Literal, TypeVar, overload
+
+import attrs
+import pluggy
+from pluggy import HookimplMarker
+
+from nxkernel.errors import KernelConfigError
+
+__all__ = [
+    "HookSpec",
+    "HookimplMarker",
+    "HookspecMarker",
+    "SpecOptions",
+    "capability",
+    "collect_specs",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+OnFailure = Literal["skip", "next", "raise"]
+_OPTIONS = "_nxspec"
+_CAPABILITY = "__nx_capability__"
+#: Marks the absence of a fallback: None is a fallback like any other.
+NO_FALLBACK: Any = attrs.make_class("_NoFallback", [], frozen=True)()
+
+
+@attrs.frozen(kw_only=True)
+class SpecOptions:
+    """What a hookspec says beyond pluggy's options."""
+
+    #: Seconds for each provider, or None for the host's default.
+    timeout: float | None = None
+    #: The hook's value when nothing else answered and something failed.
+    fallback: Any = NO_FALLBACK
+    #: Only then may a call that was lost with its worker be made again.
+    idempotent: bool = False
+    #: None is ``skip`` for a plain fan-out and ``raise`` for firstresult.
+    on_failure: OnFailure | None = None
+
+    @property
+    def has_fallback(self) -> bool:
+        return self.fallback is not NO_FALLBACK
+
+
+class HookspecMarker:
+    """pluggy's hookspec marker with the options of :class:`SpecOptions`."""
+
+    def __init__(self, project_name: str) -> None:
+        self.project_name = project_name
+        self._marker = pluggy.HookspecMarker(project_name)
+
+    @overload
+    def __call__(self, function: F) -> F: ...
+
+    @overload
+    def __call__(
+        self,
+        function: None = ...,
+        *,
+        firstresult: bool = ...,
+        historic: bool = ...,
+        warn_on_impl: Warning | None = ...,
+        warn_on_impl_args: Mapping[str, Warning] | None = ...,
+        timeout: float | None = ...,
+        fallback: Any = ...,
+        idempotent: bool = ...,
+        on_failure: OnFailure | None = ...,
+    ) -> Callable[[F], F]: ...
+
+    def __call__(
+        self,
+        function: F | None = None,
+        *,
+        firstresult: bool = False,
+        historic: bool = False,
+        warn_on_impl: Warning | None = None,
+        warn_on_impl_args: Mapping[str, Warning] | None = None,
+        timeout: float | None = None,
+        fallback: Any = NO_FALLBACK,
+        idempotent: bool = False,
+        on_failure: OnFailure | None = None,
+    ) -> F | Callable[[F], F]:
+        """Mark *function* as a hookspec of the project.
+
+        Raises:
+            KernelConfigError: for ``on_failure="next"`` on a hook that is not firstresult.
+        """
+        if on_failure == "next" and not firstresult:
+            raise KernelConfigError('on_failure="next" needs firstresult=True')
+        options = SpecOptions(
+            timeout=timeout, fallback=fallback, idempotent=idempotent, on_failure=on_failure
+        )
+
+        def mark(target: F) -> F:
+            setattr(target, self.project_name + _OPTIONS, options)
+            return self._marker(
+                target,
+                firstresult=firstresult,
+                historic=historic,
+                warn_on_impl=warn_on_impl,
+                warn_on_impl_args=warn_on_impl_args,
+            )
+
+        return mark if function is None else mark(function)
+
+
+def capability(name: str) -> Callable[[C], C]:
+    """Mark a hookspec class as the capability *name*.
+
+    Its method ``snapshot`` is the hook ``prompt_bundle_snapshot`` of capability
+    ``prompt.bundle``.
+    """
+
+    def mark(cls: C) -> C:
+        setattr(cls, _CAPABILITY, name)
+        return cls
+
+    return mark
+
+
+@attrs.frozen(kw_only=True)
+class HookSpec:
+    """One hook that the application offers, whichever way it was declared."""
+
+    name: str
+    #: Argument names in the order of the signature, without ``self``.
+    args: tuple[str, ...]
+    #: Defaults of the arguments that have one.
+    defaults: Mapping[str, Any]
+    firstresult: bool
+    historic: bool
+    options: SpecOptions
+    doc: str
+    #: The function that was marked; annotations are read from it.
+    function: Callable[..., Any] = attrs.field(eq=False, repr=False)
+    #: The capability's name and method, or None.
+    capability: str | None = None
+    method: str | None = None
+
+
+def collect_specs(project: str, namespaces: list[Any]) -> tuple[dict[str, HookSpec], list[type]]:
+    """Find every hookspec of *project*.
+
+    Returns the specs by hook name, and classes that pluggy can read them from.
+
+    Raises:
+        KernelConfigError: for a name that is declared twice, or a namespace without hooks.
+    """
+    specs: dict[str, HookSpec] = {}
+    holders: list[type] = []
+    for namespace in namespaces:
+        found = {spec.name: spec for spec in _specs_of(project, namespace)}
+        if not found:
+            raise KernelConfigError(f"no hookspec of project {project!r} in {_name(namespace)}")
+        if twice := sorted(found.keys() & specs.keys()):
+            raise KernelConfigError(f"hook {twice[0]!r} is declared twice")
+        specs.update(found)
+        holders.append(_holder(_name(namespace), found))
+    return specs, holders
+
+
+def _name(namespace: Any) -> str:
+    return str(getattr(namespace, "__name__", type(namespace).__name__))
+
+
+def _specs_of(project: str, namespace: Any) -> Iterator[HookSpec]:
+    own = getattr(namespace, _CAPABILITY, None)
+    for attribute in sorted(dir(namespace)):
+        member = inspect.getattr_static(namespace, attribute, None)
+        if isinstance(member, type) and isinstance(namespace, ModuleType):
+            if getattr(member, _CAPABILITY, None):
+                yield from _specs_of(project, member)
+            continue
+        function = getattr(member, "__func__", member)
+        if callable(function) and getattr(function, project + "_spec", None) is not None:
+            yield _spec(project, attribute, function, own, isinstance(namespace, type))
+
+
+def _spec(
+    project: str, attribute: str, function: Any, owner: str | None, in_class: bool
+) -> HookSpec:
+    parameters = list(inspect.signature(function).parameters.values())
+    if in_class and parameters and parameters[0].name in ("self", "cls"):
+        parameters = parameters[1:]
+    opts = getattr(function, project + "_spec")
+    return HookSpec(
+        name=f"{owner.replace('.', '_')}_{attribute}" if owner else attribute,
+        args=tuple(p.name for p in parameters),
+        defaults={p.name: p.default for p in parameters if p.default is not p.empty},
+        firstresult=bool(opts.get("firstresult")),
+        historic=bool(opts.get("historic")),
+        options=getattr(function, project + _OPTIONS, None) or SpecOptions(),
+        doc=inspect.getdoc(function) or "",
+        function=function,
+        capability=owner,
+        method=attribute if owner else None,
+    )
+
+
+def _holder(name: str, specs: Mapping[str, HookSpec]) -> type:
+    """A class whose attributes are the hooks' functions under the hooks' names."""
+    body = {hook: staticmethod(spec.function) for hook, spec in specs.items()}
+    return type(name.rpartition(".")[2] or "specs", (), body)

@@ -1,0 +1,286 @@
+"""The frozen vocabulary: ids, calls, outcomes, decisions, citations.
+
+Everything here is a value. Nothing here does I/O, knows a process or imports a library beyond
+attrs; both ends of the process boundary and every middleware share these words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NewType
+
+import attrs
+
+from nxkernel.errors import HookFailed, error_for
+
+__all__ = [
+    "EMPTY",
+    "BBox",
+    "Call",
+    "CallError",
+    "CallId",
+    "Citation",
+    "Claim",
+    "Decision",
+    "Digest",
+    "Fault",
+    "HookName",
+    "HookResult",
+    "ImplFacts",
+    "Level",
+    "Outcome",
+    "Phase",
+    "PluginId",
+    "RunId",
+    "Timing",
+]
+
+#: A plugin's id as in its manifest: ``ocr.rapid``.
+PluginId = NewType("PluginId", str)
+#: The name of a hook: ``read_tokens``.
+HookName = NewType("HookName", str)
+#: One execution of an application: the name of its run directory.
+RunId = NewType("RunId", str)
+#: Hierarchical within a run: ``7`` called by the application, ``7.2`` brokered by call ``7``.
+CallId = NewType("CallId", str)
+#: ``sha256:<64 hex digits>``.
+Digest = NewType("Digest", str)
+
+#: Who is to blame for a failed call, like the 4xx and 5xx of HTTP.
+Fault = Literal["caller", "plugin", "host"]
+#: A plain hookimpl has one phase; a wrapper has two.
+Phase = Literal["call", "setup", "teardown"]
+#: What holds a plugin; ``host`` marks the embedder's own builtins.
+Level = Literal["isolated", "confined", "process", "none", "host"]
+
+#: x0, y0, x1, y1 in pixels of the frame; x1 and y1 exclusive.
+BBox = tuple[int, int, int, int]
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@attrs.frozen(kw_only=True)
+class ImplFacts:
+    """What a hookimpl is, as pluggy sees it.
+
+    ``impl`` is the attribute's name in the plugin, ``hook`` the hook it implements (they differ
+    under ``specname``).
+    """
+
+    impl: str
+    hook: HookName
+    #: Names of the arguments without a default, in the hookimpl's order.
+    args: tuple[str, ...] = ()
+    #: Names of the arguments that have a default.
+    kwargs: tuple[str, ...] = ()
+    wrapper: bool = False
+    hookwrapper: bool = False
+    tryfirst: bool = False
+    trylast: bool = False
+    optionalhook: bool = False
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it stands around the others, in either style."""
+        return self.wrapper or self.hookwrapper
+
+
+@attrs.frozen(kw_only=True)
+class CallError:
+    """Why a call has no value."""
+
+    #: A stable code, see :data:`nxkernel.errors.ERROR_CODES`.
+    code: str
+    #: Byte-identical for the same cause.
+    message: str
+    #: Facts for programs and for the audit: exit status, exception type, JSON path.
+    details: Mapping[str, Any] = EMPTY
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """Where a call's time went, in microseconds."""
+
+    #: Waiting for the worker to start or to become free.
+    queue_us: int = 0
+    #: From the first byte sent to the last byte received.
+    transport_us: int = 0
+    #: Inside the plugin's function, as the worker measured it.
+    plugin_us: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One invocation of one hookimpl, as the stack sees it.
+
+    Middleware may replace the envelope (``deadline``, ``seed``, ``annotations``) with
+    ``attrs.evolve``; the arguments are what they are.
+    """
+
+    run_id: RunId
+    call_id: CallId
+    plugin: PluginId
+    impl: str
+    hook: HookName
+    phase: Phase = "call"
+    #: The arguments as they will arrive, read-only and already lowered to plain values.
+    arguments: Mapping[str, Any]
+    #: Canonical bytes of ``arguments``; exactly what crosses.
+    payload: bytes
+    #: Digest of ``payload``.
+    input_digest: Digest
+    #: Absolute, in seconds of the kernel's monotonic clock.
+    deadline: float
+    #: The logical call id: stable whatever the order, attempt, worker or process.
+    key: tuple[Any, ...]
+    #: The call key of the seed tree (32 bytes), once Determinism has set it.
+    seed: bytes | None = None
+    #: The call that asked for this one by ``context.call``, if any.
+    parent: CallId | None = None
+    #: The plugin that asked, or None for the application.
+    caller: PluginId | None = None
+    #: 0 for the application's calls, then one more for each brokered one.
+    depth: int = 0
+    attempt: int = 1
+    level: Level = "confined"
+    #: A call that is replayed into a new worker.
+    historic: bool = False
+    annotations: Mapping[str, Any] = EMPTY
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """The value or the error of one call, with its fault.
+
+    Invariant: ``error is None`` exactly when ``fault is None``.
+    """
+
+    plugin: PluginId
+    impl: str
+    hook: HookName
+    call_id: CallId
+    value: Any = None
+    error: CallError | None = None
+    fault: Fault | None = None
+    #: For a failure that came out of a nested call: the plugin where it began.
+    origin: PluginId | None = None
+    attempts: int = 1
+    #: Digest and size of the bytes that the worker sent.
+    output_digest: Digest | None = None
+    output_bytes: int = 0
+    annotations: Mapping[str, Any] = EMPTY
+    timing: Timing = attrs.field(factory=Timing, eq=False)
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @classmethod
+    def failed(
+        cls,
+        call: Call,
+        code: str,
+        message: str,
+        fault: Fault,
+        *,
+        details: Mapping[str, Any] = EMPTY,
+        origin: PluginId | None = None,
+        timing: Timing | None = None,
+    ) -> Outcome:
+        """Build the outcome of a *call* that has no value."""
+        return cls(
+            plugin=call.plugin,
+            impl=call.impl,
+            hook=call.hook,
+            call_id=call.call_id,
+            error=CallError(code=code, message=message, details=details),
+            fault=fault,
+            origin=origin,
+            attempts=call.attempt,
+            timing=timing or Timing(),
+        )
+
+    def unwrap(self) -> Any:
+        """Return the value.
+
+        Raises:
+            NxError: of the class that carries ``error.code``.
+        """
+        if self.error is None:
+            return self.value
+        raise error_for(
+            self.error.code,
+            self.error.message,
+            plugin=self.plugin,
+            hook=self.hook,
+            details=self.error.details,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class HookResult(Sequence[Outcome]):
+    """What one hook call gave: its value, and an outcome for each provider asked.
+
+    A sequence of outcomes in the order in which the providers were called.
+    """
+
+    hook: HookName
+    value: Any = None
+    #: Why the hook as a whole has no value, or None.
+    error: CallError | None = None
+    #: Whether a provider was skipped because it failed, or a fallback was used.
+    degraded: bool = False
+    outcomes: tuple[Outcome, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.outcomes[index]
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    def unwrap(self) -> Any:
+        """Return the value.
+
+        Raises:
+            HookFailed: when the hook has no value; the result is inside.
+        """
+        if self.error is None:
+            return self.value
+        raise HookFailed(self.error.message, result=self, hook=self.hook)
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """A policy decision, in the terms of an OPA decision log."""
+
+    effect: Literal["allow", "deny"]
+    #: The id of the rule that decided, or ``default-deny``.
+    rule: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Citation:
+    """The link from a claim to a span of evidence."""
+
+    #: Content address of the raw frame.
+    frame: Digest
+    #: Half-open range of token indices in the frame's recorded tokens.
+    start: int
+    end: int
+    #: The smallest box around those tokens.
+    bbox: BBox
+    #: The text of those tokens, joined with single spaces.
+    quote: str
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """One checkable statement of an answer."""
+
+    text: str
+    citations: tuple[Citation, ...]
