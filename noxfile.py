@@ -72,7 +72,9 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the sdist, the wheel from it, and check that the wheel carries its contracts."""
-    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "build"))
+    session.install(
+        *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "build")
+    )
     target = Path(session.create_tmp()) / "dist"
     session.run("python", "-m", "build", "--outdir", str(target))
     wheel = max(target.glob("*.whl"), key=lambda path: path.stat().st_mtime)
