@@ -1,12 +1,14 @@
 """Sphinx configuration: MyST Markdown in the four folders of Diátaxis."""
 
-from importlib.metadata import version as installed
+import tomllib
+from pathlib import Path
+
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 project = "nxkernel"
 author = "The nxkernel authors"
 copyright = author
-release = installed("nxkernel")
-version = release
+release = version = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["version"]
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_build", "adr/template.md"]
