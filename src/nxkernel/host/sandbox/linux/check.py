@@ -1,0 +1,47 @@
+"""Read from outside whether a worker is confined, whatever it says itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nxkernel._linux import status_fields
+from nxkernel.errors import SandboxUnavailable
+
+__all__ = ["check_status"]
+
+_NO_CAPABILITIES: Final = "0000000000000000"
+#: Field of /proc/<pid>/status -> what a confined worker has there before it runs any plugin code.
+EXPECTED: Final = {
+    "NoNewPrivs": "1",
+    "Seccomp": "2",  # filter mode
+    "CapInh": _NO_CAPABILITIES,
+    "CapPrm": _NO_CAPABILITIES,
+    "CapEff": _NO_CAPABILITIES,
+    "CapAmb": _NO_CAPABILITIES,
+    "Threads": "1",  # a thread from before the filter would be outside of it
+}
+
+
+def check_status(pid: int) -> None:
+    """Hold /proc/*pid*/status against what a confined worker must show.
+
+    Call it after the worker reports itself confined and before it is sent any plugin code; hold a
+    pidfd meanwhile, so that the pid cannot be another process. Landlock does not show here: the
+    worker's own self-test witnesses it.
+
+    Raises:
+        SandboxUnavailable: a field differs or is missing, or the process is gone.
+    """
+    try:
+        fields = status_fields(pid)
+    except OSError as error:
+        raise SandboxUnavailable(
+            "the worker's status cannot be read: it ended, or /proc is not mounted",
+            details={"guarantee": "status", "errno": error.errno},
+        ) from error
+    wrong = {name: fields.get(name) for name in EXPECTED if fields.get(name) != EXPECTED[name]}
+    if wrong:
+        shown = ", ".join(f"{n} is {v}, expected {EXPECTED[n]}" for n, v in sorted(wrong.items()))
+        raise SandboxUnavailable(
+            f"the worker is not confined: {shown}", details={"guarantee": "status", **wrong}
+        )

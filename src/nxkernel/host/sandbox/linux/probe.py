@@ -1,0 +1,69 @@
+"""Try what the level `confined` needs, really, each in a process of its own.
+
+A probe restricts the process that runs it for good, so it never runs in the host; and it never
+infers from versions, because containers and boot options take away what a version promises. The
+process is made by exec: a fork of a threaded host could stop dead.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from typing import Final
+
+import attrs
+
+import nxkernel._linux
+from nxkernel._linux import unsupported_machine
+
+__all__ = ["Probe", "landlock_abi", "seccomp_available"]
+
+_CHILD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_probe_child.py")
+_LINUX: Final = os.path.abspath(nxkernel._linux.__file__)
+_ENOUGH_SECONDS: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """What came of one attempt."""
+
+    name: str
+    ok: bool
+    #: For Landlock its ABI, for seccomp 0 or 1.
+    value: int = 0
+    #: Of the step that failed, or None.
+    errno: int | None = None
+    #: One sentence for people, the same for the same cause.
+    detail: str = ""
+
+
+def landlock_abi() -> Probe:
+    """Apply an empty Landlock ruleset in a new process and see that "/" cannot be listed.
+
+    `value` is the ABI version, 0 where Landlock is absent or does not hold.
+    """
+    return _try("landlock")
+
+
+def seccomp_available() -> Probe:
+    """Load a filter that refuses one call in a new process and see that it is refused."""
+    return _try("seccomp")
+
+
+def _try(name: str) -> Probe:
+    reason = unsupported_machine()
+    if reason is not None:
+        return Probe(name=name, ok=False, errno=errno.ENOSYS, detail=reason)
+    command = [sys.executable, "-I", "-S", _CHILD, _LINUX, name]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ENOUGH_SECONDS, env={}
+        )
+        report = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        number = getattr(error, "errno", None)
+        return Probe(name=name, ok=False, errno=number, detail="the probe's process failed")
+    return Probe(name=name, **report)

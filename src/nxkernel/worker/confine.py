@@ -1,0 +1,227 @@
+"""Confine this process, for good: the walls that the host built, applied in the right order.
+
+Runs in the freshly forked, single-threaded child of the zygote, before it receives one byte that
+concerns a plugin. Each step that fails raises: a worker is either confined or it does not run.
+
+The order matters. Limits and capabilities need no privilege to be lowered, but seccomp would refuse
+the calls; Landlock and seccomp need no_new_privs; seccomp comes last, as it refuses all of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from nxkernel import _linux
+from nxkernel.errors import SandboxUnavailable
+
+__all__ = ["confine", "drop_bounding_set", "restrict", "self_test"]
+
+# NOROOT, NO_SETUID_FIXUP, KEEP_CAPS (off) and NO_CAP_AMBIENT_RAISE, each with its lock.
+_SECUREBITS: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
+_CAPABILITY_HEADER: Final = struct.pack("<Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, self
+_NO_CAPABILITIES: Final = bytes(24)
+_AF_INET, _SOCK_DGRAM = 2, 2
+
+
+def restrict(limits: Mapping[str, tuple[int, int]], *, parent: int | None = None) -> None:
+    """Do what every level needs: die with the zygote, keep memory private, lower the limits.
+
+    Args:
+        limits: name after RLIMIT_ -> (soft, hard); limits that are already lower stay.
+        parent: pid of the zygote, taken before the fork; None where its end shows otherwise.
+
+    Raises:
+        SandboxUnavailable: a step failed.
+    """
+    with _step("death signal"):
+        _tie_to_parent(parent)
+    with _step("private memory"):
+        # Not dumpable: no core file, and no ptrace or /proc/<pid>/mem by others of the same user.
+        _linux.prctl(_linux.PR_SET_DUMPABLE, 0)
+        os.umask(0o077)
+    with _step("limits"):
+        _lower_limits(limits)
+
+
+def confine(
+    ruleset_fd: int,
+    program: bytes,
+    limits: Mapping[str, tuple[int, int]],
+    *,
+    parent: int | None = None,
+) -> None:
+    """Give up everything that the plan does not grant; *ruleset_fd* is closed.
+
+    Args:
+        ruleset_fd: Landlock ruleset.
+        program: seccomp filter with `SELF_PID` where this process's pid belongs.
+        limits, parent: see `restrict`, which is the first step.
+
+    Raises:
+        SandboxUnavailable: a step failed. The process is then half confined: end it.
+    """
+    with _step("machine"):
+        _check_machine()
+    with _step("status"):
+        status = _linux.status_fields()
+        _check_single_thread(status)
+    restrict(limits, parent=parent)
+    with _step("capabilities"):
+        _drop_capabilities(bounding=int(status["CapBnd"], 16) != 0)
+    with _step("no_new_privs"):
+        _linux.prctl(_linux.PR_SET_NO_NEW_PRIVS, 1)
+    with _step("landlock"):
+        _linux.syscall("landlock_restrict_self", ruleset_fd, _landlock_flags())
+        os.close(ruleset_fd)
+    with _step("seccomp"):
+        _linux.load_filter(_with_own_pid(program))
+
+
+def drop_bounding_set() -> bool:
+    """Empty the capability bounding set; return False where this process may not.
+
+    For the zygote, once for all workers. The set only counts across execve, which no_new_privs and
+    the filter close as well: without the privilege there is nothing to lose.
+    """
+    capability = 0
+    while True:
+        try:
+            _linux.prctl(_linux.PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL and capability > 0:
+                return True  # past the last capability of this kernel
+            if error.errno == errno.EPERM:
+                return False
+            raise
+        capability += 1
+
+
+def self_test() -> dict[str, str]:
+    """Try what must fail now, and return attempt -> name of the errno that refused it.
+
+    One witness for each wall: listing "/" for Landlock; a datagram socket, a fork, a change of mode
+    and a signal to the parent for seccomp.
+
+    Raises:
+        SandboxUnavailable: something went through, or was refused by something else.
+    """
+    return {name: _witness(name, attempt, refusals) for name, attempt, refusals in _attempts()}
+
+
+def _attempts() -> Iterator[tuple[str, Callable[[], object], Sequence[int]]]:
+    yield "list /", lambda: os.listdir("/"), (errno.EACCES,)
+    yield "socket", lambda: _linux.syscall("socket", _AF_INET, _SOCK_DGRAM, 0), (errno.EACCES,)
+    yield "fork", _fork, (errno.EPERM,)
+    # Without the filter: EBADF, as no such descriptor is open.
+    yield "chmod", lambda: _linux.syscall("fchmod", -1, 0o777), (errno.EPERM,)
+    yield "signal", lambda: os.kill(os.getppid(), 0), (errno.EPERM,)
+
+
+def _witness(name: str, attempt: Callable[[], object], refusals: Sequence[int]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        if error.errno is not None and error.errno in refusals:
+            return errno.errorcode[error.errno]
+        raise SandboxUnavailable(
+            f"self-test `{name}` was refused for another reason: {error.strerror}",
+            details={"guarantee": name, "errno": error.errno},
+        ) from error
+    raise SandboxUnavailable(
+        f"self-test `{name}` went through: the worker is not confined",
+        details={"guarantee": name, "errno": 0},
+    )
+
+
+def _fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@contextlib.contextmanager
+def _step(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
+        raise SandboxUnavailable(
+            f"the worker could not be confined at step `{name}`: {reason}",
+            details={"guarantee": name, "errno": number},
+        ) from error
+
+
+def _check_machine() -> None:
+    reason = _linux.unsupported_machine()
+    if reason is not None:
+        raise ValueError(reason)
+
+
+def _tie_to_parent(parent: int | None) -> None:
+    _linux.prctl(_linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if (
+        parent is not None and os.getppid() != parent
+    ):  # it ended before the line above: the signal will never come
+        raise ValueError("the parent is gone")
+
+
+def _check_single_thread(status: Mapping[str, str]) -> None:
+    """Landlock and seccomp hold for the calling thread alone."""
+    threads = status.get("Threads")
+    if threads != "1":
+        raise ValueError(f"{threads} threads; start none before the worker is confined")
+
+
+def _lower_limits(limits: Mapping[str, tuple[int, int]]) -> None:
+    for name, (soft, hard) in sorted(limits.items()):
+        kind = getattr(resource, f"RLIMIT_{name}")
+        ceiling = _lower(hard, resource.getrlimit(kind)[1])
+        resource.setrlimit(kind, (_lower(soft, ceiling), ceiling))
+
+
+def _lower(one: int, other: int) -> int:
+    finite = [limit for limit in (one, other) if limit != resource.RLIM_INFINITY]
+    return min(finite, default=resource.RLIM_INFINITY)
+
+
+def _drop_capabilities(*, bounding: bool) -> None:
+    if bounding:
+        drop_bounding_set()
+    with _unless_unprivileged():
+        _linux.prctl(_linux.PR_CAP_AMBIENT, _linux.PR_CAP_AMBIENT_CLEAR_ALL)
+        _linux.prctl(_linux.PR_SET_SECUREBITS, _SECUREBITS)
+    _linux.syscall("capset", _CAPABILITY_HEADER, _NO_CAPABILITIES)
+
+
+@contextlib.contextmanager
+def _unless_unprivileged() -> Iterator[None]:
+    """Pass over EPERM: securebits only change what uid 0 would gain, by an exec that is closed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
+
+
+def _landlock_flags() -> int:
+    """From ABI 7 on, keep a plugin from flooding the system's audit log with its refusals."""
+    version = _linux.syscall(
+        "landlock_create_ruleset", None, 0, _linux.LANDLOCK_CREATE_RULESET_VERSION
+    )
+    return _linux.LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF if version >= 7 else 0
+
+
+def _with_own_pid(program: bytes) -> bytes:
+    patched = _linux.patch_pid(program, os.getpid())
+    if patched == program:
+        raise ValueError("the filter has no place for the pid of its process")
+    return patched
