@@ -56,9 +56,9 @@ class _Tally:
 def check_answer(answer: Mapping[str, Any] | None, library: Library) -> CheckedAnswer:
     """Keep the claims of *answer* whose citations all check out in *library*.
 
-    *answer* is ``{"claims": [{"text", "citations": [{"frame", "start", "end", "bbox", "quote"}]}]}``
-    as a plugin returned it, or None. Whatever a plugin returned, this raises nothing: what is not
-    a claim is rejected as ``claim.malformed``.
+    *answer* is ``{"claims": [{"text", "citations"}]}`` as a plugin returned it, or None; a citation
+    has the five fields of :class:`~nxkernel.types.Citation`. Whatever a plugin returned, this
+    raises nothing: what is not a claim is rejected as ``claim.malformed``.
     """
     tally = _Tally()
     claims: list[Claim] = []
