@@ -1,0 +1,89 @@
+"""Facts as JSON text: bounded, sorted, and never an argument or a value of a call."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["error_details", "text_of"]
+
+#: Keys of an error's details that are on record. Everything else is only named: details come
+#: partly from plugins, and an audit log that quotes values would have to be deleted some day.
+KEPT = frozenset(
+    {
+        "after_s",
+        "attempts",
+        "cause",
+        "deadline_s",
+        "decision",
+        "effect",
+        "errno",
+        "exception",
+        "exit_code",
+        "exit_status",
+        "failures",
+        "field",
+        "frames",
+        "guarantee",
+        "json_path",
+        "keyword",
+        "limit",
+        "path",
+        "pointer",
+        "restarts",
+        "rule",
+        "schema_path",
+        "signal",
+        "state",
+        "timeout_s",
+        "type",
+        "type_name",
+    }
+)
+_MAX_TEXT = 500
+_MAX_ITEMS = 64
+_MAX_DEPTH = 6
+
+
+def text_of(value: Any) -> str:
+    """Return *value* as canonical JSON text; what JSON lacks becomes the name of its type."""
+    return json.dumps(_bounded(value, _MAX_DEPTH), sort_keys=True, separators=(",", ":"))
+
+
+def error_details(details: Mapping[str, Any]) -> str | None:
+    """Return what may be recorded of an error's *details*, or None if there are none.
+
+    ``left_out`` names the keys whose values are not on record.
+    """
+    if not details:
+        return None
+    kept = {key: details[key] for key in details if key in KEPT}
+    if "errno" in kept:
+        # The path of an OSError is what the plugin was asked to open: an argument, more often
+        # than not. Elsewhere ``path`` is the place in a value, not the value.
+        kept.pop("path", None)
+    if left_out := sorted(str(key) for key in details if key not in kept):
+        kept["left_out"] = left_out
+    return text_of(kept)
+
+
+def _bounded(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "…"
+    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth:
+        return _container(value, depth - 1)
+    return f"<{type(value).__name__}>"
+
+
+def _container(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        pairs = sorted((str(key), item) for key, item in value.items())
+        return {key[:_MAX_TEXT]: _bounded(item, depth) for key, item in pairs[:_MAX_ITEMS]}
+    items: Sequence[Any] = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+    return [_bounded(item, depth) for item in items[:_MAX_ITEMS]]

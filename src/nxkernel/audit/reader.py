@@ -1,0 +1,232 @@
+"""Queries over an audit log, while its kernel writes or long after."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nxkernel._sqlite import open_reader
+from nxkernel.audit.failure import cannot, shown
+from nxkernel.audit.liveness import alive
+from nxkernel.audit.records import (
+    CallRecord,
+    CallTree,
+    EventRecord,
+    PluginRecord,
+    RunRecord,
+)
+from nxkernel.audit.schema import CALLS, FORMAT, INTENTS, PLUGINS, RUNS
+from nxkernel.audit.verification import Problem, VerifyReport, verify
+from nxkernel.errors import AuditError
+
+__all__ = ["AuditReader", "Problem", "VerifyReport", "verify"]
+
+
+def _columns(table: str, names: Iterable[str]) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+_RUNS = f"""
+SELECT runs.seq, {_columns("runs", RUNS.names)}, ends.status, ends.ended_ns,
+    ifnull(sums.calls, 0) AS calls, ifnull(sums.errors, 0) AS errors
+FROM runs
+LEFT JOIN (SELECT run, status, ended_ns FROM run_ends) AS ends ON ends.run = runs.seq
+LEFT JOIN (SELECT run, count(*) AS calls, sum(ok = 0) AS errors FROM calls GROUP BY run) AS sums
+    ON sums.run = runs.seq
+WHERE :run_id IS NULL OR runs.run_id = :run_id
+ORDER BY runs.seq
+"""
+_PLUGINS = f"""
+SELECT plugins.seq, runs.run_id, {_columns("plugins", PLUGINS.names)}
+FROM plugins JOIN runs ON runs.seq = plugins.run
+WHERE :run_id IS NULL OR runs.run_id = :run_id
+ORDER BY plugins.seq
+"""
+_EVENTS = """
+SELECT events.seq, runs.run_id, events.at_ns, events.kind, events.plugin, events.data
+FROM events JOIN runs ON runs.seq = events.run
+WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR events.kind = :kind)
+ORDER BY events.seq
+"""
+_NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
+# Calls that ended and intents without an end, in one shape, in the order in which they began.
+_CALLS = f"""
+SELECT every.*, runs.run_id, runs.started_ns AS run_started_ns FROM (
+    SELECT seq, {_columns("calls", CALLS.names)}, ifnull(intent_seq, seq) AS began
+    FROM calls WHERE :open = 0
+    UNION ALL
+    SELECT seq, {_columns("intents", INTENTS.names)}, {_NO_END}, seq AS began
+    FROM intents WHERE seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
+) AS every JOIN runs ON runs.seq = every.run
+WHERE (:run_id IS NULL OR runs.run_id = :run_id)
+    AND (:run IS NULL OR every.run = :run)
+    AND (:call_id IS NULL OR every.call_id = :call_id)
+    AND (:parents IS NULL OR every.parent IN (SELECT value FROM json_each(:parents)))
+    AND (:plugin IS NULL OR every.plugin = :plugin)
+    AND (:hook IS NULL OR every.hook = :hook)
+    AND (:errors = 0 OR every.ok IS NOT 1)
+ORDER BY began
+"""
+
+
+class AuditReader:
+    """Reads the log at *path*; it never writes, and holds up no writer.
+
+    Raises:
+        AuditError: when the file is missing or no audit log; and from every method, when reading
+            fails.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise AuditError(
+                f"there is no audit log at {shown(self.path)}; give the data directory of a run "
+                "whose stack has Audit",
+                details={"path": str(self.path)},
+            )
+        try:
+            self._connection = open_reader(self.path, FORMAT)
+        except sqlite3.Error as error:
+            raise cannot("read", self.path, error) from error
+        self._connection.row_factory = sqlite3.Row
+
+    def __enter__(self) -> AuditReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def runs(self, run_id: str | None = None) -> list[RunRecord]:
+        """Return the runs, oldest first."""
+        return [self._run(row) for row in self._query(_RUNS, run_id=run_id)]
+
+    def plugins(self, run_id: str | None = None) -> list[PluginRecord]:
+        """Return how plugins took part; the newest record of a plugin in a run counts."""
+        return [_plugin(row) for row in self._query(_PLUGINS, run_id=run_id)]
+
+    def calls(
+        self,
+        run_id: str | None = None,
+        plugin: str | None = None,
+        hook: str | None = None,
+        errors_only: bool = False,
+        limit: int | None = None,
+    ) -> list[CallRecord]:
+        """Return calls in the order in which they began, with those that never ended.
+
+        *errors_only* keeps failed and interrupted calls; *limit* keeps the newest.
+        """
+        rows = self._calls(run_id=run_id, plugin=plugin, hook=hook, errors=int(errors_only))
+        if errors_only:
+            rows = [row for row in rows if row.status != "in_flight"]
+        return rows if limit is None else rows[max(0, len(rows) - limit) :]
+
+    def interrupted(self, run_id: str | None = None) -> list[CallRecord]:
+        """Return the calls whose kernel ended before they did."""
+        rows = self._calls(run_id=run_id, open=1)
+        return [row for row in rows if row.status == "interrupted"]
+
+    def show(self, run_id: str, call_id: str) -> CallTree:
+        """Return a call with the calls that it asked for, to any depth.
+
+        Of several runs of that name, the newest that has the call.
+
+        Raises:
+            AuditError: when there is no such call.
+        """
+        for run in reversed(self.runs(run_id)):
+            if rows := self._calls(run=run.seq, call_id=call_id):
+                return _tree(call_id, rows, self._descendants(run.seq, call_id))
+        raise AuditError(
+            f"no call {call_id!r} in run {run_id!r}; list them with `nxkernel audit calls DATA_DIR`"
+        )
+
+    def events(self, run_id: str | None = None, kind: str | None = None) -> list[EventRecord]:
+        """Return what happened beside the calls, oldest first."""
+        return [_event(row) for row in self._query(_EVENTS, run_id=run_id, kind=kind)]
+
+    def _descendants(self, run: int, call_id: str) -> dict[str | None, list[CallRecord]]:
+        """Return the rows below a call, by parent; one query for each level of nesting."""
+        found: dict[str | None, list[CallRecord]] = {}
+        parents = {call_id}
+        while parents:
+            rows = self._calls(run=run, parents=json.dumps(sorted(parents)))
+            for row in rows:
+                found.setdefault(row.parent, []).append(row)
+            parents = {row.call_id for row in rows} - found.keys()
+        return found
+
+    def _calls(self, **filters: Any) -> list[CallRecord]:
+        names = ("run_id", "run", "call_id", "parents", "plugin", "hook")
+        bound = {**dict.fromkeys(names), "open": 0, "errors": 0, **filters}
+        living: dict[int, bool] = {}
+        return [self._call(row, living) for row in self._query(_CALLS, **bound)]
+
+    def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:
+        facts = _facts(row, "run", "ok", "began", "run_started_ns")
+        facts["historic"] = bool(row["historic"])
+        facts["details"] = _json(row["details"])
+        if row["ok"] is not None:
+            return CallRecord(status="ok" if row["ok"] else "error", **facts)
+        if (lives := living.get(row["run"])) is None:
+            lives = alive(self.path, row["run_id"], row["run_started_ns"])
+            living[row["run"]] = lives
+        return CallRecord(status="in_flight" if lives else "interrupted", **facts)
+
+    def _run(self, row: sqlite3.Row) -> RunRecord:
+        facts = _facts(row)
+        for name in ("seed", "environment"):
+            facts[name] = _json(row[name])
+        facts["stack"] = tuple(_json(row["stack"]) or ())
+        if row["status"] is None:
+            lives = alive(self.path, row["run_id"], row["started_ns"])
+            facts["status"] = "running" if lives else "interrupted"
+        return RunRecord(**facts)
+
+    def _query(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(sql, bound).fetchall()
+        except sqlite3.Error as error:
+            raise cannot("read", self.path, error) from error
+
+
+def _tree(
+    call_id: str, rows: list[CallRecord], below: dict[str | None, list[CallRecord]]
+) -> CallTree:
+    children: dict[str, list[CallRecord]] = {}
+    for row in below.pop(call_id, ()):  # popped: an edited log may say that a call is its own child
+        children.setdefault(row.call_id, []).append(row)
+    trees = tuple(_tree(child, found, below) for child, found in children.items())
+    return CallTree(call_id=call_id, rows=tuple(rows), children=trees)
+
+
+def _facts(row: sqlite3.Row, *without: str) -> dict[str, Any]:
+    return {name: row[name] for name in row.keys() if name not in without}  # noqa: SIM118
+
+
+def _json(text: Any) -> Any:
+    """Parse JSON of a row; text that somebody edited is shown as it is."""
+    with suppress(ValueError, TypeError):
+        return json.loads(text)
+    return text
+
+
+def _plugin(row: sqlite3.Row) -> PluginRecord:
+    facts = _facts(row, "run")
+    for name in ("tags", "provides", "requires"):
+        facts[name] = tuple(_json(row[name]) or ())
+    facts["grants"] = _json(row["grants"])
+    return PluginRecord(**facts)
+
+
+def _event(row: sqlite3.Row) -> EventRecord:
+    return EventRecord(**{**_facts(row), "data": _json(row["data"])})

@@ -1,0 +1,135 @@
+"""What the reader returns: rows of the log as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+
+__all__ = [
+    "CallRecord",
+    "CallStatus",
+    "CallTree",
+    "EventRecord",
+    "PluginRecord",
+    "RunRecord",
+    "RunStatus",
+]
+
+#: ``in_flight``: its kernel lives and has not answered yet. ``interrupted``: its kernel ended
+#: before the call did; whether the plugin was reached, nobody knows.
+CallStatus = Literal["ok", "error", "in_flight", "interrupted"]
+#: ``completed`` and ``failed`` were said by the run; the other two are seen from outside.
+RunStatus = Literal["completed", "failed", "running", "interrupted"]
+
+
+@attrs.frozen(kw_only=True)
+class RunRecord:
+    """The header of a run, and how it ended."""
+
+    seq: int
+    run_id: str
+    kernel: str
+    started_ns: int
+    seed: int | str
+    python: str
+    platform: str
+    level: str
+    stack: tuple[str, ...]
+    lock_digest: str | None
+    settings_digest: str | None
+    policy_digest: str | None
+    environment: Mapping[str, Any]
+    status: RunStatus
+    ended_ns: int | None
+    #: Calls that ended, and how many of them with an error.
+    calls: int
+    errors: int
+
+
+@attrs.frozen(kw_only=True)
+class PluginRecord:
+    """How a plugin took part in a run."""
+
+    seq: int
+    run_id: str
+    at_ns: int
+    plugin: str
+    version: str
+    code_digest: str
+    settings_digest: str
+    tags: tuple[str, ...]
+    provides: tuple[str, ...]
+    requires: tuple[str, ...]
+    grants: Mapping[str, Any]
+    level: str
+    #: Why it does not run, or None.
+    disabled: str | None
+
+
+@attrs.frozen(kw_only=True)
+class CallRecord:
+    """One call; what came after the intent is None while nothing came."""
+
+    #: Number of the row of ``calls``, or of ``intents`` for a call without an end.
+    seq: int
+    run_id: str
+    status: CallStatus
+    call_id: str
+    plugin: str
+    impl: str
+    hook: str
+    phase: str
+    parent: str | None
+    caller: str | None
+    depth: int
+    attempt: int
+    historic: bool
+    level: str
+    started_ns: int
+    input_digest: str
+    input_bytes: int
+    #: Times in microseconds.
+    duration_us: int | None = None
+    queue_us: int | None = None
+    transport_us: int | None = None
+    plugin_us: int | None = None
+    output_digest: str | None = None
+    output_bytes: int | None = None
+    #: The call key, in hex.
+    seed: str | None = None
+    error_code: str | None = None
+    fault: str | None = None
+    origin: str | None = None
+    details: Mapping[str, Any] | None = None
+    intent_seq: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CallTree:
+    """All rows of one call id, and the calls that it asked for."""
+
+    call_id: str
+    #: One for each provider, phase and attempt, in the order of their intents.
+    rows: tuple[CallRecord, ...]
+    children: tuple[CallTree, ...] = ()
+
+    def walk(self, level: int = 0) -> Iterator[tuple[int, CallRecord]]:
+        """Yield every row with its distance from the top, parents first."""
+        for row in self.rows:
+            yield level, row
+        for child in self.children:
+            yield from child.walk(level + 1)
+
+
+@attrs.frozen(kw_only=True)
+class EventRecord:
+    """Something that happened beside the calls."""
+
+    seq: int
+    run_id: str
+    at_ns: int
+    kind: str
+    plugin: str
+    data: Mapping[str, Any]

@@ -1,0 +1,162 @@
+"""The outermost middleware: an intent before each call, a row after it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Literal, Protocol
+
+from nxkernel._clock import Clock
+from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
+from nxkernel.errors import AuditError, KernelConfigError
+from nxkernel.types import Call, Outcome, PluginId
+
+__all__ = ["Audit", "AuditSink", "OnError"]
+
+#: What happens when the audit cannot be written: refuse the call, or go on without a record, or
+#: refuse this call and every later one.
+OnError = Literal["fail", "warn", "halt"]
+
+_log = logging.getLogger("nxkernel.audit")
+
+
+class AuditSink(Protocol):
+    """Where rows go. Every method raises AuditError when its row is not on record."""
+
+    def begin_run(self, facts: BootFacts) -> None:
+        """Write the header of the run."""
+
+    def plugin(self, facts: PluginFacts, disabled: str | None = None) -> None:
+        """Write how a plugin takes part, or why it does not."""
+
+    def intend(self, call: Call) -> Any:
+        """Write that the call is about to be made; returns what ``finish`` needs."""
+
+    def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
+        """Write how the call ended; *intent* is None when its intent was lost."""
+
+    def event(self, event: Event) -> None:
+        """Write something that happened beside the calls."""
+
+    def end_run(self) -> object:
+        """Write the end of the run."""
+
+
+class Audit:
+    """Puts every call on record before its worker sees it, and again when it has ended.
+
+    *on_error* decides about a call that cannot be put on record:
+
+    - ``"fail"``: it is not made, or its result is withheld: ``audit.failed``, fault ``host``;
+    - ``"halt"``: the same, and no later call is made either;
+    - ``"warn"``: it is made, a warning is logged, and once writing works again an event
+      ``audit.gap`` says how many rows are missing.
+
+    A run header that cannot be written always stops the boot.
+    """
+
+    name = "audit"
+    _clock: Clock
+
+    def __init__(self, log: AuditSink, on_error: OnError = "fail") -> None:
+        if on_error not in ("fail", "warn", "halt"):
+            raise KernelConfigError(f"Audit(on_error={on_error!r}): expected fail, warn or halt")
+        self._sink = log
+        self._on_error = on_error
+        self._booted = False
+        self._plugins: dict[PluginId, PluginFacts] = {}
+        self._halted: AuditError | None = None
+        self._lost = 0
+        self._counting = threading.Lock()
+
+    def boot(self, facts: BootFacts) -> None:
+        """Write the run header and a row for each plugin; the second time, what has changed.
+
+        Raises:
+            AuditError: when they cannot be written, whatever ``on_error`` says.
+        """
+        if not self._booted:
+            self._sink.begin_run(facts)
+            self._clock, self._halted, self._booted = facts.clock, None, True
+        for plugin_id in sorted(facts.plugins):
+            if self._plugins.get(plugin_id) != facts.plugins[plugin_id]:
+                self._plugins[plugin_id] = facts.plugins[plugin_id]
+                self._sink.plugin(facts.plugins[plugin_id])
+
+    def plugin_disabled(self, facts: PluginFacts, reason: str) -> None:
+        """Put on record that a plugin does not run; *reason* is a stable error code.
+
+        Raises:
+            AuditError: when it cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        self._plugins.pop(facts.id, None)
+        self._must(self._sink.plugin, facts, reason)
+
+    def event(self, event: Event) -> None:
+        """Put an event on record.
+
+        Raises:
+            AuditError: when it cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        self._must(self._sink.event, event)
+
+    def around(self, call: Call) -> Layer:
+        """Write the intent, make the call, write the row."""
+        intent, lost = self._try(self._sink.intend, call)
+        if lost is not None and self._on_error != "warn":
+            return _refused(call, lost, "the call was not made")
+        began = self._clock.monotonic()
+        outcome = yield call
+        duration_us = round((self._clock.monotonic() - began) * 1e6)
+        _, lost = self._try(self._sink.finish, intent, call, outcome, duration_us)
+        if lost is not None and self._on_error != "warn":
+            return _refused(call, lost, "the call was made and its result is withheld")
+        return outcome
+
+    def close(self) -> None:
+        """Write the end of the run.
+
+        Raises:
+            AuditError: when it cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        if self._booted:
+            self._booted = False
+            self._plugins.clear()
+            self._must(self._sink.end_run)
+
+    def _must(self, write: Any, *arguments: object) -> None:
+        _, lost = self._try(write, *arguments)
+        if lost is not None and self._on_error != "warn":
+            raise lost
+
+    def _try(self, write: Any, *arguments: object) -> tuple[Any, AuditError | None]:
+        """Call *write*; return what it returned, and why it failed or None."""
+        if self._halted is not None:
+            return None, self._halted
+        try:
+            if self._lost:
+                self._report_gap()
+            return write(*arguments), None
+        except AuditError as error:
+            self._note(error)
+            return None, error
+
+    def _note(self, error: AuditError) -> None:
+        if self._on_error == "halt":
+            self._halted = error
+        elif self._on_error == "warn":
+            self._count(1)
+            _log.warning("not on record: %s", error)
+
+    def _count(self, rows: int) -> None:
+        with self._counting:
+            self._lost += rows
+
+    def _report_gap(self) -> None:
+        rows = self._lost
+        self._sink.event(Event(kind="audit.gap", data={"rows": rows}))
+        self._count(-rows)
+
+
+def _refused(call: Call, error: AuditError, consequence: str) -> Outcome:
+    return Outcome.failed(call, error.code, f"{error.message}; {consequence}", "host")
