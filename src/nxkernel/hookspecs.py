@@ -6,7 +6,7 @@ The only module that imports pluggy for the rest of the package: everyone else a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Literal, TypeVar, overload
 
@@ -148,16 +148,13 @@ class HookSpec:
     method: str | None = None
 
 
-def collect_specs(project: str, namespaces: list[Any]) -> tuple[dict[str, HookSpec], list[type]]:
-    """Find every hookspec of *project*.
-
-    Returns the specs by hook name, and classes that pluggy can read them from.
+def collect_specs(project: str, namespaces: Iterable[Any]) -> dict[str, HookSpec]:
+    """Find every hookspec of *project*, by hook name.
 
     Raises:
         KernelConfigError: for a name that is declared twice, or a namespace without hooks.
     """
     specs: dict[str, HookSpec] = {}
-    holders: list[type] = []
     for namespace in namespaces:
         found = {spec.name: spec for spec in _specs_of(project, namespace)}
         if not found:
@@ -165,8 +162,7 @@ def collect_specs(project: str, namespaces: list[Any]) -> tuple[dict[str, HookSp
         if twice := sorted(found.keys() & specs.keys()):
             raise KernelConfigError(f"hook {twice[0]!r} is declared twice")
         specs.update(found)
-        holders.append(_holder(_name(namespace), found))
-    return specs, holders
+    return specs
 
 
 def _name(namespace: Any) -> str:
@@ -206,8 +202,3 @@ def _spec(
         method=attribute if owner else None,
     )
 
-
-def _holder(name: str, specs: Mapping[str, HookSpec]) -> type:
-    """A class whose attributes are the hooks' functions under the hooks' names."""
-    body = {hook: staticmethod(spec.function) for hook, spec in specs.items()}
-    return type(name.rpartition(".")[2] or "specs", (), body)

@@ -146,6 +146,10 @@ class Call:
     level: Level = "confined"
     #: A call that is replayed into a new worker.
     historic: bool = False
+    #: For ``teardown``: which suspended wrapper to resume, as its ``setup`` gave it.
+    token: tuple[int, int] | None = None
+    #: For ``teardown``: the error of the inner calls, instead of a result in ``payload``.
+    inner_error: CallError | None = None
     annotations: Mapping[str, Any] = EMPTY
 
 

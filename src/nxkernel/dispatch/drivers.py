@@ -1,0 +1,203 @@
+"""The two ways to wait: block the thread, or await in asyncio.
+
+The bell is how one call learns that another one has left a worker: gates are tried again when it
+rings. A driver listens before it tries, so that no ring is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from nxkernel._clock import Clock
+from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.tasks import Tasks
+
+__all__ = ["Bell", "run_async", "run_blocking"]
+
+
+class Bell:
+    """Tells everybody who waits at a gate to try again. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._next = 0
+
+    def listen(self, callback: Callable[[], None]) -> int:
+        """Call *callback* at every ring; returns the number for :meth:`leave`."""
+        with self._lock:
+            self._next += 1
+            self._listeners[self._next] = callback
+            return self._next
+
+    def leave(self, number: int) -> None:
+        """Stop calling the callback of that number."""
+        with self._lock:
+            self._listeners.pop(number, None)
+
+    def ring(self) -> None:
+        """Wake every listener."""
+        if not self._listeners:
+            return
+        with self._lock:
+            listeners = list(self._listeners.values())
+        for callback in listeners:
+            callback()
+
+
+class _Ear:
+    """A descriptor that becomes readable when the bell rings; made at the first gate."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._number = 0
+        self.fd = -1
+
+    def open(self) -> None:
+        if self.fd < 0:
+            self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._number = self._bell.listen(self._ping)
+
+    def _ping(self) -> None:
+        os.eventfd_write(self.fd, 1)
+
+    def drain(self) -> None:
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self._bell.leave(self._number)
+            os.close(self.fd)
+            self.fd = -1
+
+
+def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:
+    """Run *root* to its end in this thread and return its result.
+
+    An exception in the thread (KeyboardInterrupt) cancels the call: its workers are ended and
+    their outcomes recorded before the exception goes on.
+    """
+    tasks = Tasks(root)
+    ear = _Ear(bell)
+    try:
+        return _block(tasks, clock, ear)
+    except BaseException:
+        _abandon(tasks)
+        raise
+    finally:
+        ear.close()
+
+
+def _block(tasks: Tasks, clock: Clock, ear: _Ear) -> Any:
+    while True:
+        tasks.step()
+        if tasks.done:
+            return tasks.result
+        if tasks.gated:
+            ear.open()
+            tasks.retry()
+            tasks.step()
+            if tasks.done:
+                return tasks.result
+        ready = _poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
+        if ear.fd in ready:
+            ear.drain()
+            tasks.retry()
+        tasks.ready(ready)
+        tasks.expire(clock.monotonic())
+
+
+def _timeout(tasks: Tasks, clock: Clock) -> float | None:
+    deadline = tasks.deadline()
+    return None if deadline is None else max(0.0, deadline - clock.monotonic())
+
+
+def _poll(waits: list[Io], ear: int, timeout: float | None) -> set[int]:
+    poll = select.poll()
+    for wait in waits:
+        poll.register(wait.read, select.POLLIN)
+        if wait.write is not None:
+            poll.register(wait.write, select.POLLOUT)
+    if ear >= 0:
+        poll.register(ear, select.POLLIN)
+    # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
+    return {fd for fd, _ in poll.poll(None if timeout is None else int(timeout * 1000) + 1)}
+
+
+def _abandon(tasks: Tasks) -> None:
+    """Cancel what is left; every wait ends at once, so this cannot block."""
+    tasks.cancel()
+    try:
+        tasks.step()
+    finally:
+        if not tasks.done:
+            tasks.close()
+
+
+async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:
+    """Run *root* to its end without blocking the event loop.
+
+    Cancelling the awaiting task cancels the call, as in :func:`run_blocking`.
+    """
+    tasks = Tasks(root)
+    loop = asyncio.get_running_loop()
+    rung = asyncio.Event()
+    number = bell.listen(lambda: _ring_in(loop, rung))
+    try:
+        while True:
+            tasks.step()
+            if tasks.done:
+                return tasks.result
+            rung.clear()
+            tasks.retry()
+            tasks.step()
+            if tasks.done:
+                return tasks.result
+            await _await_any(tasks, clock, loop, rung)
+    except BaseException:
+        _abandon(tasks)
+        raise
+    finally:
+        bell.leave(number)
+
+
+def _ring_in(loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> None:
+    try:
+        loop.call_soon_threadsafe(rung.set)
+    except RuntimeError:
+        return  # The loop is closed: nobody is left to wake.
+
+
+async def _await_any(
+    tasks: Tasks, clock: Clock, loop: asyncio.AbstractEventLoop, rung: asyncio.Event
+) -> None:
+    ready: set[int] = set()
+
+    def wake(fd: int) -> None:
+        ready.add(fd)
+        rung.set()
+
+    waits = tasks.waits
+    for wait in waits:
+        loop.add_reader(wait.read, wake, wait.read)
+        if wait.write is not None:
+            loop.add_writer(wait.write, wake, wait.write)
+    try:
+        await asyncio.wait_for(rung.wait(), _timeout(tasks, clock))
+    except TimeoutError:
+        ready.clear()
+    finally:
+        for wait in waits:
+            loop.remove_reader(wait.read)
+            if wait.write is not None:
+                loop.remove_writer(wait.write)
+    tasks.ready(ready)
+    tasks.expire(clock.monotonic())

@@ -1,0 +1,54 @@
+"""What a call waits for: the vocabulary between generators and drivers."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import attrs
+
+__all__ = ["Effect", "Effects", "Fork", "Gate", "Io", "Signal"]
+
+T = TypeVar("T")
+
+
+class Signal(enum.Enum):
+    """Why a wait is over."""
+
+    READY = "ready"
+    DEADLINE = "deadline"
+    #: The caller went away; every further wait of the same call ends with this at once.
+    CANCELLED = "cancelled"
+
+
+@attrs.frozen
+class Io:
+    """Wait until a descriptor can be read, or the other one written."""
+
+    read: int
+    #: A descriptor with bytes left to write, or None.
+    write: int | None
+    #: Absolute, in seconds of the driver's monotonic clock; None waits for ever.
+    deadline: float | None
+
+
+@attrs.frozen
+class Gate:
+    """Wait until *attempt* returns True; it is tried again whenever the kernel's bell rings."""
+
+    attempt: Callable[[], bool]
+    deadline: float | None = None
+
+
+@attrs.frozen
+class Fork:
+    """Run generators side by side; the wait is over when all have returned."""
+
+    branches: tuple[Generator[Any, Any, Any], ...]
+
+
+Effect = Io | Gate | Fork
+#: A generator that waits by yielding effects. ``Io`` and ``Gate`` give a :class:`Signal`,
+#: ``Fork`` the list of the branches' results in their order.
+Effects = Generator[Effect, Any, T]

@@ -1,0 +1,162 @@
+"""pluggy's order of a hook call, as a generator that does no I/O.
+
+Held to ``pluggy._callers._multicall`` by a differential test; what differs on purpose is listed in
+``docs/reference/pluggy-deviations.md``, and the test knows no other difference:
+
+* a plain fan-out is sent to all providers at once, and one that fails is left out of the value;
+* a provider that fails does not keep the others from being called;
+* an exception reaches a wrapper as the outcome's error, not as the original object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from nxkernel.dispatch.effects import Effects, Fork
+from nxkernel.hookspecs import HookSpec
+from nxkernel.types import CallError, HookName, HookResult, ImplFacts, Outcome, Phase, PluginId
+
+__all__ = ["Inner", "Invoke", "Provider", "execute"]
+
+
+@attrs.frozen
+class Provider:
+    """One hookimpl of one plugin, in the order that pluggy gave it."""
+
+    plugin: PluginId
+    facts: ImplFacts
+
+
+@attrs.frozen
+class Inner:
+    """What the calls inside a wrapper gave: a value, or the error of the hook so far."""
+
+    value: Any = None
+    error: CallError | None = None
+
+
+class Invoke(Protocol):
+    """Runs one phase of one provider through the stack and the process boundary."""
+
+    def __call__(
+        self, provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
+    ) -> Effects[Outcome]:
+        """Return the outcome; never raise for a plugin's fault."""
+
+
+def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Effects[HookResult]:
+    """Call *providers* in the given order and return the hook's result.
+
+    *providers* come in calling order: pluggy's ``get_hookimpls()`` reversed.
+    """
+    run = _Run(spec=spec, invoke=invoke)
+    entered = yield from run.enter([p for p in providers if p.facts.wraps])
+    if run.inner.error is None:
+        plain = [p for p in providers if not p.facts.wraps]
+        yield from run.first(plain) if spec.firstresult else run.fan_out(plain)
+    run.settle()
+    yield from run.leave(entered)
+    return run.result()
+
+
+@attrs.define
+class _Run:
+    """One hook call under way."""
+
+    spec: HookSpec
+    invoke: Invoke
+    outcomes: list[Outcome] = attrs.Factory(list)
+    answers: list[Any] = attrs.Factory(list)
+    failures: list[Outcome] = attrs.Factory(list)
+    inner: Inner = attrs.Factory(Inner)
+    degraded: bool = False
+
+    def enter(self, wrappers: Sequence[Provider]) -> Effects[list[tuple[Provider, Outcome]]]:
+        """Run the wrappers up to their yield, the outermost first, until one fails."""
+        entered = []
+        for wrapper in wrappers:
+            outcome = yield from self.invoke(wrapper, "setup")
+            self.outcomes.append(outcome)
+            if outcome.error is not None:
+                self.inner = Inner(error=outcome.error)
+                break
+            entered.append((wrapper, outcome))
+        return entered
+
+    def first(self, providers: Sequence[Provider]) -> Effects[None]:
+        """Ask one after the other until one answers; a failure ends it unless told otherwise."""
+        for provider in providers:
+            outcome = yield from self.invoke(provider, "call")
+            self._take(outcome)
+            if self.answers:
+                return
+            if outcome.error is not None and not self._goes_on(outcome):
+                self.inner = Inner(error=outcome.error)
+                return
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        return self.spec.options.on_failure == "next" and outcome.fault != "caller"
+
+    def fan_out(self, providers: Sequence[Provider]) -> Effects[None]:
+        """Send to all providers at once and collect in order."""
+        if len(providers) == 1:
+            self._take((yield from self.invoke(providers[0], "call")))
+        else:
+            for outcome in (yield Fork(tuple(self.invoke(p, "call") for p in providers))):
+                self._take(outcome)
+        strict = self.spec.options.on_failure == "raise"
+        for failure in self.failures:
+            # A caller's fault is the same for every provider: leaving it out would hide it.
+            if strict or failure.fault == "caller":
+                self.inner = Inner(error=failure.error)
+                return
+
+    def _take(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if outcome.error is not None:
+            self.failures.append(outcome)
+        elif outcome.value is not None:
+            self.answers.append(outcome.value)
+
+    def settle(self) -> None:
+        """Make the value of the plain providers, or their error, or the fallback."""
+        if self.inner.error is None:
+            if not self.answers and self.failures:
+                self.inner = Inner(error=self.failures[0].error)
+            elif self.spec.firstresult:
+                self.inner = Inner(value=self.answers[0] if self.answers else None)
+            else:
+                self.inner = Inner(value=self.answers)
+            self.degraded = bool(self.failures)
+        if self.inner.error is not None and self._may_fall_back():
+            self.inner = Inner(value=self.spec.options.fallback)
+            self.degraded = True
+
+    def _may_fall_back(self) -> bool:
+        """A fallback stands in for failed providers, never for a caller's mistake."""
+        faults = {outcome.fault for outcome in self.outcomes if outcome.error is not None}
+        return self.spec.options.has_fallback and "caller" not in faults
+
+    def leave(self, entered: Sequence[tuple[Provider, Outcome]]) -> Effects[None]:
+        """Resume the wrappers, the innermost first; each decides what the next one sees."""
+        for wrapper, setup in reversed(entered):
+            token = setup.annotations.get("token")
+            outcome = yield from self.invoke(wrapper, "teardown", self.inner, token)
+            self.outcomes.append(outcome)
+            if outcome.error is None:
+                self.inner = Inner(value=outcome.value)
+            else:
+                self.inner = Inner(error=outcome.error)
+
+    def result(self) -> HookResult:
+        """Return what the call gave."""
+        return HookResult(
+            hook=HookName(self.spec.name),
+            value=None if self.inner.error else self.inner.value,
+            error=self.inner.error,
+            degraded=self.degraded,
+            outcomes=tuple(self.outcomes),
+        )

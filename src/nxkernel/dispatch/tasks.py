@@ -1,0 +1,151 @@
+"""Steps the generators of one call, whoever does the waiting.
+
+A branch that raises ends the whole call with that exception: failures of plugins are outcomes, so
+an exception here is a bug or an interrupt, and hiding it would help nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import attrs
+
+from nxkernel.dispatch.effects import Effect, Fork, Gate, Io, Signal
+
+__all__ = ["Tasks"]
+
+
+@attrs.define(eq=False)
+class _Task:
+    generator: Generator[Effect, Any, Any]
+    parent: _Task | None = None
+    index: int = 0
+    #: Results of the branches of a Fork, and how many are still out.
+    results: list[Any] = attrs.Factory(list)
+    missing: int = 0
+
+
+class Tasks:
+    """The generators of one call and what each waits for.
+
+    Invariant: every live task is in exactly one of ``_runnable``, ``_io``, ``_gates``, or waits
+    for its branches.
+    """
+
+    def __init__(self, root: Generator[Effect, Any, Any]) -> None:
+        self._root = _Task(root)
+        self._runnable: deque[tuple[_Task, Any]] = deque([(self._root, None)])
+        self._io: dict[_Task, Io] = {}
+        self._gates: dict[_Task, Gate] = {}
+        self.done = False
+        self.result: Any = None
+        self.cancelled = False
+
+    # -- what the driver needs to know ---------------------------------------------------
+
+    @property
+    def waits(self) -> list[Io]:
+        """Descriptors that somebody waits for, in the order of the waits."""
+        return list(self._io.values())
+
+    @property
+    def gated(self) -> bool:
+        """Whether somebody waits at a gate."""
+        return bool(self._gates)
+
+    def deadline(self) -> float | None:
+        """The earliest deadline of all waits."""
+        waits: list[Io | Gate] = [*self._io.values(), *self._gates.values()]
+        return min((w.deadline for w in waits if w.deadline is not None), default=None)
+
+    # -- what the driver tells -----------------------------------------------------------
+
+    def ready(self, descriptors: set[int]) -> None:
+        """Resume the waits for these descriptors."""
+        for task, wait in list(self._io.items()):
+            if wait.read in descriptors or wait.write in descriptors:
+                del self._io[task]
+                self._runnable.append((task, Signal.READY))
+
+    def expire(self, now: float) -> None:
+        """Resume the waits whose deadline has passed."""
+        late = [t for t, io in self._io.items() if _passed(io, now)]
+        late += [t for t, gate in self._gates.items() if _passed(gate, now)]
+        for task in late:
+            self._io.pop(task, None)
+            self._gates.pop(task, None)
+            self._runnable.append((task, Signal.DEADLINE))
+
+    def retry(self) -> None:
+        """Try every gate again."""
+        for task, gate in list(self._gates.items()):
+            if gate.attempt():
+                del self._gates[task]
+                self._runnable.append((task, Signal.READY))
+
+    def cancel(self) -> None:
+        """End every wait, now and from now on."""
+        self.cancelled = True
+        for task in [*self._io, *self._gates]:
+            self._runnable.append((task, Signal.CANCELLED))
+        self._io.clear()
+        self._gates.clear()
+
+    def step(self) -> None:
+        """Run until everybody waits or the root has returned."""
+        while self._runnable and not self.done:
+            task, value = self._runnable.popleft()
+            try:
+                effect = task.generator.send(value)
+            except StopIteration as stop:
+                self._finish(task, stop.value)
+            else:
+                self._wait(task, effect)
+
+    def close(self) -> None:
+        """Close every generator, the innermost first."""
+        for task in [*self._io, *self._gates, *(t for t, _ in self._runnable)]:
+            current: _Task | None = task
+            while current is not None:
+                current.generator.close()
+                current = current.parent
+
+    # -- inside --------------------------------------------------------------------------
+
+    def _wait(self, task: _Task, effect: Effect) -> None:
+        if type(effect) is Fork:
+            self._fork(task, effect)
+        elif self.cancelled:
+            self._runnable.append((task, Signal.CANCELLED))
+        elif type(effect) is Io:
+            self._io[task] = effect
+        elif effect.attempt():  # type: ignore[union-attr]
+            self._runnable.append((task, Signal.READY))
+        else:
+            self._gates[task] = effect  # type: ignore[assignment]
+
+    def _fork(self, task: _Task, fork: Fork) -> None:
+        if not fork.branches:
+            self._runnable.append((task, []))
+            return
+        task.results = [None] * len(fork.branches)
+        task.missing = len(fork.branches)
+        for index, branch in enumerate(fork.branches):
+            self._runnable.append((_Task(branch, task, index), None))
+
+    def _finish(self, task: _Task, value: Any) -> None:
+        parent = task.parent
+        if parent is None:
+            self.done, self.result = True, value
+            return
+        parent.results[task.index] = value
+        parent.missing -= 1
+        if parent.missing == 0:
+            results, parent.results = parent.results, []
+            self._runnable.append((parent, results))
+
+
+def _passed(wait: Io | Gate, now: float) -> bool:
+    return wait.deadline is not None and wait.deadline <= now

@@ -1,0 +1,125 @@
+"""One thread per kernel, never on the path of a call: it drains logs and hears of exits.
+
+A log pipe that nobody drains would block its plugin, and an exit that nobody reads would leave
+the loss of a worker without its status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+from collections.abc import Callable
+
+from nxkernel.host.slot import Exit, Worker
+from nxkernel.host.zygote import Zygote
+
+__all__ = ["Housekeeper"]
+
+_CHUNK = 1 << 16
+
+
+class Housekeeper:
+    """Drains the logs of all workers and records their exits."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._lock = threading.Lock()
+        self._workers: dict[int, Worker] = {}
+        #: Exits of processes that were reported before their worker was registered.
+        self._early: dict[int, Exit] = {}
+        self._selector = selectors.DefaultSelector()
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._alarm, selectors.EVENT_READ)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="nxkernel-housekeeping", daemon=True)
+
+    def start(self, zygote: Zygote) -> None:
+        """Start the thread."""
+        self._selector.register(zygote.exits_fd, selectors.EVENT_READ, zygote)
+        self._thread.start()
+
+    def watch(self, worker: Worker) -> None:
+        """Take over a new worker's log and exit."""
+        with self._lock:
+            self._workers[worker.pid] = worker
+            early = self._early.pop(worker.pid, None)
+            if early is not None:
+                worker.exit = early
+        self._selector.register(worker.log_fd, selectors.EVENT_READ, worker)
+        os.eventfd_write(self._alarm, 1)
+
+    def stop(self) -> None:
+        """Drain what is left and end the thread."""
+        self._stopping = True
+        os.eventfd_write(self._alarm, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+        self._selector.close()
+        os.close(self._alarm)
+        for worker in self._workers.values():
+            self._release(worker)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for key, _ in self._selector.select():
+                if isinstance(key.data, Worker):
+                    self._drain(key.data)
+                elif isinstance(key.data, Zygote):
+                    self._hear(key.data)
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self._alarm)
+
+    def _drain(self, worker: Worker) -> None:
+        try:
+            data = os.read(worker.log_fd, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            worker.log.feed(data)
+            return
+        self._selector.unregister(worker.log_fd)
+        os.close(worker.log_fd)
+        worker.log_fd = -1
+
+    def _hear(self, zygote: Zygote) -> None:
+        exits = zygote.exits()
+        if not exits and self._zygote_gone(zygote):
+            return
+        for pid, status in exits:
+            code = os.waitstatus_to_exitcode(status)
+            ended = Exit(status=code if code >= 0 else None, signal=-code if code < 0 else None)
+            with self._lock:
+                worker = self._workers.pop(pid, None)
+                if worker is None:
+                    self._early[pid] = ended
+                    continue
+            if worker.log_fd >= 0:
+                self._drain(worker)
+            worker.exit = ended
+        self._ring()
+
+    def _zygote_gone(self, zygote: Zygote) -> bool:
+        """An exits pipe at its end: the zygote died, and all workers with it."""
+        try:
+            gone = os.read(zygote.exits_fd, 1) == b""
+        except BlockingIOError:
+            return False
+        if gone:
+            self._selector.unregister(zygote.exits_fd)
+            with self._lock:
+                for worker in self._workers.values():
+                    worker.exit = Exit(status=None, signal=9)
+                self._workers.clear()
+            self._ring()
+        return gone
+
+    @staticmethod
+    def _release(worker: Worker) -> None:
+        if worker.log_fd >= 0:
+            os.close(worker.log_fd)
+            worker.log_fd = -1

@@ -1,0 +1,159 @@
+"""Keeps one plugin's worker: what starts it, whether it may, and what was seen of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nxkernel._wire import Setup, Stop
+from nxkernel.errors import NxError, PluginDisabled, SandboxUnavailable, WorkerLost
+from nxkernel.host.housekeeping import Housekeeper
+from nxkernel.host.launch import Launch, kill, start
+from nxkernel.host.logs import LogTail
+from nxkernel.host.slot import Slot, Worker
+from nxkernel.host.supervisor import Supervision, died, may_start
+from nxkernel.host.zygote import Zygote
+from nxkernel.types import PluginId
+
+__all__ = ["Keeper"]
+
+#: Called with (kind, plugin, data).
+Report = Callable[[str, str, Mapping[str, Any]], None]
+#: Raises SandboxUnavailable when the kernel's own account of a worker is not what it must be.
+Check = Callable[[int], None]
+
+
+class Keeper:
+    """One plugin's place among the host's processes."""
+
+    def __init__(
+        self,
+        plugin: PluginId,
+        *,
+        slot: Slot,
+        plan: Callable[[], Launch],
+        zygote: Callable[[], Zygote],
+        housekeeper: Housekeeper,
+        supervision: Supervision,
+        check_status: Check | None,
+        report: Report,
+        log_tail: int,
+        start_timeout_s: float,
+        cpu_seconds: float | None,
+    ) -> None:
+        self.plugin = plugin
+        self.slot = slot
+        self.start_timeout_s = start_timeout_s
+        self.cpu_seconds = cpu_seconds
+        self.log = LogTail(log_tail)
+        #: Why the plugin does not run any more, or None.
+        self.disabled: PluginDisabled | None = None
+        #: Workers started, and the microseconds that the last start took.
+        self.starts = 0
+        self._plan = plan
+        self._launch: Launch | None = None
+        self._zygote = zygote
+        self._housekeeper = housekeeper
+        self._supervision = supervision
+        self._check_status = check_status
+        self._report = report
+
+    # -- starting ------------------------------------------------------------------------
+
+    def refusal(self, now: float) -> NxError | None:
+        """Why no worker may be started now, or None."""
+        if self.disabled is not None:
+            return self.disabled
+        if may_start(self._supervision, now):
+            return None
+        return WorkerLost(
+            f"plugin {self.plugin!r} is quarantined: its worker died more than "
+            f"{self._supervision.intensity} times within {self._supervision.period_s:g} s",
+            code="plugin.quarantined",
+            plugin=self.plugin,
+        )
+
+    def launch(self) -> Worker:
+        """Start a worker in the slot.
+
+        Raises:
+            NxError: when its confinement cannot be built or the zygote is gone.
+        """
+        if self._launch is None:
+            self._launch = self._plan()
+        self.slot.generation += 1
+        worker = start(self._zygote(), self._launch, self.log, self.slot.generation)
+        self._housekeeper.watch(worker)
+        self.slot.worker = worker
+        self.starts += 1
+        return worker
+
+    @property
+    def setup(self) -> Setup:
+        """What the worker is told after it has confined itself."""
+        if self._launch is None:
+            self._launch = self._plan()
+        return self._launch.setup
+
+    def check(self, worker: Worker, witnessed: Mapping[str, str]) -> None:
+        """Hold the worker's word of its confinement against the kernel's.
+
+        Raises:
+            SandboxUnavailable: when they differ.
+        """
+        worker.witnessed = dict(witnessed)
+        if worker.level not in ("confined", "isolated"):
+            return
+        if not witnessed:
+            raise SandboxUnavailable(f"plugin {self.plugin!r}: the worker witnessed nothing")
+        if self._check_status is not None:
+            self._check_status(worker.pid)
+
+    def disable(self, error: PluginDisabled) -> None:
+        """Do not start this plugin again."""
+        self.disabled = error
+
+    # -- ending --------------------------------------------------------------------------
+
+    def died(self, now: float) -> None:
+        """Count a death against the restart intensity."""
+        self._supervision = died(self._supervision, now)
+
+    def buried(self, worker: Worker) -> None:
+        """Report the exit and give back what the worker held."""
+        self._report("worker.exit", self.plugin, _exit_facts(worker))
+        worker.channel.close()
+        if worker.pidfd >= 0:
+            os.close(worker.pidfd)
+            worker.pidfd = -1
+
+    def last_words(self, worker: Worker, lines: int) -> dict[str, Any]:
+        """The exit and the end of the log, for an outcome's details."""
+        return {**_exit_facts(worker), "log": worker.log.last_lines(lines)}
+
+    def ask_to_stop(self) -> Worker | None:
+        """First step of the stop ladder; returns the worker that was asked."""
+        worker = self.slot.worker
+        if worker is not None:
+            worker.channel.send(Stop())
+        return worker
+
+    def end(self, worker: Worker) -> None:
+        """Last step of the stop ladder."""
+        if worker.exit is None:
+            kill(worker)
+        self.slot.worker = None
+
+    def release(self) -> None:
+        """Close what was built for starting workers."""
+        if self._launch is not None and self._launch.confinement.ruleset_fd >= 0:
+            os.close(self._launch.confinement.ruleset_fd)
+        self._launch = None
+
+
+def _exit_facts(worker: Worker) -> dict[str, Any]:
+    ended = worker.exit
+    if ended is None:
+        return {"exit_status": None, "signal": None}
+    return {"exit_status": ended.status, "signal": ended.signal}

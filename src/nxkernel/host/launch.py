@@ -1,0 +1,125 @@
+"""Starts one worker: pipes, confinement, a fork of the zygote."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from nxkernel._wire import VERSION, Confine, Setup
+from nxkernel.host.channel import Channel
+from nxkernel.host.logs import LogTail
+from nxkernel.host.slot import Worker
+from nxkernel.host.zygote import Zygote
+
+__all__ = ["Confinement", "Launch", "allow_cpu", "kill", "start"]
+
+
+class Confinement(Protocol):
+    """What holds a worker, built once per plugin."""
+
+    @property
+    def ruleset_fd(self) -> int:
+        """A Landlock ruleset, or -1 below level ``confined``."""
+
+    @property
+    def program(self) -> bytes:
+        """A seccomp program with a marker for the pid, or empty."""
+
+    @property
+    def limits(self) -> Mapping[str, tuple[int, int]]:
+        """``RLIMIT_*`` suffix -> (soft, hard)."""
+
+
+@attrs.frozen(kw_only=True)
+class Launch:
+    """Everything that starting a plugin's worker takes."""
+
+    level: str
+    confinement: Confinement
+    environment: Mapping[str, str]
+    run_dir: str
+    setup: Setup
+    max_frame: int
+
+
+def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Worker:
+    """Fork a worker and tell it to confine itself.
+
+    Raises:
+        SandboxUnavailable: when the zygote is gone.
+    """
+    command_read, command_write = os.pipe()
+    result_read, result_write = os.pipe()
+    log_read, log_write = os.pipe()
+    ruleset = launch.confinement.ruleset_fd
+    theirs = [command_read, result_write, log_write]
+    try:
+        spawned = zygote.spawn(
+            [*theirs, *([ruleset] if ruleset >= 0 else [])], with_ruleset=ruleset >= 0
+        )
+    except BaseException:
+        for fd in (command_write, result_read, log_read):
+            os.close(fd)
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    os.set_blocking(log_read, False)
+    channel = Channel(command_write, result_read, launch.max_frame)
+    channel.send(_confine(launch))
+    return Worker(
+        pid=spawned.pid,
+        pidfd=spawned.pidfd,
+        channel=channel,
+        log=log,
+        log_fd=log_read,
+        generation=generation,
+        level=launch.level,
+    )
+
+
+def _confine(launch: Launch) -> Confine:
+    return Confine(
+        version=VERSION,
+        level=launch.level,
+        program=launch.confinement.program,
+        limits=dict(launch.confinement.limits),
+        environment=dict(launch.environment),
+        run_dir=launch.run_dir,
+    )
+
+
+def kill(worker: Worker) -> None:
+    """End the worker at once; by pidfd, so never somebody else."""
+    try:
+        signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def allow_cpu(worker: Worker, seconds: float) -> None:
+    """Let the worker use *seconds* of CPU time from now on, then SIGXCPU.
+
+    RLIMIT_CPU counts over the whole life of a process: as a fixed limit it would end every busy
+    worker sooner or later. The host moves the soft limit before each call instead; the worker
+    cannot, its filter forbids it.
+    """
+    used = _cpu_seconds(worker.pid)
+    if used is None:
+        return
+    _, hard = resource.prlimit(worker.pid, resource.RLIMIT_CPU)
+    resource.prlimit(worker.pid, resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+
+
+def _cpu_seconds(pid: int) -> float | None:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,45 @@
+"""A plugin's captured output: bounded, with what was dropped counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+__all__ = ["LogTail"]
+
+
+class LogTail:
+    """The last bytes that a plugin wrote to stdout and stderr. Thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        #: Bytes that came in, kept or not.
+        self.total = 0
+
+    def feed(self, data: bytes) -> None:
+        """Keep *data*, dropping the oldest bytes beyond the limit."""
+        with self._lock:
+            self.total += len(data)
+            data = data[-self._limit :]
+            self._chunks.append(data)
+            self._size += len(data)
+            while self._size - len(self._chunks[0]) >= self._limit:
+                self._size -= len(self._chunks.popleft())
+
+    def text(self) -> str:
+        """Return what is kept, with control characters shown and not obeyed."""
+        with self._lock:
+            data = b"".join(self._chunks)[-self._limit :]
+        return escape(data.decode("utf-8", "replace"))
+
+    def last_lines(self, count: int) -> list[str]:
+        """Return the last *count* lines."""
+        return self.text().splitlines()[-count:]
+
+
+def escape(text: str) -> str:
+    """Show control characters as escapes: a log must not steer the reader's terminal."""
+    return "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,0 +1,107 @@
+"""One execution of an application: its id, its seed, its folder, its audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from nxkernel._clock import Clock, SystemClock
+from nxkernel.audit.log import AuditLog
+from nxkernel.dispatch.stack import Middleware
+from nxkernel.errors import KernelConfigError, StorageError
+from nxkernel.middleware.audit import Audit
+from nxkernel.middleware.breaker import Breaker
+from nxkernel.middleware.contracts import Contracts
+from nxkernel.middleware.determinism import Determinism
+from nxkernel.middleware.policy import PolicyGate, Rule
+from nxkernel.types import RunId
+
+__all__ = ["Run", "standard_stack"]
+
+_MOST_RUNS = 10**6
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """A run: made by :meth:`create`, recorded by the audit, seeded once.
+
+    The data directory holds ``audit/`` (one database over all runs), ``cache/`` (verified copies
+    of plugins) and ``runs/<id>/`` (what belongs to one run).
+    """
+
+    id: RunId
+    data_dir: Path
+    #: ``<data_dir>/runs/<id>``.
+    dir: Path
+    #: Root of the seed tree.
+    seed: int | str
+    #: What ``nx.Audit`` takes.
+    audit_log: AuditLog
+    clock: Clock
+
+    @classmethod
+    def create(
+        cls, data_dir: Path | str, *, seed: int | str = 0, clock: Clock | None = None
+    ) -> Run:
+        """Lay out *data_dir* and a new run in it.
+
+        Run ids count upwards from ``r000001`` in each data directory.
+
+        Raises:
+            KernelConfigError: for a seed that is neither an int nor a string.
+            StorageError: when the folders cannot be made.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, int | str):
+            raise KernelConfigError(f"seed must be an int or a str, not {type(seed).__name__}")
+        root = Path(data_dir).absolute()
+        clock = clock or SystemClock()
+        try:
+            (root / "audit").mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = _claim(root / "runs")
+        except OSError as error:
+            raise StorageError(
+                f"data directory {root} cannot be laid out: {error.strerror}; "
+                "choose a folder that this user may write"
+            ) from None
+        return cls(
+            id=RunId(folder.name),
+            data_dir=root,
+            dir=folder,
+            seed=seed,
+            audit_log=AuditLog(root / "audit" / "audit.db", clock),
+            clock=clock,
+        )
+
+
+def _claim(runs: Path) -> Path:
+    """Make the next folder; mkdir decides between two that count at once."""
+    runs.mkdir(exist_ok=True, mode=0o700)
+    taken = [int(p.name[1:]) for p in runs.iterdir() if p.name[1:].isdigit()]
+    for number in range(max(taken, default=0) + 1, _MOST_RUNS):
+        folder = runs / f"r{number:06d}"
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return folder
+    raise OSError(28, f"more than {_MOST_RUNS} runs")
+
+
+def standard_stack(
+    run: Run, *, rules: Sequence[Rule] = (), contracts: Any = None
+) -> list[Middleware]:
+    """Return the standard stack, outermost first.
+
+    *rules* are the application's policy rules, *contracts* its own schemas by hook or the folder
+    that holds them; see :class:`PolicyGate` and :class:`Contracts`.
+    """
+    return [
+        Audit(run.audit_log),
+        PolicyGate(rules),
+        Breaker(),
+        Contracts(contracts),
+        Determinism(),
+    ]

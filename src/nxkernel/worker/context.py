@@ -1,0 +1,101 @@
+"""What a plugin is handed: its settings, its randomness, its folder, its way to call others."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["Capability", "PluginContext"]
+
+
+class Kernel(Protocol):
+    """What the context needs of the runner."""
+
+    def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
+        """Have the host call *hook* and return its value."""
+
+    def stream(self, use: str, size: int) -> bytes:
+        """Bytes of the seed tree for the call that is on top."""
+
+
+class PluginContext:
+    """A plugin's view of the kernel; there is no other.
+
+    A class named by the manifest's entrypoint receives it if its ``__init__`` takes an argument.
+    """
+
+    def __init__(
+        self,
+        *,
+        plugin_id: str,
+        settings: Mapping[str, Any],
+        run_dir: str,
+        started_ns: int,
+        kernel: Kernel,
+    ) -> None:
+        #: The plugin's id as in its manifest.
+        self.plugin_id = plugin_id
+        #: Effective settings: schema defaults, manifest defaults, the application's values.
+        self.settings = settings
+        #: The plugin's own folder in the run directory; the only place it may write.
+        self.run_dir = Path(run_dir)
+        #: A logger whose lines become part of the plugin's captured log.
+        self.log = logging.getLogger(f"nxkernel.plugin.{plugin_id}")
+        self._started_ns = started_ns
+        self._kernel = kernel
+        self._rng: tuple[bytes, random.Random] | None = None
+
+    @property
+    def rng(self) -> random.Random:
+        """A generator seeded for the current call: same call, same numbers, on any machine."""
+        seed = self._kernel.stream("py.random", 32)
+        if self._rng is None or self._rng[0] != seed:
+            self._rng = (seed, random.Random(int.from_bytes(seed, "little")))  # noqa: S311
+        return self._rng[1]
+
+    def numpy_rng(self) -> Any:
+        """Return a ``numpy.random.Generator`` seeded for the current call."""
+        import numpy  # The plugin's dependency, not ours.
+
+        entropy = int.from_bytes(self._kernel.stream("numpy", 16), "little")
+        return numpy.random.Generator(numpy.random.PCG64(numpy.random.SeedSequence(entropy)))
+
+    def now(self) -> datetime.datetime:
+        """Return the run's start, in UTC: the same for every call of a run."""
+        seconds, nanoseconds = divmod(self._started_ns, 1_000_000_000)
+        start = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        return start.replace(microsecond=nanoseconds // 1000)
+
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """Call *hook* through the kernel and return its value.
+
+        Raises:
+            PolicyDenied: when the manifest did not request it or the application did not grant it.
+            PluginFailed: when the hook has no value; ``code`` says why.
+        """
+        return self._kernel.call(hook, arguments)
+
+    def capability(self, name: str) -> Capability:
+        """Return the hooks of one capability, by method name."""
+        return Capability(name, self.call)
+
+
+class Capability:
+    """The hooks of one capability, as methods."""
+
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
+        self._prefix = name.replace(".", "_") + "_"
+        self._call = call
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def bound(**arguments: Any) -> Any:
+            return self._call(self._prefix + method, **arguments)
+
+        return bound

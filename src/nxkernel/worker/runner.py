@@ -1,0 +1,277 @@
+"""The worker's main loop: one call at a time, and further calls while it waits for a reply.
+
+Invariant: the frames of the Python stack are the frames that the host has on its stack for this
+worker, in the same order. A call that waits for a brokered reply reads the pipe; whatever call
+arrives runs on top of it and is answered before the reply can come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import inspect
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import attrs
+import pluggy
+
+from nxkernel._canonical import NotCanonical, decode, encode
+from nxkernel._seeds import draw
+from nxkernel._values import NotLiftable, lift, lower
+from nxkernel._wire import Broker, Failure, Invoke, Ping, Pong, Ready, Reply, Result, Setup, Stop
+from nxkernel.errors import CallRejected, NxError, PluginFailed, error_for
+from nxkernel.worker.context import PluginContext
+from nxkernel.worker.failure import describe
+from nxkernel.worker.loader import Loaded, LoadedImpl
+from nxkernel.worker.pipe import Pipe
+
+__all__ = ["Runner"]
+
+
+class _BadValue(Exception):
+    """A result that cannot cross, or arguments that do not fit the annotations."""
+
+    def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, dict(details)
+
+
+@attrs.define
+class _Frame:
+    """A call that is on the stack."""
+
+    seq: int
+    seed: bytes
+
+
+class Runner:
+    """Serves the calls of one plugin."""
+
+    def __init__(self, pipe: Pipe, setup: Setup, settings: Mapping[str, Any]) -> None:
+        self._pipe = pipe
+        self._setup = setup
+        self._impls: Mapping[str, LoadedImpl] = {}
+        self._stack: list[_Frame] = [_Frame(seq=0, seed=setup.import_seed)]
+        self._brokered = 0
+        #: Wrappers between their two phases, by the seq of the first one.
+        self._suspended: dict[int, Generator[Any, Any, Any]] = {}
+        self._thread = threading.get_ident()
+        self.context = PluginContext(
+            plugin_id=setup.plugin,
+            settings=settings,
+            run_dir=setup.run_dir,
+            started_ns=setup.run_started_ns,
+            kernel=self,
+        )
+        _log_to_stderr()
+
+    # -- the loop ------------------------------------------------------------------------
+
+    def serve(self, plugin: Loaded) -> None:
+        """Say what the plugin implements, then answer until told to stop."""
+        self._impls = plugin.impls
+        self._pipe.send(Ready(impls=[impl.facts for impl in plugin.impls.values()]))
+        while True:
+            message = self._pipe.receive()
+            if isinstance(message, Stop):
+                return
+            self._accept(message)
+
+    def _accept(self, message: Any) -> None:
+        if isinstance(message, Invoke):
+            self._invoke(message)
+        elif isinstance(message, Ping):
+            self._pipe.send(Pong(seq=message.seq))
+        else:
+            raise NxError(f"unexpected {type(message).__name__} from the host")
+
+    # -- one call ------------------------------------------------------------------------
+
+    def _invoke(self, message: Invoke) -> None:
+        started = time.perf_counter_ns()
+        frame = _Frame(seq=message.seq, seed=message.seed or self._setup.import_seed)
+        self._stack.append(frame)
+        saved = random.getstate() if len(self._stack) > 2 else None
+        try:
+            payload = self._phase(message)
+        except BaseException as error:
+            answer: Result | Failure = self._failure(message, error)
+        else:
+            answer = Result(seq=message.seq, payload=payload, plugin_us=0)
+        finally:
+            if saved is not None:
+                random.setstate(saved)
+            self._stack.pop()
+        answer.plugin_us = (time.perf_counter_ns() - started) // 1000
+        self._pipe.send(answer)
+
+    def _phase(self, message: Invoke) -> bytes:
+        impl = self._impls.get(message.impl)
+        if impl is None:
+            raise NxError(f"no hookimpl {message.impl!r} in this plugin")
+        if message.phase == "teardown":
+            return _cross(self._teardown(impl, message), Any)
+        arguments = self._arguments(impl, decode(message.payload))
+        value = impl.function(**arguments)
+        if message.phase == "setup":
+            self._suspend(message.seq, value)
+            return encode(None)
+        if inspect.iscoroutine(value):
+            value = _run_coroutine(value)
+        return _cross(value, impl.hints.get("return", Any))
+
+    def _arguments(self, impl: LoadedImpl, given: Mapping[str, Any]) -> dict[str, Any]:
+        names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
+        try:
+            return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
+        except NotLiftable as error:
+            raise _BadValue(
+                "provider.not_applicable",
+                f"an argument does not fit the hookimpl's annotation: {error}",
+                {"impl": impl.facts.impl},
+            ) from None
+
+    # -- wrappers ------------------------------------------------------------------------
+
+    def _suspend(self, seq: int, value: Any) -> None:
+        if not inspect.isgenerator(value):
+            raise TypeError("a wrapper must be a generator function with one yield")
+        try:
+            next(value)
+        except StopIteration:
+            raise RuntimeError("the wrapper did not yield") from None
+        self._suspended[seq] = value
+
+    def _teardown(self, impl: LoadedImpl, message: Invoke) -> Any:
+        generator = self._suspended.pop(message.token)
+        error = None if message.error is None else _remote(*message.error)
+        value = None if error else decode(message.payload)
+        if impl.facts.hookwrapper:
+            return _leave_old_style(generator, value, error)
+        return _leave(generator, value, error)
+
+    # -- failures ------------------------------------------------------------------------
+
+    def _failure(self, message: Invoke, error: BaseException) -> Failure:
+        if isinstance(error, _BadValue):
+            code, text, details = error.code, error.message, error.details
+        else:
+            description = describe(error, self._setup)
+            code, text, details = "plugin.raised", description.message, description.details
+        if isinstance(error, PluginFailed) and message.error and error.code == message.error[0]:
+            # A wrapper that lets the inner error through does not make it its own.
+            code, text = message.error[0], message.error[1]
+        return Failure(
+            seq=message.seq,
+            code=code,
+            message=text,
+            details=encode(details),
+            origin=str(getattr(error, "origin", "")),
+            plugin_us=0,
+        )
+
+    # -- brokered calls --------------------------------------------------------------------
+
+    def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
+        """Ask the host to call *hook*; serve whatever arrives until the reply is there."""
+        if threading.get_ident() != self._thread:
+            raise CallRejected("context.call works in the thread that runs the hookimpl only")
+        payload = encode({name: lower(v, type(v), name) for name, v in arguments.items()})
+        self._brokered += 1
+        seq = self._brokered
+        self._pipe.send(
+            Broker(seq=seq, within=self._stack[-1].seq, hook=str(hook), payload=payload)
+        )
+        while True:
+            message = self._pipe.receive()
+            if isinstance(message, Reply):
+                return _unwrap(message)
+            self._accept(message)
+
+    def stream(self, use: str, size: int) -> bytes:
+        """Bytes of the seed tree for the call on top."""
+        return draw(self._stack[-1].seed, use, size)
+
+
+def _cross(value: Any, hint: Any) -> bytes:
+    """The canonical bytes of a result, by its annotation or else by what it is."""
+    try:
+        return encode(lower(value, type(value) if hint is Any else hint, "result"))
+    except CallRejected as error:
+        raise _BadValue("contract.output", error.message, error.details) from None
+    except NotCanonical as error:
+        raise _BadValue("contract.output", f"result: {error}", {}) from None
+
+
+def _unwrap(reply: Reply) -> Any:
+    if reply.error is None:
+        return decode(reply.payload)
+    raise _remote(*reply.error)
+
+
+def _remote(code: str, message: str, origin: str) -> NxError:
+    """An error from elsewhere; also an instance of the builtin exception it was, if any.
+
+    So that ``except ValueError`` in a wrapper means what it means under plain pluggy.
+    """
+    error = error_for(code, message)
+    name = message.partition(":")[0].strip()
+    builtin = getattr(builtins, name, None)
+    if code == "plugin.raised" and isinstance(builtin, type) and issubclass(builtin, Exception):
+        try:
+            error = type(name, (PluginFailed, builtin), {})(message, code=code)
+        except TypeError:
+            error = error_for(code, message)
+    error.origin = origin  # type: ignore[attr-defined]
+    return error
+
+
+def _leave(generator: Generator[Any, Any, Any], value: Any, error: NxError | None) -> Any:
+    try:
+        if error is not None:
+            generator.throw(error)
+        else:
+            generator.send(value)
+    except StopIteration as stop:
+        return stop.value
+    generator.close()
+    raise RuntimeError("the wrapper has a second yield")
+
+
+def _leave_old_style(
+    generator: Generator[Any, Any, Any], value: Any, error: NxError | None
+) -> Any:
+    result: pluggy.Result[Any] = pluggy.Result(value, error)
+    try:
+        generator.send(result)
+    except StopIteration:
+        return result.get_result()
+    generator.close()
+    raise RuntimeError("the wrapper has a second yield")
+
+
+def _run_coroutine(coroutine: Any) -> Any:
+    """Run an ``async def`` hookimpl to its end; each depth of nesting has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    outer = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+        asyncio._set_running_loop(outer)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("nxkernel.plugin")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False

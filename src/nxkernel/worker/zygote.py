@@ -1,0 +1,143 @@
+"""The zygote: a warm, single-threaded process that forks itself into workers.
+
+It never runs plugin code and never sees plugin data, because whatever is in its heap can be read
+in every later worker: settings and the system-call filter travel on the worker's own channel, and
+Landlock rulesets arrive as descriptors.
+
+It ends when the control socket closes or the host dies, whichever it notices first, and the
+kernel then ends its workers (``PR_SET_PDEATHSIG``).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from nxkernel.worker import child
+from nxkernel.worker.confine import drop_bounding_set
+
+__all__ = ["serve"]
+
+#: The pipe on which exits are reported: ``pid, wait status``.
+EXITS_FD = 4
+EXIT = struct.Struct("<ii")
+#: What a worker needs after it can no longer be sure to read the library, and what most plugins
+#: import anyway. Nothing here may start a thread: Landlock would miss it.
+PRELOAD = (
+    "ctypes",
+    "datetime",
+    "decimal",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "enum",
+    "hashlib",
+    "inspect",
+    "linecache",
+    "logging",
+    "pathlib",
+    "random",
+    "resource",
+    "tempfile",
+    "traceback",
+    "typing",
+    "uuid",
+    "attrs",
+    "cattrs",
+    "msgspec",
+    "pluggy",
+    "nxkernel._seeds",
+    "nxkernel._values",
+    "nxkernel._wire",
+    "nxkernel.hookspecs",
+    "nxkernel.worker.context",
+    "nxkernel.worker.loader",
+    "nxkernel.worker.runner",
+)
+
+
+def serve(control: socket.socket, profile: Mapping[str, Any]) -> None:
+    """Fork a worker for each request until the host goes away."""
+    host = os.pidfd_open(int(profile["host_pid"]))
+    if os.getppid() != profile["host_pid"]:
+        os._exit(0)  # The host died before it could be watched.
+    for name in PRELOAD:
+        importlib.import_module(name)
+    for name in profile["preload"]:
+        importlib.import_module(name)
+    _settle()
+    control.send(b"ready")
+    _Zygote(control, host).loop()
+
+
+def _settle() -> None:
+    """Make this process fit to be forked: one thread, default signals, no capabilities to pass."""
+    with open("/proc/self/stat") as stat:
+        threads = stat.read().rsplit(")", 1)[1].split()[17]
+    if threads != "1":
+        raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    drop_bounding_set()
+    gc.collect()
+    # Frozen objects are not touched by later collections, so their pages stay shared.
+    gc.freeze()
+    gc.disable()
+
+
+class _Zygote:
+    """The serving loop and the children that are still alive."""
+
+    def __init__(self, control: socket.socket, host: int) -> None:
+        self._control = control
+        self._host = host
+        #: pidfd -> pid of every child that was not yet waited for.
+        self._children: dict[int, int] = {}
+        self._poll = select.poll()
+        self._poll.register(control.fileno(), select.POLLIN)
+        self._poll.register(host, select.POLLIN)
+
+    def loop(self) -> None:
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd == self._host:
+                    os._exit(0)
+                elif fd == self._control.fileno():
+                    self._serve_one()
+                else:
+                    self._bury(fd)
+
+    def _serve_one(self) -> None:
+        request, fds, _, _ = socket.recv_fds(self._control, 64, 8)
+        if not request:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(request, fds)
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = pid
+        self._poll.register(pidfd, select.POLLIN)
+        socket.send_fds(self._control, [struct.pack("<i", pid)], [pidfd])
+
+    def _become_worker(self, request: bytes, fds: list[int]) -> None:
+        # Descriptors of the zygote are closed by number in the child: detach, so that no
+        # destructor closes a number that means something else by then.
+        self._control.detach()
+        child.main(fds, with_ruleset=request == b"spawn+ruleset")
+
+    def _bury(self, pidfd: int) -> None:
+        pid = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        os.write(EXITS_FD, EXIT.pack(pid, status))
