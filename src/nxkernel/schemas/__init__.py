@@ -1,0 +1,13 @@
+"""JSON Schema at every border: manifests, settings, arguments, results.
+
+``registry`` compiles and validates, ``profile`` says which schemas are accepted, ``patterns``
+which regular expressions; ``issues`` words what is wrong, ``defaults`` fills what was left out,
+``contracts`` finds the schemas that ship with the package. Nothing here opens a socket or a file
+because a schema says so.
+"""
+
+from nxkernel.schemas.contracts import load_contract
+from nxkernel.schemas.issues import SchemaIssue
+from nxkernel.schemas.registry import CompiledSchema, SchemaRegistry
+
+__all__ = ["CompiledSchema", "SchemaIssue", "SchemaRegistry", "load_contract"]
