@@ -43,10 +43,10 @@ _MEMORY = """
 brk mmap munmap mremap mprotect madvise membarrier mlock munlock mseal msync
 pkey_alloc pkey_free pkey_mprotect
 """
-# Opening, making and removing is decided by Landlock, path by path. symlink is in the list so that
+# Making, moving and removing is decided by Landlock, path by path. symlink is in the list so that
 # Landlock answers it like every other write; no rule ever grants it.
 _FILES = """
-open openat openat2 creat close close_range dup dup2 dup3 lseek
+close close_range dup dup2 dup3 lseek
 read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 sendfile copy_file_range
 stat fstat lstat newfstatat statx statfs fstatfs access faccessat faccessat2
 getdents getdents64 readlink readlinkat getcwd chdir fchdir umask
@@ -77,7 +77,7 @@ _CONNECTED_SOCKETS = "recvfrom shutdown getsockname getpeername"
 _ABSENT_FEATURES = """
 clone3 io_uring_setup io_uring_enter io_uring_register userfaultfd memfd_create memfd_secret
 set_mempolicy get_mempolicy mbind set_mempolicy_home_node mincore cachestat quotactl_fd
-pidfd_open pidfd_getfd pidfd_send_signal process_madvise rt_tgsigqueueinfo
+pidfd_open pidfd_getfd pidfd_send_signal process_madvise rt_tgsigqueueinfo openat2
 landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp
 inotify_init inotify_init1 fanotify_init
 """
@@ -85,6 +85,10 @@ _EXTENDED_ATTRIBUTES = """
 getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat
 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
 """
+
+# O_CREAT, and the bit that tells O_TMPFILE from O_DIRECTORY.
+_MAKES_A_FILE = 0o100 | 0o20000000
+_SETUID_OR_SETGID = 0o6000
 
 # ioctl: FIONREAD FIONBIO FIONCLEX FIOCLEX TCGETS TIOCGWINSZ. Not TIOCSTI: it types into terminals.
 _IOCTLS = (0x541B, 0x5421, 0x5450, 0x5451, 0x5401, 0x5413)
@@ -183,7 +187,24 @@ def _checked_process_calls() -> dict[int, Rule]:
 def _checked_file_calls() -> dict[int, Rule]:
     reflink = Case((OneOf(1, (_FICLONE, _FICLONERANGE)),), refuse(errno.EOPNOTSUPP))
     ioctl = Check((Case((OneOf(1, _IOCTLS),)), reflink), refuse(errno.ENOTTY))
-    return {**_each("ioctl", ioctl), **_each("fcntl", _when(OneOf(1, _FCNTLS)))}
+    return {
+        **_each("ioctl", ioctl),
+        **_each("fcntl", _when(OneOf(1, _FCNTLS))),
+        **_each("open", _opening(flags=1)),
+        **_each("openat", _opening(flags=2)),
+        **_each("creat", _when(OneOf(1, (0,), mask=_SETUID_OR_SETGID))),
+    }
+
+
+def _opening(*, flags: int) -> Check:
+    """Let Landlock decide about the path, but make no file that runs as its owner.
+
+    The mode counts only where a file is made; elsewhere the register holds anything. openat2 is
+    absent for this reason: its mode lies behind a pointer.
+    """
+    makes_nothing = (OneOf(flags, (0,), mask=_MAKES_A_FILE),)
+    plain_mode = (OneOf(flags + 1, (0,), mask=_SETUID_OR_SETGID),)
+    return _any([makes_nothing, plain_mode])
 
 
 def _own_process_only() -> dict[int, Rule]:

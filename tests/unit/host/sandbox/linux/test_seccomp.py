@@ -170,6 +170,18 @@ def test_checked_arguments(name, position, allowed, refused, action):
     assert {ask(value) for value in refused} == {refuse(action)}
 
 
+def test_no_file_that_runs_as_its_owner():
+    """A setuid file of the host's user in a plugin's folder would be a way up for others."""
+    create, unnamed = 0o101, 0o20200002
+    for flags in (create, unnamed):
+        assert answer("openat", 0, 0, flags, 0o777) == answer("open", 0, flags, 0o777) == ALLOW
+        for mode in (0o4755, 0o2755, 0o6000):
+            assert answer("openat", 0, 0, flags, mode) == answer("open", 0, flags, mode) == EPERM
+            assert answer("creat", 0, mode) == EPERM
+    assert answer("open", 0, 0, 0xFFFFFFFF) == ALLOW  # no file is made: the mode is noise
+    assert answer("openat2") == ENOSYS  # its mode is behind a pointer
+
+
 class TestWithoutPorts:
     """No network: the worker's own pairs of stream sockets, and nothing that has an address."""
 
