@@ -54,16 +54,16 @@ class Table:
         )
 
     @cached_property
-    def guard(self) -> str:
-        """The trigger that accepts the next number of the whole log and no other.
-
-        Closes ``INSERT OR REPLACE``, which deletes without firing a DELETE trigger.
-        """
-        return (
+    def guards(self) -> tuple[str, ...]:
+        """The triggers that let rows in at the end and nothing else."""
+        # The first accepts the next number of the whole log and no other. It closes INSERT OR
+        # REPLACE, which deletes without firing a DELETE trigger.
+        append = (
             f"CREATE TRIGGER {self.name}_append BEFORE INSERT ON {self.name} "
             f"WHEN NEW.seq IS NOT max({_LAST}) + 1 "
             f"BEGIN SELECT RAISE(ABORT, '{self.name} is append-only'); END"
         )
+        return (append, *append_only(self.name))
 
     @cached_property
     def insert(self) -> str:
@@ -183,15 +183,15 @@ RUN_ENDS = Table(
 TABLES = (RUNS, PLUGINS, INTENTS, CALLS, EVENTS, RUN_ENDS)
 _LAST = ", ".join(f"ifnull((SELECT max(seq) FROM {table.name}), 0)" for table in TABLES)
 
-#: Everything that protects the tables; verification compares it with what the file has.
-GUARDS = tuple(
-    statement for table in TABLES for statement in (table.guard, *append_only(table.name))
+_STATEMENTS = (
+    *(table.create for table in TABLES),
+    *(guard for table in TABLES for guard in table.guards),
 )
 
 FORMAT = Format(
     noun="an audit log",
     application_id=0x6E784175,  # "nxAu"
-    migrations=(Migration("1-audit", (*(table.create for table in TABLES), *GUARDS)),),
+    migrations=(Migration("1-audit", _STATEMENTS),),
 )
 
 #: The head of the log: number and digest of its newest row, or no row at all.

@@ -27,7 +27,7 @@ from nxkernel._canonical import NotCanonical
 from nxkernel._sqlite import open_reader
 from nxkernel.audit.chain import GENESIS, Checkpoint, link, origin_of
 from nxkernel.audit.failure import cannot, shown
-from nxkernel.audit.schema import FORMAT, GUARDS, RUNS, TABLES, Table
+from nxkernel.audit.schema import FORMAT, RUNS, TABLES, Table
 from nxkernel.errors import AuditError, IntegrityError
 
 __all__ = ["Problem", "ProblemKind", "VerifyReport", "verify"]
@@ -187,13 +187,12 @@ class _Verification:
         query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
         found = dict(connection.execute(query).fetchall())
         for table in TABLES:
-            if found.get(table.name) != table.create:
-                how = "missing" if table.name not in found else "not as the format has it"
-                self._report("malformed", table.name, 0, f"table {table.name} is {how}")
-        for guard in GUARDS:
-            name = guard.split()[2]
-            if found.get(name) != guard:
-                self._report("malformed", name.split("_")[0], 0, f"trigger {name} does not stand")
+            for statement in (table.create, *table.guards):
+                kind, name = statement.split()[1:3]
+                if found.get(name) != statement:
+                    how = "not as the format has it" if name in found else "missing"
+                    message = f"{kind.lower()} {name} is {how}"
+                    self._report("malformed", table.name, 0, message)
         return [table for table in TABLES if table.name in found]
 
     def _check(self, row: _Row) -> None:
