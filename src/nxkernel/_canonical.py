@@ -9,8 +9,10 @@ of different things apart even when their bytes are equal.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import struct
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -23,9 +25,10 @@ __all__ = ["DATA", "NotCanonical", "decode", "digest", "encode", "raw_digest"]
 DATA = b"nx.data.v1\0"
 #: Deepest nesting of lists and maps; jsonschema, the reference, gives up soon after.
 MAX_DEPTH = 200
-# A float64 with all exponent bits set is an infinity or a NaN. The pattern may also match inside
-# a string, so a hit only means "look closer", but no hit means that there is none.
-_NONFINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+# A float64 with all exponent bits set is an infinity or a NaN; the other three begin a timestamp,
+# the one extension type that msgspec knows by itself. The pattern may also match inside a string,
+# so a hit only means "look closer", but no hit means that there is none.
+_SUSPECT = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|[\xd6\xd7]\xff|\xc7\x0c\xff")
 
 
 class NotCanonical(ValueError):
@@ -36,8 +39,12 @@ def _refuse(value: object) -> Any:
     raise NotCanonical(f"a value of type {type(value).__name__} has no canonical form")
 
 
+def _refuse_ext(code: int, _data: memoryview) -> Any:
+    raise NotCanonical(f"extension type {code}")
+
+
 _encoder = msgspec.msgpack.Encoder(order="sorted", enc_hook=_refuse)
-_decoder = msgspec.msgpack.Decoder()
+_decoder = msgspec.msgpack.Decoder(ext_hook=_refuse_ext)
 
 
 def encode(value: Any) -> bytes:
@@ -60,7 +67,8 @@ def decode(data: bytes) -> Any:
 
     Raises:
         NotCanonical: for malformed or truncated bytes, another encoding of the same value, a
-            non-finite float, a map key that is no string, or nesting beyond 200.
+            non-finite float, an extension type, a map key that is no string, or nesting beyond
+            200.
     """
     try:
         value = _decoder.decode(data)
@@ -68,8 +76,8 @@ def decode(data: bytes) -> Any:
         raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
     if len(data) > 1 and isinstance(value, list | dict):
         _check_shape(value)
-    if _NONFINITE.search(data) and _has_nonfinite(value):
-        raise NotCanonical("a float is not finite")
+    if _SUSPECT.search(data):
+        _check_leaves(value)
     if encode(value) != data:
         raise NotCanonical("the bytes are not the canonical encoding of their value")
     return value
@@ -92,7 +100,7 @@ def _check_shape(value: Any) -> None:
     raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
 
 
-def _has_nonfinite(value: Any) -> bool:
+def _check_leaves(value: Any) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
@@ -100,9 +108,10 @@ def _has_nonfinite(value: Any) -> bool:
             stack += item.values()
         elif type(item) is list:
             stack += item
-        elif type(item) is float and (item != item or item in (float("inf"), float("-inf"))):
-            return True
-    return False
+        elif type(item) is float and not math.isfinite(item):
+            raise NotCanonical("a float is not finite")
+        elif type(item) is datetime:
+            raise NotCanonical("extension type -1")
 
 
 def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:

@@ -28,10 +28,21 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 OnFailure = Literal["skip", "next", "raise"]
+_NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPTIONS = "_nxspec"
 _CAPABILITY = "__nx_capability__"
 #: Marks the absence of a fallback: None is a fallback like any other.
 NO_FALLBACK: Any = attrs.make_class("_NoFallback", [], frozen=True)()
+
+
+def _seconds(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not value > 0:
+        raise KernelConfigError(f"{attribute.name}={value!r}: expected seconds, more than 0")
+
+
+def _on_failure(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value not in (None, "skip", "next", "raise"):
+        raise KernelConfigError(f"{attribute.name}={value!r}: expected skip, next or raise")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,16 +50,17 @@ class SpecOptions:
     """What a hookspec says beyond pluggy's options."""
 
     #: Seconds for each provider, or None for the host's default.
-    timeout: float | None = None
+    timeout: float | None = attrs.field(default=None, validator=_seconds)
     #: The hook's value when nothing else answered and something failed.
     fallback: Any = NO_FALLBACK
     #: Only then may a call that was lost with its worker be made again.
     idempotent: bool = False
     #: None is ``skip`` for a plain fan-out and ``raise`` for firstresult.
-    on_failure: OnFailure | None = None
+    on_failure: OnFailure | None = attrs.field(default=None, validator=_on_failure)
 
     @property
     def has_fallback(self) -> bool:
+        """Whether a fallback was given; None is one."""
         return self.fallback is not NO_FALLBACK
 
 
@@ -93,13 +105,16 @@ class HookspecMarker:
         """Mark *function* as a hookspec of the project.
 
         Raises:
-            KernelConfigError: for ``on_failure="next"`` on a hook that is not firstresult.
+            KernelConfigError: for options that exclude each other (historic and firstresult,
+                ``on_failure="next"`` without firstresult) or have no meaning.
         """
-        if on_failure == "next" and not firstresult:
-            raise KernelConfigError('on_failure="next" needs firstresult=True')
         options = SpecOptions(
             timeout=timeout, fallback=fallback, idempotent=idempotent, on_failure=on_failure
         )
+        if firstresult and historic:
+            raise KernelConfigError("a historic hook has no first result: drop one of the two")
+        if on_failure == "next" and not firstresult:
+            raise KernelConfigError('on_failure="next" needs firstresult=True')
 
         def mark(target: F) -> F:
             setattr(target, self.project_name + _OPTIONS, options)
@@ -179,13 +194,14 @@ def _specs_of(project: str, namespace: Any) -> Iterator[HookSpec]:
             continue
         function = getattr(member, "__func__", member)
         if callable(function) and getattr(function, project + "_spec", None) is not None:
-            yield _spec(project, attribute, function, own, isinstance(namespace, type))
+            yield _spec(project, attribute, function, own)
 
 
-def _spec(
-    project: str, attribute: str, function: Any, owner: str | None, in_class: bool
-) -> HookSpec:
-    parameters = list(inspect.signature(function).parameters.values())
+def _spec(project: str, attribute: str, function: Any, owner: str | None) -> HookSpec:
+    # pluggy's own rule: a hookspec names its positional parameters, and one that was defined in a
+    # class has a self or cls before them.
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in _NAMED]
+    in_class = "." in function.__qualname__.rpartition("<locals>.")[2]
     if in_class and parameters and parameters[0].name in ("self", "cls"):
         parameters = parameters[1:]
     opts = getattr(function, project + "_spec")
@@ -201,4 +217,3 @@ def _spec(
         capability=owner,
         method=attribute if owner else None,
     )
-

@@ -178,6 +178,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
+        """Whether there is a value."""
         return self.error is None
 
     @classmethod

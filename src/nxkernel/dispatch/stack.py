@@ -9,11 +9,13 @@ code.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
 
 from nxkernel._clock import Clock
+from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
 from nxkernel.settings import Grant
 from nxkernel.types import EMPTY, Call, Outcome, PluginId, RunId
@@ -110,14 +112,18 @@ class Open:
 
 
 def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
-    """Enter the layers from the outside in, until one answers or the call is ready to send."""
+    """Enter the layers from the outside in, until one answers or the call is ready to send.
+
+    A middleware that breaks the protocol never raises here: its call has the outcome
+    ``middleware.failed``, fault ``host``, and the layers outside it see that.
+    """
     opened = Open(layers=[], call=call)
     for each in middleware:
-        layer = each.around(opened.call)
         try:
-            opened.call = next(layer)
+            layer = each.around(opened.call)
+            opened.call = _same_call(opened.call, next(layer))
         except StopIteration as stop:
-            opened.early = opened.close(stop.value)
+            opened.early = opened.close(_outcome(each.name, stop.value, call))
             break
         except Exception as error:
             opened.early = opened.close(_broken(each.name, error, call))
@@ -126,20 +132,46 @@ def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
     return opened
 
 
+def _same_call(given: Call, yielded: Any) -> Call:
+    """Check that a middleware changed the envelope at most."""
+    if not isinstance(yielded, Call):
+        raise TypeError(f"yielded {type(yielded).__name__}, expected the call")
+    if yielded is not given and not _same_content(given, yielded):
+        raise ValueError("changed what the call is; only its envelope may change")
+    return yielded
+
+
+def _same_content(given: Call, yielded: Call) -> bool:
+    # Identity, not equality: a middleware passes on what it was given, and comparing is not free.
+    return (
+        yielded.payload is given.payload
+        and yielded.arguments is given.arguments
+        and yielded.input_digest == given.input_digest
+        and (yielded.plugin, yielded.impl, yielded.hook, yielded.phase, yielded.call_id)
+        == (given.plugin, given.impl, given.hook, given.phase, given.call_id)
+    )
+
+
 def _leave(name: str, layer: Layer, outcome: Outcome, call: Call) -> Outcome:
     try:
         layer.send(outcome)
     except StopIteration as stop:
-        if isinstance(stop.value, Outcome):
-            return stop.value
-        return _broken(name, TypeError("returned no Outcome"), call)
+        return _outcome(name, stop.value, call)
     except Exception as error:
         return _broken(name, error, call)
-    layer.close()
+    with suppress(Exception):  # what else it does on its way out cannot make it more broken
+        layer.close()
     return _broken(name, RuntimeError("yielded twice"), call)
 
 
+def _outcome(name: str, value: Any, call: Call) -> Outcome:
+    if isinstance(value, Outcome):
+        return value
+    return _broken(name, TypeError(f"returned {type(value).__name__}, expected an outcome"), call)
+
+
 def _broken(name: str, error: Exception, call: Call) -> Outcome:
-    code = getattr(error, "code", "middleware.failed")
-    text = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
-    return Outcome.failed(call, code, f"middleware {name!r}: {text}", "host")
+    if isinstance(error, NxError):
+        return Outcome.failed(call, error.code, f"middleware {name!r}: {error.message}", "host")
+    text = f"{type(error).__name__}: {error}"
+    return Outcome.failed(call, "middleware.failed", f"middleware {name!r}: {text}", "host")
