@@ -1,0 +1,217 @@
+"""The middleware that stops calling what keeps failing, and tries it again later.
+
+The state of one breaker is a frozen value, and the rules are functions from state to state, without
+clock, lock or I/O; :class:`Breaker` keeps one state for each (plugin, hook) and does the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from nxkernel._clock import Clock
+from nxkernel.dispatch.stack import BootFacts, Event, Layer
+from nxkernel.errors import KernelConfigError
+from nxkernel.types import Call, HookName, Outcome, PluginId
+
+__all__ = ["Breaker", "BreakerState", "Limits", "Mode", "Verdict", "admit", "fresh", "record"]
+
+Mode = Literal["closed", "open", "half_open"]
+#: What an outcome says about its plugin: ``neutral`` is another one's fault.
+Verdict = Literal["success", "failure", "neutral"]
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """When a breaker opens, and for how long."""
+
+    #: Failures that use up a full budget.
+    failures: int
+    #: Seconds in which an empty budget fills up again.
+    refill_s: float
+    #: Seconds from opening to the first trial call.
+    reset_s: float
+
+
+@attrs.frozen(kw_only=True)
+class BreakerState:
+    """One breaker at one moment.
+
+    Invariants: ``0 <= budget <= failures``; while closed, ``budget >= 1``.
+    """
+
+    mode: Mode = "closed"
+    #: Failures that are still affordable, as of ``since``.
+    budget: float
+    #: Closed: when ``budget`` was counted. Open: when it opened. Seconds of the kernel's clock.
+    since: float = 0.0
+    #: Half-open: whether the one trial call is under way.
+    trial: bool = False
+    #: Counts the changes of ``mode`` and the trials. An outcome counts only in the era in which
+    #: its call was admitted: a late failure from before says nothing about now.
+    era: int = 0
+
+
+def fresh(limits: Limits) -> BreakerState:
+    """Return the state before any call: closed, with a full budget."""
+    return BreakerState(budget=float(limits.failures))
+
+
+def admit(state: BreakerState, now: float, limits: Limits) -> tuple[BreakerState, bool]:
+    """Return the state after a call asked to pass, and whether it may.
+
+    Open becomes half-open when its time is over; half-open admits one call at a time.
+    """
+    if state.mode == "closed":
+        return state, True
+    over = state.mode == "open" and now - state.since >= limits.reset_s
+    if over or (state.mode == "half_open" and not state.trial):
+        return attrs.evolve(state, mode="half_open", trial=True, era=state.era + 1), True
+    return state, False
+
+
+def record(
+    state: BreakerState, now: float, limits: Limits, verdict: Verdict, era: int
+) -> BreakerState:
+    """Return the state after a call that was admitted in *era* ended."""
+    if era != state.era:
+        return state
+    if state.mode == "half_open":
+        return _after_trial(state, now, limits, verdict)
+    if verdict != "failure":
+        return state
+    budget = _refilled(state, now, limits) - 1
+    if budget < 1:
+        return _opened(state, now)
+    return attrs.evolve(state, budget=budget, since=now)
+
+
+def _after_trial(state: BreakerState, now: float, limits: Limits, verdict: Verdict) -> BreakerState:
+    if verdict == "failure":
+        return _opened(state, now)
+    if verdict == "neutral":  # it said nothing: the next call is the trial
+        return attrs.evolve(state, trial=False, era=state.era + 1)
+    return attrs.evolve(fresh(limits), since=now, era=state.era + 1)
+
+
+def _opened(state: BreakerState, now: float) -> BreakerState:
+    return BreakerState(mode="open", budget=0.0, since=now, era=state.era + 1)
+
+
+def _refilled(state: BreakerState, now: float, limits: Limits) -> float:
+    gained = (now - state.since) * limits.failures / limits.refill_s
+    return min(limits.failures, state.budget + gained)
+
+
+class Breaker:
+    """Refuses calls to a plugin's hook after too many failures, then lets one trial call through.
+
+    A failure is an outcome with ``fault="plugin"`` that began in the plugin itself. Each takes one
+    of *failures* from a budget that refills evenly within *refill_s* seconds; when none is left,
+    calls are refused with ``breaker.open``. After *reset_s* seconds one call is tried: success
+    closes the breaker, failure opens it for as long again. Refusals count as nothing. A wrapper's
+    teardown is never refused, because its setup went through.
+
+    Raises:
+        KernelConfigError: for limits that no breaker can have.
+    """
+
+    name = "breaker"
+    _clock: Clock
+
+    def __init__(self, failures: int = 5, refill_s: float = 30.0, reset_s: float = 30.0) -> None:
+        if failures < 1:
+            raise KernelConfigError(f"Breaker(failures={failures!r}): expected 1 or more")
+        if not refill_s > 0:
+            raise KernelConfigError(f"Breaker(refill_s={refill_s!r}): expected more than 0 seconds")
+        if not reset_s >= 0:
+            raise KernelConfigError(f"Breaker(reset_s={reset_s!r}): expected 0 seconds or more")
+        self._limits = Limits(failures=failures, refill_s=refill_s, reset_s=reset_s)
+        self._states: dict[tuple[PluginId, HookName], BreakerState] = {}
+        self._lock = threading.Lock()
+
+    def boot(self, facts: BootFacts) -> None:
+        """Start with every breaker closed."""
+        self._clock, self._emit = facts.clock, facts.emit
+        self._states.clear()
+
+    def mode(self, plugin: PluginId, hook: HookName) -> Mode:
+        """Return how the breaker of *hook* of *plugin* stands."""
+        return self._state((plugin, hook)).mode
+
+    def around(self, call: Call) -> Layer:
+        """Refuse the call, or send it on and count its outcome."""
+        era = self._admit(call)
+        if era is None and call.phase != "teardown":
+            return self._refused(call)
+        verdict: Verdict = "neutral"
+        code = ""
+        try:
+            outcome = yield call
+            verdict, code = _verdict(outcome), outcome.error.code if outcome.error else ""
+        finally:
+            # A trial that never came back must not hold its place: no later call would get it.
+            self._record(call, era, verdict, code)
+        return outcome
+
+    def close(self) -> None:
+        """Nothing to do: what was learned of a run ends with it."""
+
+    def _state(self, key: tuple[PluginId, HookName]) -> BreakerState:
+        return self._states.get(key) or fresh(self._limits)
+
+    def _admit(self, call: Call) -> int | None:
+        """Return the era in which *call* may pass, or None."""
+        key = (call.plugin, call.hook)
+        with self._lock:
+            before = self._state(key)
+            if call.phase == "teardown":
+                return before.era if before.mode == "closed" else None
+            after, admitted = admit(before, self._clock.monotonic(), self._limits)
+            self._states[key] = after
+        self._report(call, before, after, "")
+        return after.era if admitted else None
+
+    def _record(self, call: Call, era: int | None, verdict: Verdict, code: str) -> None:
+        if era is None:
+            return
+        key = (call.plugin, call.hook)
+        with self._lock:
+            before = self._state(key)
+            after = record(before, self._clock.monotonic(), self._limits, verdict, era)
+            self._states[key] = after
+        self._report(call, before, after, code)
+
+    def _report(self, call: Call, before: BreakerState, after: BreakerState, code: str) -> None:
+        if before.mode == after.mode:
+            return
+        data: dict[str, Any] = {"hook": call.hook, "from": before.mode, "to": after.mode}
+        if code:
+            data["code"] = code
+        self._emit(Event(kind=f"breaker.{after.mode}", plugin=call.plugin, data=data))
+
+    def _refused(self, call: Call) -> Outcome:
+        message = (
+            f"plugin {call.plugin!r} failed too often on hook {call.hook!r}; a trial call is made"
+            f" {self._limits.reset_s:g} s after the last failure"
+        )
+        return Outcome.failed(call, "breaker.open", message, "plugin", details=self._details(call))
+
+    def _details(self, call: Call) -> Mapping[str, Any]:
+        state = self._state((call.plugin, call.hook))
+        if state.mode != "open":
+            return {"state": state.mode}
+        left = state.since + self._limits.reset_s - self._clock.monotonic()
+        return {"state": state.mode, "retry_in_s": max(0.0, round(left, 3))}
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    if outcome.error is None:
+        return "success"
+    # A failure that came out of a nested call is counted where it began. Counting it here too
+    # would let one broken plugin open the breakers of all that call it.
+    own = outcome.origin is None or outcome.origin == outcome.plugin
+    return "failure" if outcome.fault == "plugin" and own else "neutral"
