@@ -3,7 +3,7 @@
 Families, in the order of the tree:
 
 * the embedder's mistakes: ``KernelConfigError``, ``KernelNotRunning``, ``CallRejected``
-* a plugin that may not run: ``PluginDisabled`` and its causes (manifest, settings, lock, grant, start)
+* a plugin that may not run: ``PluginDisabled`` and its causes (manifest, settings, lock, grant)
 * a call that failed: ``PluginFailed`` and the more specific outcomes of a call
 * a guarantee that cannot be had: ``SandboxUnavailable``, ``AuditError``, ``IntegrityError``
 
