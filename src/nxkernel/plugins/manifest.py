@@ -83,7 +83,7 @@ class Manifest:
     settings_schema: Mapping[str, Any] | None = None
     settings_defaults: Mapping[str, Any] = EMPTY
     #: ``{hook: {"input": schema, "output": schema}}``, files already read.
-    contracts: Mapping[HookName, Mapping[str, Any]] = EMPTY
+    contracts: Mapping[HookName, Mapping[str, Any]] = attrs.field(factory=dict)
     state: Literal["warm"] = "warm"
     #: ``off``, ``warn``, ``strict``, or None where the application decides.
     rng: str | None = None
