@@ -41,6 +41,8 @@ class Run:
     #: What ``nx.Audit`` takes.
     audit_log: AuditLog
     clock: Clock
+    #: Wall nanoseconds since the epoch; what ``context.now()`` tells every plugin.
+    started_ns: int
 
     @classmethod
     def create(
@@ -73,6 +75,7 @@ class Run:
             seed=seed,
             audit_log=AuditLog(root / "audit" / "audit.db", clock),
             clock=clock,
+            started_ns=clock.wall_ns(),
         )
 
 

@@ -49,8 +49,11 @@ class Keeper:
         self.log = LogTail(log_tail)
         #: Why the plugin does not run any more, or None.
         self.disabled: PluginDisabled | None = None
-        #: Workers started, and the microseconds that the last start took.
+        #: Workers started so far.
         self.starts = 0
+        #: Microseconds that the last start took, and what its self-test met.
+        self.start_us = 0
+        self.witnessed: Mapping[str, str] = {}
         self._plan = plan
         self._launch: Launch | None = None
         self._zygote = zygote
@@ -102,13 +105,19 @@ class Keeper:
         Raises:
             SandboxUnavailable: when they differ.
         """
-        worker.witnessed = dict(witnessed)
+        self.witnessed = dict(witnessed)
         if worker.level not in ("confined", "isolated"):
             return
         if not witnessed:
             raise SandboxUnavailable(f"plugin {self.plugin!r}: the worker witnessed nothing")
         if self._check_status is not None:
             self._check_status(worker.pid)
+
+    def state(self, now: float) -> str:
+        """The plugin's state in the supervisor's terms."""
+        if self.slot.worker is None and not may_start(self._supervision, now):
+            return "quarantined"
+        return self.slot.state
 
     def disable(self, error: PluginDisabled) -> None:
         """Do not start this plugin again."""
@@ -139,14 +148,23 @@ class Keeper:
             worker.channel.send(Stop())
         return worker
 
-    def end(self, worker: Worker) -> None:
-        """Last step of the stop ladder."""
-        if worker.exit is None:
-            kill(worker)
-        self.slot.worker = None
+    def close(self) -> None:
+        """Give back the last worker's descriptors and what was built for starting workers."""
+        worker, self.slot.worker = self.slot.worker, None
+        if worker is not None:
+            self.buried(worker)
+        if self._launch is not None and self._launch.confinement.ruleset_fd >= 0:
+            os.close(self._launch.confinement.ruleset_fd)
+        self._launch = None
 
-    def release(self) -> None:
-        """Close what was built for starting workers."""
+    def abandon(self) -> None:
+        """Close every descriptor without a word to anybody: they belong to another process."""
+        worker, self.slot.worker = self.slot.worker, None
+        if worker is not None:
+            worker.channel.close()
+            os.close(worker.pidfd)
+            if worker.log_fd >= 0:
+                os.close(worker.log_fd)
         if self._launch is not None and self._launch.confinement.ruleset_fd >= 0:
             os.close(self._launch.confinement.ruleset_fd)
         self._launch = None

@@ -53,9 +53,6 @@ class Worker:
     level: str
     #: Set by housekeeping when the zygote has waited for it.
     exit: Exit | None = None
-    #: What the self-test met, from its Hello.
-    witnessed: dict[str, str] = attrs.Factory(dict)
-    start_us: int = 0
     _seq: int = 0
 
     def next_seq(self) -> int:

@@ -27,7 +27,7 @@ from nxkernel._wire import (
     Result,
 )
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
-from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation
+from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation, SandboxUnavailable
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import allow_cpu, kill
 from nxkernel.host.slot import Frame, Worker
@@ -112,6 +112,23 @@ class Transport:
             if keeper.slot.worker is None:
                 return (yield from self._start(keeper, frame))
             return None
+        finally:
+            keeper.slot.leave(frame)
+
+    def witness(self, keeper: Keeper) -> Effects[NxError | None]:
+        """Start a worker, hear what its self-test met, and end it before it loads anything."""
+        frame = Frame(call_id="probe", deadline=0.0)
+        yield Gate(lambda: keeper.slot.enter(frame))
+        try:
+            frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
+            worker = keeper.launch()
+            problem = yield from self._hear(keeper, worker, frame)
+            if problem is None:
+                kill(worker)
+                yield from self._bury(keeper, worker, frame, counted=False)
+            return problem
+        except NxError as error:
+            return error
         finally:
             keeper.slot.leave(frame)
 
@@ -224,7 +241,7 @@ class Transport:
         problem = yield from self._greet(keeper, worker, frame)
         if problem is not None:
             return problem
-        worker.start_us = int((self._clock.monotonic() - began) * 1e6)
+        keeper.start_us = int((self._clock.monotonic() - began) * 1e6)
         frame.starting = True
         keeper.slot.suspend(frame)
         yield from self._callbacks.history(keeper.plugin)
@@ -232,16 +249,23 @@ class Transport:
         frame.starting = False
         return None
 
-    def _greet(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
+    def _hear(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
+        """Wait for the worker's Hello and hold its word against the kernel's."""
         hello = yield from self._receive(worker, frame)
         if not isinstance(hello, Hello) or hello.version != VERSION:
             return (yield from self._bad_start(keeper, worker, frame, hello, "Hello"))
         try:
             keeper.check(worker, hello.witnessed)
         except NxError as error:
-            keeper.slot.lose(worker, frame)
             kill(worker)
+            yield from self._bury(keeper, worker, frame, counted=False)
             return error
+        return None
+
+    def _greet(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
+        problem = yield from self._hear(keeper, worker, frame)
+        if problem is not None:
+            return problem
         worker.channel.send(keeper.setup)
         ready = yield from self._receive(worker, frame)
         if isinstance(ready, Refused):
@@ -279,6 +303,11 @@ class Transport:
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         code, text = _words(loss, "while it was starting")
         details = keeper.last_words(worker, _LAST_LINES)
+        if wanted == "Hello" and loss.why == "ended":
+            said = details["log"][-1:] or ["nothing"]
+            return SandboxUnavailable(
+                f"a worker could not confine itself: {said[0]}", details=details
+            )
         return NxError(f"plugin {keeper.plugin!r} {text}", code=code, details=details)
 
     # -- losing --------------------------------------------------------------------------

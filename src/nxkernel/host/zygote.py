@@ -167,3 +167,13 @@ class Zygote:
         if self.exits_fd >= 0:
             os.close(self.exits_fd)
             self.exits_fd = -1
+
+    def abandon(self) -> None:
+        """In a forked child of the host: close the descriptors, end nothing."""
+        self._control.close()
+        os.close(self.exits_fd)
+        self.exits_fd = -1
+        # Nobody here may wait for the process: it is the child of another.
+        self._process.returncode = 0
+        if self._process.stdout is not None:
+            self._process.stdout.close()

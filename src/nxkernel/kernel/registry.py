@@ -62,6 +62,17 @@ class Registry:
         except pluggy.PluginValidationError as error:
             raise _refused(plugin, str(error).replace("\n", " ")) from None
 
+    def register_declared(
+        self, plugin: PluginId, priority: int, declared: Sequence[ImplFacts]
+    ) -> None:
+        """Register what a plugin that does not run would have provided.
+
+        So that each of its hooks has an outcome that says why, instead of one provider less.
+        """
+        known = [facts for facts in declared if facts.hook in self._specs]
+        self._entries[plugin] = _Entry(plugin, priority, tuple(known))
+        self._order.clear()
+
     def impls(self, plugin: PluginId) -> tuple[ImplFacts, ...]:
         """Return what *plugin* implements."""
         entry = self._entries.get(plugin)

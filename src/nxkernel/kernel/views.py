@@ -1,0 +1,86 @@
+"""What ``kernel.explain`` and ``kernel.plugins`` show: values, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from nxkernel.types import PluginId
+
+__all__ = ["Explanation", "PluginView", "ProviderView"]
+
+
+@attrs.frozen(kw_only=True)
+class ProviderView:
+    """One provider of a hook, and why it stands where it stands."""
+
+    plugin: PluginId
+    impl: str
+    #: ``wrapper``, ``plain``
+    kind: str
+    reason: str
+    #: Why it does not run, or None.
+    disabled: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Explanation:
+    """How a hook is called: the providers in their order, and the stack around each."""
+
+    hook: str
+    #: ``first answer``, ``all at once`` or ``historic``.
+    mode: str
+    providers: tuple[ProviderView, ...]
+    #: Names of the middleware, outermost first.
+    stack: tuple[str, ...]
+    level: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.hook}: {self.mode}"]
+        for number, each in enumerate(self.providers, 1):
+            off = f", DISABLED [{each.disabled}]" if each.disabled else ""
+            lines.append(f"  {number}. {each.plugin} ({each.kind}: {each.reason}){off}")
+        if not self.providers:
+            lines.append("  no provider")
+        lines.append(f"  around each: {' > '.join((*self.stack, f'worker[{self.level}]'))}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for ``--json``."""
+        return attrs.asdict(self)
+
+
+@attrs.frozen(kw_only=True)
+class PluginView:
+    """One plugin as the kernel sees it now."""
+
+    id: PluginId
+    version: str
+    #: ``disabled``, or the state of its worker: stopped, starting, ready, busy, quarantined.
+    state: str
+    level: str
+    #: Why it does not run, or None.
+    error: Exception | None
+    calls: int
+    errors: int
+    #: Median microseconds inside the plugin over its latest calls, or None before the first.
+    p50_us: int | None
+    #: Milliseconds that its last start took, or None.
+    start_ms: float | None
+    #: Workers started so far.
+    starts: int
+    #: What its worker's self-test met: attempt -> errno.
+    witnessed: dict[str, str]
+    _log: Callable[[], str] = attrs.field(repr=False, eq=False)
+
+    @property
+    def log(self) -> str:
+        """The end of what it wrote to stdout and stderr."""
+        return self._log()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for ``--json``."""
+        data = attrs.asdict(self, filter=lambda a, _: a.name not in ("_log", "error"))
+        return {**data, "error": getattr(self.error, "code", None)}
