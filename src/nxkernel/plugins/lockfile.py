@@ -20,7 +20,16 @@ from nxkernel.schemas import CompiledSchema, SchemaRegistry, load_contract
 from nxkernel.settings import Grant
 from nxkernel.types import Digest, HookName, ImplFacts, PluginId
 
-__all__ = ["FILENAME", "Lock", "LockEntry", "check", "lock_entry", "read_lock", "write_lock"]
+__all__ = [
+    "FILENAME",
+    "Lock",
+    "LockEntry",
+    "check",
+    "lock_entry",
+    "mismatch",
+    "read_lock",
+    "write_lock",
+]
 
 FILENAME = "nxkernel.lock"
 CONTRACT = "lockfile.schema.json"
@@ -239,7 +248,7 @@ def check(lock: Lock, admitted: Admitted, manifest: Manifest, *, place: str = "D
     if not reasons and entry and (entry.version, entry.manifest, entry.tree) != found:
         reasons = ["its digests in the lockfile contradict each other"]
     if entry is None or reasons:
-        raise _mismatch(manifest.id, reasons, place)
+        raise mismatch(manifest.id, reasons, place)
     return entry
 
 
@@ -262,7 +271,8 @@ def _swapped(manifest: Manifest, admitted: Admitted) -> Iterator[str]:
             yield f"{path} was changed while it was being checked"
 
 
-def _mismatch(plugin: PluginId, reasons: list[str], place: str) -> LockMismatch:
+def mismatch(plugin: PluginId, reasons: list[str], place: str = "DIR") -> LockMismatch:
+    """Return the error that names what differs, and the command that would accept it."""
     named = "; ".join(reasons[:MAX_NAMED])
     more = f"; and {len(reasons) - MAX_NAMED} more" if len(reasons) > MAX_NAMED else ""
     return LockMismatch(

@@ -10,10 +10,12 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["TEMPLATES", "Problem", "check_path", "check_rules"]
+__all__ = ["PROTECTED", "TEMPLATES", "Problem", "check_path", "check_rules"]
 
 #: What a path in ``permissions`` may begin with.
 TEMPLATES = ("audit_db_path", "cache_dir", "media_dir", "metadata_db_path", "plugin_dir", "run_dir")
+#: What no plugin may write: its own verified code, and what is on record.
+PROTECTED = frozenset({"audit_db_path", "plugin_dir"})
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -81,6 +83,8 @@ def _permissions(permissions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for kind in ("read", "write"):
         for index, path in enumerate(permissions.get(kind, ())):
             reason = check_path(path)
+            if kind == "write" and PROTECTED.intersection(_TEMPLATE.findall(path)):
+                reason = "no plugin may write there; keep files in {run_dir}"
             if reason:
                 yield f"permissions.{kind}[{index}]", reason
     for index, entry in enumerate(permissions.get("network", ())):
