@@ -14,10 +14,15 @@ import attrs
 
 from nxkernel._clock import Clock
 from nxkernel.dispatch.stack import BootFacts, Event, Layer
-from nxkernel.errors import KernelConfigError
+from nxkernel.errors import ERROR_CODES, KernelConfigError, PluginDisabled
 from nxkernel.types import Call, HookName, Outcome, PluginId
 
 __all__ = ["Breaker", "BreakerState", "Limits", "Mode", "Verdict", "admit", "fresh", "record"]
+
+#: Refusals of the host, and causes for which a plugin does not run at all.
+_NOT_ASKED = {"breaker.open", "plugin.quarantined"} | {
+    code for code, row in ERROR_CODES.items() if issubclass(row.raises, PluginDisabled)
+}
 
 Mode = Literal["closed", "open", "half_open"]
 #: What an outcome says about its plugin: ``neutral`` is another one's fault.
@@ -211,6 +216,9 @@ class Breaker:
 def _verdict(outcome: Outcome) -> Verdict:
     if outcome.error is None:
         return "success"
+    # The plugin was not asked: it says so itself, and a breaker on top would hide the reason.
+    if outcome.error.code in _NOT_ASKED:
+        return "neutral"
     # A failure that came out of a nested call is counted where it began. Counting it here too
     # would let one broken plugin open the breakers of all that call it.
     own = outcome.origin is None or outcome.origin == outcome.plugin

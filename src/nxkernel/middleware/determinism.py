@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from nxkernel._seeds import call_key, child, run_key
+from nxkernel._seeds import call_key, run_key
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.types import Call
 
@@ -29,16 +29,10 @@ class Determinism:
 
     def around(self, call: Call) -> Layer:
         """Send the call on with its seed."""
-        seed = self._seed(call)
+        # By the hookimpl, whose name is the hook's unless a plugin implements a hook twice.
+        seed = call_key(self._run, call.plugin, call.impl, call.key)
         outcome = yield attrs.evolve(call, seed=seed)
-        annotations = {**outcome.annotations, "seed": seed.hex()}
-        return attrs.evolve(outcome, annotations=annotations)
+        return attrs.evolve(outcome, annotations={**outcome.annotations, "seed": seed.hex()})
 
     def close(self) -> None:
         """Nothing to do: a seed needs no end."""
-
-    def _seed(self, call: Call) -> bytes:
-        # Keyed by the hookimpl, whose name is the hook's unless a plugin implements a hook twice.
-        seed = call_key(self._run, call.plugin, call.impl, call.key)
-        # Both phases of a wrapper are one call with one key, but must not draw the same numbers.
-        return child(seed, "phase", "teardown") if call.phase == "teardown" else seed
