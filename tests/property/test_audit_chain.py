@@ -1,0 +1,149 @@
+"""Laws of the chain: whatever is written verifies, and any one change to it does not."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nxkernel.audit.chain import Checkpoint, link
+from nxkernel.audit.log import AuditLog
+from nxkernel.audit.schema import TABLES
+from nxkernel.dispatch.stack import Event
+from tests.unit.audit.logs import (
+    STANDALONE,
+    Ticks,
+    boot_facts,
+    facts_of,
+    failed,
+    inspect,
+    make_call,
+    ok,
+    rows_of,
+    tampering,
+)
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+FACT = st.one_of(st.none(), INT64, TEXT)
+DIGESTS = st.binary(min_size=32, max_size=32)
+
+STEP = st.one_of(
+    st.tuples(st.just("call"), TEXT, TEXT, st.booleans()),
+    st.tuples(st.just("open"), TEXT, TEXT, st.booleans()),
+    st.tuples(st.just("event"), TEXT, TEXT, st.booleans()),
+    st.tuples(st.just("plugin"), TEXT, TEXT, st.booleans()),
+)
+
+
+def write(log: AuditLog, step: tuple[str, str, str, bool]) -> None:
+    """Write what *step* says."""
+    kind, first, second, flag = step
+    call = make_call(first, plugin=second)
+    if kind == "call":
+        outcome = ok(call) if flag else failed(call, exception=second)
+        log.finish(log.intend(call), call, outcome, len(first))
+    elif kind == "open":
+        log.intend(call)
+    elif kind == "event":
+        log.event(Event(kind=first, data={second: first}))
+    else:
+        log.plugin(facts_of(first), disabled=second if flag else None)
+
+
+@contextmanager
+def written(steps: list[tuple[str, str, str, bool]]) -> Iterator[tuple[Path, Checkpoint]]:
+    """Write a run with *steps* into a log of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "audit.db"
+        log = AuditLog(path, Ticks())
+        log.begin_run(boot_facts())
+        for step in steps:
+            write(log, step)
+        checkpoint = log.end_run()
+        log.close()
+        yield path, checkpoint
+
+
+@given(st.lists(STEP, max_size=12))
+@settings(max_examples=40)
+def test_whatever_is_written_verifies(steps: list[tuple[str, str, str, bool]]) -> None:
+    """Both verifiers find an honest log sound, with and without its checkpoint."""
+    with written(steps) as (path, checkpoint):
+        assert inspect(path, checkpoint).ok
+        assert inspect(path).head == checkpoint
+
+
+@given(st.lists(STEP, max_size=6), st.data())
+@settings(max_examples=80)
+def test_any_change_of_one_value_is_found(
+    steps: list[tuple[str, str, str, bool]], data: st.DataObject
+) -> None:
+    """Whichever value of whichever row becomes another, the log does not verify."""
+    with written(steps) as (path, _):
+        seq, name = data.draw(st.sampled_from(rows_of(path)))
+        (table,) = [table for table in TABLES if table.name == name]
+        column = data.draw(st.sampled_from(("prev", "digest", *table.names)))
+        value = data.draw(DIGESTS if column in ("prev", "digest") else FACT)
+        with tampering(path) as connection:
+            if not replace(connection, name, column, seq, value):
+                return
+        assert not inspect(path).ok
+
+
+def replace(connection: sqlite3.Connection, table: str, column: str, seq: int, value: Any) -> bool:
+    """Set one value; return whether that changed anything."""
+    query = f"SELECT {column} FROM {table} WHERE seq = ?"
+    before = connection.execute(query, (seq,)).fetchone()
+    connection.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE seq = ?", (value, seq))
+    return bool(connection.execute(query, (seq,)).fetchone() != before)
+
+
+@given(st.lists(STEP, min_size=2, max_size=8), st.data())
+@settings(max_examples=40)
+def test_any_missing_rows_are_found_with_the_checkpoint(
+    steps: list[tuple[str, str, str, bool]], data: st.DataObject
+) -> None:
+    """Whatever set of rows is taken away, from the middle or the end, it is missed."""
+    with written(steps) as (path, checkpoint):
+        rows = rows_of(path)
+        gone = data.draw(st.sets(st.sampled_from(rows), min_size=1))
+        with tampering(path) as connection:
+            for seq, table in gone:
+                connection.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))
+        report = inspect(path, checkpoint)
+        assert {problem.kind for problem in report.problems} <= {"missing", "truncated"}
+        assert not report.ok
+
+
+@given(DIGESTS, st.sampled_from(TABLES), st.integers(1, 2**63 - 1), st.lists(FACT, max_size=40))
+def test_both_verifiers_compute_the_same_digest(
+    prev: bytes, table: Any, seq: int, facts: list[Any]
+) -> None:
+    """Two encoders, written apart, agree on every row that the format allows."""
+    assert STANDALONE.link(prev, table.name, seq, facts) == link(prev, table.name, seq, facts)
+
+
+@given(st.lists(st.integers(0, 1), max_size=20))
+@settings(max_examples=20)
+def test_any_order_of_two_writers_is_one_chain(order: list[int]) -> None:
+    """However two kernels take turns, their rows are numbered without gaps and verify."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "audit.db"
+        logs = [AuditLog(path, Ticks()) for _ in range(2)]
+        for number, log in enumerate(logs):
+            log.begin_run(boot_facts(f"run-{number}"))
+        for turn in order:
+            logs[turn].intend(make_call())
+        for log in logs:
+            log.close()
+        assert inspect(path).ok
+        with closing(sqlite3.connect(path)) as connection:
+            (last,) = connection.execute("SELECT max(seq) FROM intents").fetchone()
+        assert (last or 2) == 2 + len(order)
