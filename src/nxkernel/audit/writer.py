@@ -79,7 +79,7 @@ class Writer:
         """
         with self._mutex:
             if self._connection is None or self._lock is None:
-                raise AuditError(f"the audit log {shown(self.path)} is not open; open it first")
+                raise self._not_open()
             try:
                 with self._lock:
                     return self._append(self._connection, table, facts)
@@ -113,15 +113,16 @@ class Writer:
             AuditError: when the log is empty or cannot be read.
         """
         with self._mutex:
+            if self._connection is None:
+                raise self._not_open()
             try:
-                return self._checkpoint()
+                return self._checkpoint(self._connection)
             except _FAILURES as error:
                 raise cannot("read", self.path, error) from error
 
-    def _checkpoint(self) -> Checkpoint:
-        connection = self._connection
-        first = connection.execute(_FIRST).fetchone() if connection else None
-        if connection is None or first is None:
+    def _checkpoint(self, connection: sqlite3.Connection) -> Checkpoint:
+        first = connection.execute(_FIRST).fetchone()
+        if first is None:
             raise AuditError(f"the audit log {shown(self.path)} has no checkpoint: it has no rows")
         size, root = connection.execute(HEAD).fetchone()
         return Checkpoint(origin_of(first[0]), size, root.hex())
@@ -142,6 +143,9 @@ class Writer:
                 stack.enter_context(lock)
             if connection is not None:
                 connection.close()
+
+    def _not_open(self) -> AuditError:
+        return AuditError(f"the audit log {shown(self.path)} is not open; open it first")
 
     def _refuse_after_fork(self) -> None:
         if _key(self.path) in _inherited:
