@@ -53,7 +53,7 @@ WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR events.ki
 ORDER BY events.seq
 """
 _NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
-# Calls that ended and intents without an end, in one shape, in the order in which they began.
+# Calls that ended and intents without an end, in one shape; those that began last come first.
 _CALLS = f"""
 SELECT every.*, runs.run_id, runs.started_ns AS run_started_ns FROM (
     SELECT seq, {_columns("calls", CALLS.names)}, ifnull(intent_seq, seq) AS began
@@ -69,7 +69,7 @@ WHERE (:run_id IS NULL OR runs.run_id = :run_id)
     AND (:plugin IS NULL OR every.plugin = :plugin)
     AND (:hook IS NULL OR every.hook = :hook)
     AND (:errors = 0 OR every.ok IS NOT 1)
-ORDER BY began
+ORDER BY began DESC LIMIT :limit
 """
 
 
@@ -125,9 +125,12 @@ class AuditReader:
 
         *errors_only* keeps failed and interrupted calls; *limit* keeps the newest.
         """
-        rows = self._calls(run_id=run_id, plugin=plugin, hook=hook, errors=int(errors_only))
-        if errors_only:
-            rows = [row for row in rows if row.status != "in_flight"]
+        if not errors_only:
+            bound = -1 if limit is None else limit
+            return self._calls(run_id=run_id, plugin=plugin, hook=hook, limit=bound)
+        # SQL cannot see which calls are in flight, so the limit has to wait.
+        rows = self._calls(run_id=run_id, plugin=plugin, hook=hook, errors=1)
+        rows = [row for row in rows if row.status != "in_flight"]
         return rows if limit is None else rows[max(0, len(rows) - limit) :]
 
     def interrupted(self, run_id: str | None = None) -> list[CallRecord]:
@@ -167,9 +170,10 @@ class AuditReader:
 
     def _calls(self, **filters: Any) -> list[CallRecord]:
         names = ("run_id", "run", "call_id", "parents", "plugin", "hook")
-        bound = {**dict.fromkeys(names), "open": 0, "errors": 0, **filters}
+        bound = {**dict.fromkeys(names), "open": 0, "errors": 0, "limit": -1, **filters}
         living: dict[int, bool] = {}
-        return [self._call(row, living) for row in self._query(_CALLS, **bound)]
+        rows = self._query(_CALLS, **bound)
+        return [self._call(row, living) for row in reversed(rows)]
 
     def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:
         facts = _facts(row, "run", "ok", "began", "run_started_ns")

@@ -108,6 +108,7 @@ def test_calls_can_be_filtered(path: Path) -> None:
             assert ids(plugin="a", hook="read_tokens") == ["0", "2"]
             assert ids(hook="answer") == ["4"]
             assert ids(errors_only=True) == ["4"]
+            assert ids(errors_only=True, limit=0) == []
             assert ids(limit=2) == ["3", "4"]
             assert ids(limit=0) == []
             assert ids(limit=99) == ["0", "1", "2", "3", "4"]
