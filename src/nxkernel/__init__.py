@@ -27,9 +27,58 @@ from typing import TYPE_CHECKING, Any
 from nxkernel import errors as errors
 
 if TYPE_CHECKING:
-    from nxkernel.hookspecs import HookimplMarker, HookspecMarker, capability
-    from nxkernel.kernel import Kernel
-    from nxkernel.worker.context import PluginContext
+    from nxkernel.errors import ERROR_CODES as ERROR_CODES
+    from nxkernel.errors import AuditError as AuditError
+    from nxkernel.errors import BreakerOpen as BreakerOpen
+    from nxkernel.errors import CallRejected as CallRejected
+    from nxkernel.errors import ContractViolated as ContractViolated
+    from nxkernel.errors import ErrorCode as ErrorCode
+    from nxkernel.errors import HookFailed as HookFailed
+    from nxkernel.errors import IntegrityError as IntegrityError
+    from nxkernel.errors import KernelConfigError as KernelConfigError
+    from nxkernel.errors import KernelNotRunning as KernelNotRunning
+    from nxkernel.errors import LockMismatch as LockMismatch
+    from nxkernel.errors import ManifestInvalid as ManifestInvalid
+    from nxkernel.errors import NxError as NxError
+    from nxkernel.errors import PermissionNotGranted as PermissionNotGranted
+    from nxkernel.errors import PluginDisabled as PluginDisabled
+    from nxkernel.errors import PluginFailed as PluginFailed
+    from nxkernel.errors import PolicyDenied as PolicyDenied
+    from nxkernel.errors import ProtocolViolation as ProtocolViolation
+    from nxkernel.errors import SandboxUnavailable as SandboxUnavailable
+    from nxkernel.errors import SchemaInvalid as SchemaInvalid
+    from nxkernel.errors import SettingsInvalid as SettingsInvalid
+    from nxkernel.errors import StorageError as StorageError
+    from nxkernel.errors import WorkerLost as WorkerLost
+    from nxkernel.hookspecs import HookimplMarker as HookimplMarker
+    from nxkernel.hookspecs import HookspecMarker as HookspecMarker
+    from nxkernel.hookspecs import capability as capability
+    from nxkernel.kernel import Kernel as Kernel
+    from nxkernel.kernel.probe import ProbeReport as ProbeReport
+    from nxkernel.kernel.probe import probe as probe
+    from nxkernel.middleware.audit import Audit as Audit
+    from nxkernel.middleware.breaker import Breaker as Breaker
+    from nxkernel.middleware.contracts import Contracts as Contracts
+    from nxkernel.middleware.determinism import Determinism as Determinism
+    from nxkernel.middleware.policy import PolicyGate as PolicyGate
+    from nxkernel.middleware.policy import Rule as Rule
+    from nxkernel.plugins.discovery import discover as discover
+    from nxkernel.run import Run as Run
+    from nxkernel.run import standard_stack as standard_stack
+    from nxkernel.schemas import SchemaIssue as SchemaIssue
+    from nxkernel.schemas import SchemaRegistry as SchemaRegistry
+    from nxkernel.settings import Grant as Grant
+    from nxkernel.settings import Hosting as Hosting
+    from nxkernel.settings import Limits as Limits
+    from nxkernel.settings import Sandbox as Sandbox
+    from nxkernel.types import Call as Call
+    from nxkernel.types import CallError as CallError
+    from nxkernel.types import Citation as Citation
+    from nxkernel.types import Claim as Claim
+    from nxkernel.types import Decision as Decision
+    from nxkernel.types import HookResult as HookResult
+    from nxkernel.types import Outcome as Outcome
+    from nxkernel.worker.context import PluginContext as PluginContext
 
 __version__ = "0.1.0.dev0"
 
@@ -42,7 +91,9 @@ _EXPORTS = {
     # for embedders
     "Kernel": "nxkernel.kernel",
     "Run": "nxkernel.run",
+    "ProbeReport": "nxkernel.kernel.probe",
     "discover": "nxkernel.plugins.discovery",
+    "probe": "nxkernel.kernel.probe",
     "standard_stack": "nxkernel.run",
     "Audit": "nxkernel.middleware.audit",
     "Breaker": "nxkernel.middleware.breaker",

@@ -92,8 +92,6 @@ class Setup(_Message):
     import_seed: bytes
     #: Wall nanoseconds of the run's start: the base of ``context.now()``.
     run_started_ns: int
-    #: Top-level names of the application's modules that plugins may import.
-    api_path: list[str]
 
 
 class Invoke(_Message):

@@ -97,22 +97,25 @@ def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> An
 
 
 def _block(tasks: Tasks, clock: Clock, ear: _Ear) -> Any:
-    while True:
-        tasks.step()
-        if tasks.done:
-            return tasks.result
+    while not _advance(tasks):
         if tasks.gated:
             ear.open()
             tasks.retry()
-            tasks.step()
-            if tasks.done:
-                return tasks.result
+            if _advance(tasks):
+                break
         ready = _poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
         if ear.fd in ready:
             ear.drain()
             tasks.retry()
         tasks.ready(ready)
         tasks.expire(clock.monotonic())
+    return tasks.result
+
+
+def _advance(tasks: Tasks) -> bool:
+    """Run what can run; returns whether the call is over."""
+    tasks.step()
+    return tasks.done
 
 
 def _timeout(tasks: Tasks, clock: Clock) -> float | None:
@@ -152,16 +155,13 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
     rung = asyncio.Event()
     number = bell.listen(lambda: _ring_in(loop, rung))
     try:
-        while True:
-            tasks.step()
-            if tasks.done:
-                return tasks.result
+        while not _advance(tasks):
             rung.clear()
             tasks.retry()
-            tasks.step()
-            if tasks.done:
-                return tasks.result
+            if _advance(tasks):
+                break
             await _await_any(tasks, clock, loop, rung)
+        return tasks.result
     except BaseException:
         _abandon(tasks)
         raise

@@ -9,7 +9,7 @@ from typing import Any
 from nxkernel._wire import Setup, Stop
 from nxkernel.errors import NxError, PluginDisabled, SandboxUnavailable, WorkerLost
 from nxkernel.host.housekeeping import Housekeeper
-from nxkernel.host.launch import Launch, kill, start
+from nxkernel.host.launch import Launch, setup, start
 from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Slot, Worker
 from nxkernel.host.supervisor import Supervision, died, may_start
@@ -97,7 +97,7 @@ class Keeper:
         """What the worker is told after it has confined itself."""
         if self._launch is None:
             self._launch = self._plan()
-        return self._launch.setup
+        return setup(self._launch)
 
     def check(self, worker: Worker, witnessed: Mapping[str, str]) -> None:
         """Hold the worker's word of its confinement against the kernel's.

@@ -11,12 +11,13 @@ from typing import Protocol
 import attrs
 
 from nxkernel._wire import VERSION, Confine, Setup
+from nxkernel.errors import KernelConfigError
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Worker
 from nxkernel.host.zygote import Zygote
 
-__all__ = ["Confinement", "Launch", "allow_cpu", "kill", "start"]
+__all__ = ["Confinement", "Launch", "Load", "allow_cpu", "kill", "setup", "start"]
 
 
 class Confinement(Protocol):
@@ -36,6 +37,26 @@ class Confinement(Protocol):
 
 
 @attrs.frozen(kw_only=True)
+class Load:
+    """What a confined worker has to load."""
+
+    plugin: str
+    project: str
+    #: ``module:object``.
+    entrypoint: str
+    #: The verified copy of the plugin's files.
+    code_dir: str
+    #: Canonical bytes of the effective settings.
+    settings: bytes
+    #: Roots below which the plugin may write.
+    write_roots: tuple[str, ...]
+    #: Seed of ``random`` before the plugin's first import.
+    import_seed: bytes
+    #: Wall nanoseconds of the run's start.
+    run_started_ns: int
+
+
+@attrs.frozen(kw_only=True)
 class Launch:
     """Everything that starting a plugin's worker takes."""
 
@@ -43,8 +64,9 @@ class Launch:
     confinement: Confinement
     environment: Mapping[str, str]
     run_dir: str
-    setup: Setup
     max_frame: int
+    #: None for a worker that only witnesses its level.
+    load: Load | None = None
 
 
 def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Worker:
@@ -91,6 +113,24 @@ def _confine(launch: Launch) -> Confine:
         limits=dict(launch.confinement.limits),
         environment=dict(launch.environment),
         run_dir=launch.run_dir,
+    )
+
+
+def setup(launch: Launch) -> Setup:
+    """Return the message that has a confined worker load its plugin."""
+    load = launch.load
+    if load is None:
+        raise KernelConfigError("a worker that only witnesses its level has nothing to load")
+    return Setup(
+        plugin=load.plugin,
+        project=load.project,
+        entrypoint=load.entrypoint,
+        code_dir=load.code_dir,
+        settings=load.settings,
+        run_dir=launch.run_dir,
+        write_roots=list(load.write_roots),
+        import_seed=load.import_seed,
+        run_started_ns=load.run_started_ns,
     )
 
 

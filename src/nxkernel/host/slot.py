@@ -111,13 +111,13 @@ class Slot:
     def enter(self, frame: Frame) -> bool:
         """Put *frame* on top if the gate is open and it is its turn."""
         with self._lock:
-            if frame.historic or not self._queue or self._queue[0] is frame:
-                if self._open_for(frame):
-                    if self._queue and self._queue[0] is frame:
-                        self._queue.popleft()
-                    self._stack.append(frame)
-                    frame.running = True
-                    return True
+            first = not self._queue or self._queue[0] is frame
+            if (first or frame.historic) and self._open_for(frame):
+                if self._queue and self._queue[0] is frame:
+                    self._queue.popleft()
+                self._stack.append(frame)
+                frame.running = True
+                return True
             if frame not in self._queue and not frame.historic:
                 self._queue.append(frame)
             return False

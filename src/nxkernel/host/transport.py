@@ -6,7 +6,7 @@ workers under way, and asyncio can drive the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -31,7 +31,16 @@ from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation, SandboxU
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import allow_cpu, kill
 from nxkernel.host.slot import Frame, Worker
-from nxkernel.types import EMPTY, Call, CallError, Outcome, PluginId, Timing
+from nxkernel.types import (
+    EMPTY,
+    Call,
+    CallError,
+    HookName,
+    ImplFacts,
+    Outcome,
+    PluginId,
+    Timing,
+)
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
@@ -56,10 +65,12 @@ class Brokered:
 class Callbacks(Protocol):
     """What the transport asks of the kernel above it."""
 
-    def brokered(self, parent: Call, request: Broker, deadline: float) -> Effects[Brokered]:
-        """Make the call that a worker asks for."""
+    def brokered(
+        self, parent: Call, hook: str, payload: bytes, deadline: float
+    ) -> Effects[Brokered]:
+        """Make the call that a worker asks for; *hook* and *payload* are its word."""
 
-    def accept(self, plugin: PluginId, impls: list[Impl]) -> None:
+    def accept(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
         """Check what a new worker says it implements.
 
         Raises:
@@ -188,7 +199,9 @@ class Transport:
     ) -> Effects[Outcome | None]:
         """Make a brokered call and reply, once this frame is on top again."""
         keeper.slot.suspend(frame)
-        brokered = yield from self._callbacks.brokered(call, request, frame.deadline)
+        brokered = yield from self._callbacks.brokered(
+            call, request.hook, request.payload, frame.deadline
+        )
         if brokered.origin:
             frame.origins.add(brokered.origin)
         ready = self._clock.monotonic()
@@ -273,7 +286,7 @@ class Transport:
         if not isinstance(ready, Ready):
             return (yield from self._bad_start(keeper, worker, frame, ready, "Ready"))
         try:
-            self._callbacks.accept(keeper.plugin, ready.impls)
+            self._callbacks.accept(keeper.plugin, _facts(ready.impls))
         except PluginDisabled as error:
             keeper.disable(error)
             kill(worker)
@@ -401,6 +414,26 @@ def _answer(call: Call, frame: Frame, worker: Worker, message: Result | Failure)
         annotations=annotations,
         timing=timing,
     )
+
+
+def _facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
+    """A worker's word of its hookimpls, sorted by attribute; names that are none are left out."""
+    facts = [
+        ImplFacts(
+            impl=each.impl,
+            hook=HookName(each.hook),
+            args=each.args,
+            kwargs=each.kwargs,
+            wrapper=each.wrapper,
+            hookwrapper=each.hookwrapper,
+            tryfirst=each.tryfirst,
+            trylast=each.trylast,
+            optionalhook=each.optionalhook,
+        )
+        for each in impls
+        if all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
+    ]
+    return tuple(sorted(facts, key=lambda f: f.impl))
 
 
 #: Codes that a worker may report; every other one is the host's to give.

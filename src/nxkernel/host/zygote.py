@@ -81,7 +81,7 @@ class Zygote:
             "import runpy,sys;runpy.run_path(sys.argv[1],run_name='__main__')"
         )
         command = [str(profile.python), "-s", "-P", "-S", "-c", move, str(profile.bootstrap)]
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             command,
             env=dict(profile.environment),
             stdin=subprocess.DEVNULL,
@@ -123,6 +123,7 @@ class Zygote:
 
     @property
     def pid(self) -> int:
+        """The zygote's process id."""
         return self._process.pid
 
     def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:

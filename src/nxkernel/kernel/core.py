@@ -12,18 +12,17 @@ from typing import Any, Self
 import attrs
 
 from nxkernel import errors
-from nxkernel._wire import Broker, Impl
 from nxkernel.dispatch.drivers import run_async, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork
 from nxkernel.dispatch.executor import Provider
 from nxkernel.dispatch.stack import BootFacts, Event, Middleware
 from nxkernel.errors import CallRejected, KernelConfigError, KernelNotRunning, PluginDisabled
+from nxkernel.hookspecs import collect_specs
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered, Transport
-from nxkernel.hookspecs import collect_specs
 from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
 from nxkernel.kernel.facts import run_header
-from nxkernel.kernel.impls import ImplCache, agree, from_wire
+from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.roster import Member, Roster
@@ -31,7 +30,7 @@ from nxkernel.kernel.views import Explanation, PluginView, ProviderView
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.run import Run
 from nxkernel.settings import Grant, Hosting, Sandbox
-from nxkernel.types import Call, HookResult, PluginId
+from nxkernel.types import Call, HookResult, ImplFacts, PluginId
 
 __all__ = ["Kernel"]
 
@@ -295,23 +294,24 @@ class Kernel:
 
     # -- what the transport asks ------------------------------------------------------------
 
-    def brokered(self, parent: Call, request: Broker, deadline: float) -> Effects[Brokered]:
+    def brokered(
+        self, parent: Call, hook: str, payload: bytes, deadline: float
+    ) -> Effects[Brokered]:
         """Make the call that a worker asks for."""
-        return self._desk.brokered(parent, request.hook, request.payload, deadline)
+        return self._desk.brokered(parent, hook, payload, deadline)
 
-    def accept(self, plugin: PluginId, impls: list[Impl]) -> None:
+    def accept(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
         """Check what a new worker says it implements.
 
         Raises:
             PluginDisabled: when it disagrees with its manifest, or with its last worker.
         """
         member = self._roster.members[plugin]
-        found = from_wire(impls)
-        agree(plugin, member.declared, found)
+        agree(plugin, member.declared, impls)
         known = self._registry.impls(plugin)
         if not known:
-            self._registry.register(plugin, member.priority, found)
-        elif known != tuple(found):
+            self._registry.register(plugin, member.priority, impls)
+        elif known != tuple(impls):
             raise PluginDisabled(
                 f"plugin {plugin!r} offers other hookimpls than when it was first started",
                 code="plugin.handshake",
@@ -476,7 +476,11 @@ class Kernel:
         return PluginView(
             id=plugin,
             version=member.facts.version,
-            state="disabled" if error else keeper.state(self.run.clock.monotonic()) if keeper else "",
+            state="disabled"
+            if error
+            else keeper.state(self.run.clock.monotonic())
+            if keeper
+            else "",
             level=self._sandbox.level,
             error=error,
             calls=stats.calls,

@@ -23,13 +23,12 @@ from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Provider, execute
 from nxkernel.dispatch.stack import Middleware, PluginFacts, open_stack
 from nxkernel.errors import CallRejected
+from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered, Transport
-from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.registry import Registry
 from nxkernel.settings import Hosting
 from nxkernel.types import (
-    EMPTY,
     Call,
     CallError,
     CallId,
@@ -339,7 +338,9 @@ class Desk:
 
     # -- brokered calls ------------------------------------------------------------------
 
-    def brokered(self, parent: Call, hook: str, payload: bytes, deadline: float) -> Effects[Brokered]:
+    def brokered(
+        self, parent: Call, hook: str, payload: bytes, deadline: float
+    ) -> Effects[Brokered]:
         """Make the call that *parent*'s plugin asks for, as part of the same call tree."""
         try:
             call = self._nested(parent, hook, payload, deadline)
@@ -392,7 +393,9 @@ def _check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]
     unknown = sorted(given.keys() - set(spec.args))
     missing = [name for name in spec.args if name not in given]
     if unknown or missing:
-        wrong = f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
+        wrong = (
+            f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
+        )
         raise CallRejected(
             f"hook {spec.name!r}: {wrong}; its arguments are: {', '.join(spec.args) or 'none'}",
             hook=spec.name,
@@ -400,9 +403,7 @@ def _check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]
     return given
 
 
-def _key(
-    given: Any, hook: str, name: Digest, nest: _Nest, *, nested: bool
-) -> tuple[Any, ...]:
+def _key(given: Any, hook: str, name: Digest, nest: _Nest, *, nested: bool) -> tuple[Any, ...]:
     """The logical call id: the caller's, or what the arguments are.
 
     Equal calls from one parent are told apart by an ordinal; calls of the application are not,
@@ -439,4 +440,3 @@ def _origin(result: HookResult, parent: Call) -> str:
         if outcome.error is not None:
             return parent.plugin if outcome.fault == "caller" else outcome.origin or outcome.plugin
     return parent.plugin
-

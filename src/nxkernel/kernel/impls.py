@@ -6,38 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import msgspec
 
-from nxkernel._wire import Impl
 from nxkernel.errors import PluginDisabled
-from nxkernel.types import HookName, ImplFacts, PluginId
+from nxkernel.types import ImplFacts, PluginId
 
-__all__ = ["ImplCache", "agree", "from_wire"]
-
-
-def from_wire(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
-    """Turn a worker's word into facts, sorted by attribute name."""
-    facts = [
-        ImplFacts(
-            impl=each.impl,
-            hook=HookName(each.hook),
-            args=each.args,
-            kwargs=each.kwargs,
-            wrapper=each.wrapper,
-            hookwrapper=each.hookwrapper,
-            tryfirst=each.tryfirst,
-            trylast=each.trylast,
-            optionalhook=each.optionalhook,
-        )
-        for each in impls
-        if _is_name(each.impl) and all(map(_is_name, (*each.args, *each.kwargs)))
-    ]
-    return tuple(sorted(facts, key=lambda f: f.impl))
-
-
-def _is_name(text: str) -> bool:
-    return text.isidentifier()
+__all__ = ["ImplCache", "agree"]
 
 
 def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplFacts]) -> None:
@@ -62,7 +36,7 @@ def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplF
 class _Entry(msgspec.Struct):
     project: str
     code_digest: str
-    impls: list[Impl]
+    impls: list[ImplFacts]
 
 
 class ImplCache:
@@ -83,14 +57,14 @@ class ImplCache:
             return None
         if entry.project != self._project or entry.code_digest != code_digest:
             return None
-        return from_wire(entry.impls)
+        return tuple(sorted(entry.impls, key=lambda facts: facts.impl))
 
     def put(self, code_digest: str, impls: Sequence[ImplFacts]) -> None:
         """Remember; a cache that cannot be written is no error."""
         path = self._path(code_digest)
         if path.exists():
             return
-        entry = _Entry(self._project, code_digest, [Impl(*attrs.astuple(f)) for f in impls])
+        entry = _Entry(self._project, code_digest, list(impls))
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

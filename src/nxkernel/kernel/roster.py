@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +10,15 @@ from typing import Any
 
 import attrs
 
-from nxkernel._canonical import encode
+import nxkernel
+from nxkernel._canonical import digest, encode
 from nxkernel._seeds import child, draw, run_key
-from nxkernel._wire import Setup
 from nxkernel.dispatch.stack import PluginFacts
 from nxkernel.errors import KernelConfigError, NxError, PluginDisabled, SandboxUnavailable
-from nxkernel.host.launch import Confinement, Launch
+from nxkernel.host.launch import Confinement, Launch, Load
 from nxkernel.kernel.plant import code_folders, worker_environment
-from nxkernel.plugins import compat
 from nxkernel.plugins.codestore import Admitted, CodeStore
+from nxkernel.plugins.compat import Versions, resolve
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.plugins.grants import effective_grant, expand
 from nxkernel.plugins.lockfile import Lock, check, read_lock
@@ -62,6 +63,7 @@ class Roster:
         settings: Mapping[str, Mapping[str, Any]],
         paths: Mapping[str, Path | str],
         taken: frozenset[PluginId],
+        api_version: str | None = None,
     ) -> None:
         self._run = run
         self._level = level
@@ -73,6 +75,7 @@ class Roster:
         self._settings = settings
         self._paths = paths
         self._taken = taken
+        self._api_version = api_version
         self.members: dict[PluginId, Member] = {}
         #: Filled by :meth:`enlist`; the desk reads them.
         self.facts: dict[PluginId, PluginFacts] = {}
@@ -81,7 +84,9 @@ class Roster:
     @property
     def lock_digest(self) -> str | None:
         """Digest of the lockfile, or None without one."""
-        return self._lock.digest if self._lock is not None else None
+        if self._lock_path is None:
+            return None
+        return digest(self._lock_path.read_bytes(), b"nx.lock.v1\0")
 
     def enabled(self) -> list[Member]:
         """Members that may run, by id."""
@@ -141,8 +146,7 @@ class Roster:
             member = self._enlist(candidate, store)
             self.members[member.id] = member
         for plugin, error in self._incompatible().items():
-            if self.members[plugin].error is None:
-                self.members[plugin].error = error
+            self.members[plugin].error = error
         for member in self.members.values():
             self.facts[member.id] = member.facts
             if member.limits.timeout_s is not None:
@@ -161,20 +165,20 @@ class Roster:
             manifest=manifest,
         )
         try:
-            self._admit(member, manifest, store)
+            self._admit(member, manifest, store, candidate.source)
         except PluginDisabled as error:
             member.error = error
         except (KernelConfigError, SandboxUnavailable) as error:
             member.error = _as_disabled(manifest.id, error)
         return member
 
-    def _admit(self, member: Member, manifest: Manifest, store: CodeStore) -> None:
+    def _admit(self, member: Member, manifest: Manifest, store: CodeStore, source: str) -> None:
         if manifest.id in self._taken or manifest.id in self.members:
             raise PluginDisabled(f"id {manifest.id!r} is taken", plugin=manifest.id)
         admitted = store.admit(manifest.folder)
         _same_bytes(manifest, admitted)
         if self._lock is not None:
-            check(self._lock, admitted, manifest)
+            check(self._lock, admitted, manifest, place=source)
         grant = effective_grant(manifest, self._grants, self._lock)
         settings, _, _ = effective_settings(
             manifest, self._settings.get(manifest.id, {}), SchemaRegistry()
@@ -186,7 +190,7 @@ class Roster:
             code_digest=admitted.tree_digest,
             requires=manifest.requires,
             grant=grant,
-            contracts=dict(manifest.contracts),
+            contracts={str(hook): sides for hook, sides in manifest.contracts.items()},
             settings_schema=manifest.settings_schema,
             settings=settings,
             level=self._level,
@@ -207,7 +211,10 @@ class Roster:
 
     def _incompatible(self) -> Mapping[PluginId, PluginDisabled]:
         running = [m.manifest for m in self.enabled() if m.manifest is not None]
-        return compat.resolve(running)
+        versions = Versions(
+            kernel=nxkernel.__version__, python=platform.python_version(), api=self._api_version
+        )
+        return resolve(running, versions).disabled
 
     # -- launching ---------------------------------------------------------------------------
 
@@ -220,9 +227,10 @@ class Roster:
         if manifest is None or admitted is None:
             raise PluginDisabled(f"plugin {member.id!r} was not admitted", plugin=member.id)
         run_dir = self._run_dir(member.id)
+        granted = self._granted(member, run_dir)
         return Launch(
             level=self._level,
-            confinement=self._confine(member, admitted, run_dir),
+            confinement=self._confine(member.limits, admitted, run_dir, granted),
             environment={
                 **worker_environment(),
                 **self._hosting.environment,
@@ -231,17 +239,15 @@ class Roster:
             },
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
-            setup=Setup(
+            load=Load(
                 plugin=member.id,
                 project=project,
                 entrypoint=manifest.entrypoint,
                 code_dir=str(admitted.path),
                 settings=encode(dict(member.facts.settings)),
-                run_dir=str(run_dir),
-                write_roots=[str(run_dir), *self._expanded(member, run_dir, "write")],
+                write_roots=tuple(sorted({str(run_dir), *granted.write})),
                 import_seed=draw(child(run_key(self._run.seed), "import", member.id), "import"),
                 run_started_ns=self._run.started_ns,
-                api_path=[],
             ),
         )
 
@@ -257,14 +263,12 @@ class Roster:
                     read=policy.default_read_paths(code_folders()), write=(str(run_dir),)
                 )
             )
-        setup = Setup("nxkernel.probe", "", "", "", b"", str(run_dir), [], b"", 0, [])
         return Launch(
             level=self._level,
             confinement=confinement,
             environment=worker_environment(),
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
-            setup=setup,
         )
 
     def _run_dir(self, plugin: PluginId) -> Path:
@@ -286,28 +290,30 @@ class Roster:
         }
         return {k: str(Path(self._paths.get(k, v)).resolve()) for k, v in defaults.items()}
 
-    def _expanded(self, member: Member, run_dir: Path, field: str) -> list[str]:
-        paths = expand(getattr(member.facts.grant, field), self._templates(member, run_dir))
-        cache = self._templates(member, run_dir)["cache_dir"]
-        if cache in paths:
-            Path(cache).mkdir(parents=True, exist_ok=True, mode=0o700)
-        return list(paths)
+    def _granted(self, member: Member, run_dir: Path) -> Grant:
+        """The member's grant with real paths; its cache folder is made when it is granted."""
+        templates = self._templates(member, run_dir)
+        granted = expand(member.facts.grant, templates)
+        for path in granted.write:
+            if path.startswith(templates["cache_dir"]):
+                Path(path).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return granted
 
-    def _confine(self, member: Member, admitted: Admitted, run_dir: Path) -> Confinement:
+    def _confine(
+        self, limits: Limits, admitted: Admitted, run_dir: Path, granted: Grant
+    ) -> Confinement:
         if self._level != "confined":
-            return _unconfined(member.limits)
+            return _unconfined(limits)
         from nxkernel.host.sandbox.linux import policy
 
+        data = self._run.data_dir
         plan = policy.ConfinementPlan(
             code=(str(admitted.path),),
-            read=(
-                *policy.default_read_paths(code_folders()),
-                *self._expanded(member, run_dir, "read"),
-            ),
-            write=(str(run_dir), *self._expanded(member, run_dir, "write")),
-            protected=(str(self._run.data_dir / "audit"), str(self._run.data_dir / "cache" / "code")),
-            connect_tcp=_ports(member.facts.grant.network),
-            limits=member.limits,
+            read=(*policy.default_read_paths(code_folders()), *granted.read),
+            write=tuple(sorted({str(run_dir), *granted.write})),
+            protected=(str(data / "audit"), str(data / "cache" / "code")),
+            connect_tcp=tuple(int(port.removeprefix("tcp:")) for port in granted.network),
+            limits=limits,
         )
         return policy.build(plan)
 
@@ -332,17 +338,13 @@ def _unconfined(limits: Limits) -> _Unconfined:
 def _same_bytes(manifest: Manifest, admitted: Admitted) -> None:
     """The manifest that was judged must be the one in the copy that runs."""
     copied = {file.path: file.sha256 for file in admitted.files}
-    for path, digest in sorted(manifest.read.items()):
-        if copied.get(path) != digest:
+    for path, judged in sorted(manifest.read.items()):
+        if copied.get(path) != judged:
             raise PluginDisabled(
                 f"plugin {manifest.id!r}: {path} changed while it was being admitted; try again",
                 code="lock.mismatch",
                 plugin=manifest.id,
             )
-
-
-def _ports(network: Sequence[str]) -> tuple[int, ...]:
-    return tuple(int(entry.removeprefix("tcp:")) for entry in network)
 
 
 def _declared(manifest: Manifest) -> tuple[ImplFacts, ...]:

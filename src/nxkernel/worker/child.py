@@ -45,7 +45,7 @@ def main(fds: list[int], *, with_ruleset: bool) -> NoReturn:
         status = 0
     except BaseException as error:
         # The log pipe is the only place left to say why.
-        print(f"worker: {type(error).__name__}: {error}", file=sys.stderr)
+        os.write(2, f"worker: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
     finally:
         _flush()
         os._exit(status)
@@ -127,5 +127,5 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BaseException:  # noqa: S112 - a plugin may have replaced or closed the stream
+        except BaseException:
             continue

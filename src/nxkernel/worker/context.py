@@ -54,7 +54,7 @@ class PluginContext:
         """A generator seeded for the current call: same call, same numbers, on any machine."""
         seed = self._kernel.stream("py.random", 32)
         if self._rng is None or self._rng[0] != seed:
-            self._rng = (seed, random.Random(int.from_bytes(seed, "little")))  # noqa: S311
+            self._rng = (seed, random.Random(int.from_bytes(seed, "little")))
         return self._rng[1]
 
     def numpy_rng(self) -> Any:

@@ -48,7 +48,6 @@ def load(setup: Setup, context: PluginContext) -> Loaded:
         BaseException: whatever the plugin's own code raises.
     """
     sys.path[:0] = [setup.code_dir]
-    sys.path.extend(path for path in setup.api_path if path not in sys.path)
     sys.argv[:] = [setup.plugin]
     # Seeded before the plugin's first import: many libraries draw at import time.
     random.seed(setup.import_seed)
@@ -73,12 +72,12 @@ def _construct(target: Any, context: PluginContext) -> Any:
     """A module or an instance is used as it is; a class is called, with the context if it may."""
     if isinstance(target, ModuleType) or not inspect.isclass(target):
         return target
-    parameters = inspect.signature(target).parameters.values()
+    cls: Any = target
+    parameters = inspect.signature(cls).parameters.values()
     takes_one = any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-        for p in parameters
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters
     )
-    return target(context) if takes_one else target()
+    return cls(context) if takes_one else cls()
 
 
 def _hookimpls(project: str, plugin: Any) -> dict[str, LoadedImpl]:

@@ -244,9 +244,7 @@ def _leave(generator: Generator[Any, Any, Any], value: Any, error: NxError | Non
     raise RuntimeError("the wrapper has a second yield")
 
 
-def _leave_old_style(
-    generator: Generator[Any, Any, Any], value: Any, error: NxError | None
-) -> Any:
+def _leave_old_style(generator: Generator[Any, Any, Any], value: Any, error: NxError | None) -> Any:
     result: pluggy.Result[Any] = pluggy.Result(value, error)
     try:
         generator.send(result)
