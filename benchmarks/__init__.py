@@ -1,0 +1,1 @@
+"""Measurements with the peers beside us: one run, interleaved rounds, medians, ratios."""

@@ -1,0 +1,155 @@
+"""``nox -s bench``: what a call and a start cost, beside what they are compared with.
+
+Prints a table, or with ``--json`` one object; ``--rounds`` trades time for calm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+import nxkernel as nx
+from benchmarks.measure import Row, interleave, ratios
+from benchmarks.peers import new_interpreter, pipe_echo, raw_echo
+
+PLUGINS = Path(__file__).parent / "plugins"
+VALUE = {"id": "doc-0017", "title": "Invoice of March", "page": 3, "box": [10, 20, 300, 40]}
+hookspec = nx.HookspecMarker("bench")
+
+
+class Specs:
+    """The one hook of the benchmark."""
+
+    @hookspec(firstresult=True)
+    def echo(self, value):
+        """Return *value*."""
+
+
+def kernel_with(stack: Any, folder: str) -> nx.Kernel:
+    """Build a kernel over the echo plugin, with *stack* or no middleware at all."""
+    run = nx.Run.create(folder, seed=1)
+    middleware = nx.standard_stack(run) if stack else []
+    return nx.Kernel(
+        "bench", specs=[Specs], run=run, plugins=nx.discover(PLUGINS), middleware=middleware
+    )
+
+
+def small_call(rounds: int) -> dict[str, Row]:
+    """Time a call of about 100 bytes through everything, through nothing, and its peers."""
+    raw = msgspec.msgpack.encode(VALUE)
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as two,
+        kernel_with(True, one) as full,
+        kernel_with(False, two) as bare,
+        pipe_echo(VALUE) as pipe,
+        raw_echo(raw) as pipes,
+    ):
+        return interleave(
+            {
+                "nxkernel, standard stack": lambda: full.hook.echo(value=VALUE),
+                "nxkernel, no middleware": lambda: bare.hook.echo(value=VALUE),
+                "multiprocessing.Pipe echo": pipe,
+                "raw bytes over two pipes": pipes,
+            },
+            rounds=rounds,
+            calls=300,
+        )
+
+
+def start(rounds: int) -> dict[str, Row]:
+    """Time the start of a confined worker, beside a new interpreter with the same imports."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for number in range(rounds + 1):
+        with tempfile.TemporaryDirectory() as folder, kernel_with(False, folder) as kernel:
+            began = time.perf_counter()
+            new_interpreter()
+            if number:
+                theirs.append((time.perf_counter() - began) * 1e6)
+                ours.append((kernel.plugins["bench.echo"].start_ms or 0.0) * 1e3)
+    return {
+        "confined worker from the zygote": Row(name="confined worker", rounds=tuple(ours)),
+        "new interpreter": Row(name="new interpreter", rounds=tuple(theirs)),
+    }
+
+
+def imports(rounds: int) -> dict[str, Row]:
+    """Time ``import nxkernel`` and the command line's help, each less an empty interpreter."""
+    commands = {
+        "python -c pass": ["-c", "pass"],
+        "import nxkernel": ["-c", "import nxkernel"],
+        "nxkernel --help": ["-m", "nxkernel_cli", "--help"],
+    }
+
+    def runner(arguments: list[str]) -> Any:
+        return lambda: subprocess.run(
+            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL
+        )
+
+    return interleave({k: runner(v) for k, v in commands.items()}, rounds=rounds, calls=1)
+
+
+#: section -> (measurement, whose ratio to whom)
+SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+    "small call": (
+        small_call,
+        [
+            ("nxkernel, standard stack", "multiprocessing.Pipe echo"),
+            ("nxkernel, standard stack", "raw bytes over two pipes"),
+            ("nxkernel, no middleware", "multiprocessing.Pipe echo"),
+        ],
+    ),
+    "start": (start, [("confined worker from the zygote", "new interpreter")]),
+    "import": (imports, [("import nxkernel", "python -c pass")]),
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default 11)")
+    options = parser.parse_args()
+    report: dict[str, Any] = {"schema_version": 1, "machine": platform.platform(), "sections": {}}
+    console = Console(stderr=options.json)
+    for name, (measurement, pairs) in SECTIONS.items():
+        rows = measurement(options.rounds)
+        report["sections"][name] = _plain(rows, pairs)
+        console.print(_table(name, rows, pairs))
+    if options.json:
+        print(json.dumps(report, indent=2))
+
+
+def _plain(rows: dict[str, Row], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "rows": {k: {"median_us": r.median, "rounds_us": list(r.rounds)} for k, r in rows.items()},
+        "ratios": {f"{a} / {b}": ratios(rows[a], rows[b]) for a, b in pairs},
+    }
+
+
+def _table(name: str, rows: dict[str, Row], pairs: list[tuple[str, str]]) -> Table:
+    table = Table("what", "median µs", "min to max µs", title=name)
+    for key, row in rows.items():
+        low, high = row.spread
+        table.add_row(key, f"{row.median:.1f}", f"{low:.1f} to {high:.1f}")
+    table.add_section()
+    for ours, theirs in pairs:
+        low, middle, high = ratios(rows[ours], rows[theirs])
+        table.add_row(f"{ours} / {theirs}", f"{middle:.2f} ×", f"{low:.2f} to {high:.2f} ×")
+    return table
+
+
+if __name__ == "__main__":
+    main()
