@@ -171,12 +171,13 @@ def collect_specs(project: str, namespaces: Iterable[Any]) -> dict[str, HookSpec
     """
     specs: dict[str, HookSpec] = {}
     for namespace in namespaces:
-        found = {spec.name: spec for spec in _specs_of(project, namespace)}
-        if not found:
+        known = len(specs)
+        for spec in _specs_of(project, namespace):
+            if spec.name in specs:
+                raise KernelConfigError(f"hook {spec.name!r} is declared twice")
+            specs[spec.name] = spec
+        if len(specs) == known:
             raise KernelConfigError(f"no hookspec of project {project!r} in {_name(namespace)}")
-        if twice := sorted(found.keys() & specs.keys()):
-            raise KernelConfigError(f"hook {twice[0]!r} is declared twice")
-        specs.update(found)
     return specs
 
 
