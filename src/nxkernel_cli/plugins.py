@@ -1,0 +1,305 @@
+"""``nxkernel plugins``: look at folders of plugins, check them, and record what may run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nxkernel_cli.failures import FAILED, OK, describe
+from nxkernel_cli.lock import lock
+from nxkernel_cli.output import emit, json_option, lower, note, pairs, say, table
+
+if TYPE_CHECKING:
+    from nxkernel.errors import NxError
+    from nxkernel.kernel.inspection import Inspection
+    from nxkernel.plugins.discovery import Candidate
+    from nxkernel.plugins.manifest import Manifest
+
+__all__ = ["plugins"]
+
+_places = click.argument("places", metavar="DIR...", nargs=-1, required=True)
+#: How a plugin's code names its project.
+_MARKER = re.compile(r"""\bHookimplMarker\(\s*["']([A-Za-z0-9_.-]+)["']\s*\)""")
+
+
+@click.group()
+def plugins() -> None:
+    """Look at folders of plugins, check them, record what may run."""
+
+
+plugins.add_command(lock)
+
+
+def _found(places: Sequence[str]) -> list[Candidate]:
+    from nxkernel.plugins.discovery import discover
+
+    return sorted(discover(*places), key=lambda candidate: candidate.id)
+
+
+# -- list --------------------------------------------------------------------------------------
+
+
+@plugins.command("list", short_help="List plugins from their manifests.")
+@_places
+@json_option
+def list_(places: tuple[str, ...], as_json: bool) -> None:
+    """List the plugins in folders, from their manifests; no code of theirs runs."""
+    found = _found(places)
+    if as_json:
+        emit({"ok": True, "plugins": [_row(candidate) for candidate in found]})
+        return
+    table(
+        ("id", "version", "hooks", "asks for", "state"),
+        [
+            (r["id"], r["version"], " ".join(r["hooks"]), _asks(c), _state(c))
+            for c, r in ((candidate, _row(candidate)) for candidate in found)
+        ],
+    )
+    for candidate in found:
+        if candidate.error is not None:
+            note(f"{candidate.id}: {candidate.error}")
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    manifest = candidate.manifest
+    return {
+        "id": candidate.id,
+        "version": manifest.version if manifest else "",
+        "hooks": [entry.hook for entry in manifest.hooks] if manifest else [],
+        "permissions": _permissions(manifest) if manifest else {},
+        "folder": candidate.folder,
+        "error": describe(candidate.error) if candidate.error else None,
+    }
+
+
+def _permissions(manifest: Manifest) -> dict[str, Sequence[str]]:
+    """Return what is requested, without the kinds of which nothing is."""
+    asked = manifest.permissions
+    kinds = {kind: getattr(asked, kind) for kind in ("read", "write", "network", "calls")}
+    return {kind: names for kind, names in {**kinds, "flags": manifest.flags}.items() if names}
+
+
+def _asks(candidate: Candidate) -> str:
+    asked = _permissions(candidate.manifest) if candidate.manifest else {}
+    return "; ".join(f"{kind} {' '.join(names)}" for kind, names in asked.items())
+
+
+def _state(candidate: Candidate) -> str:
+    return f"[{candidate.error.code}]" if candidate.error else "ok"
+
+
+# -- check -------------------------------------------------------------------------------------
+
+
+@plugins.command(short_help="Check manifests, schemas, files, hooks.")
+@_places
+@click.option("--probe", is_flag=True, help="Start each plugin confined and compare its hooks.")
+@click.option(
+    "--project",
+    metavar="NAME",
+    help="With --probe: the project of the markers [default: what the code names].",
+)
+@json_option
+def check(places: tuple[str, ...], probe: bool, project: str | None, as_json: bool) -> int:
+    """Check manifests, schemas and files; exit with 1 if something is wrong."""
+    found = _found(places)
+    errors = {candidate.folder: _errors(candidate) for candidate in found}
+    for plugin, error in _misfits(found).items():
+        errors[plugin].append(error)
+    probed: dict[Path, Inspection] = {}
+    if probe:
+        sound = [candidate for candidate in found if not errors[candidate.folder]]
+        probed = _inspections(sound, project)
+        for folder, inspection in probed.items():
+            errors[folder] += [inspection.error] if inspection.error else []
+    ok = not any(errors.values())
+    if as_json:
+        rows = [_checked(c, errors[c.folder], probed.get(c.folder)) for c in found]
+        emit({"ok": ok, "plugins": rows})
+    else:
+        for candidate in found:
+            _print_checked(candidate, errors[candidate.folder], probed.get(candidate.folder))
+        if not found:
+            note("no plugin found: a plugin is a folder with a plugin.toml or plugin.json")
+    return OK if ok else FAILED
+
+
+def _errors(candidate: Candidate) -> list[NxError]:
+    """Return what is wrong with one plugin by itself."""
+    from nxkernel.errors import NxError
+    from nxkernel.plugins.settings import effective_settings
+    from nxkernel.schemas import SchemaRegistry
+    from nxkernel_cli.lock import admitted
+
+    if candidate.error is not None or candidate.manifest is None:
+        return [candidate.error] if candidate.error else []
+    errors: list[NxError] = []
+    try:
+        admitted(candidate.folder)
+    except NxError as error:
+        errors.append(error)
+    try:
+        effective_settings(candidate.manifest, {}, SchemaRegistry())
+    except NxError as error:
+        errors.append(error)
+    return errors
+
+
+def _misfits(found: Sequence[Candidate]) -> dict[Path, NxError]:
+    """Return which plugins do not fit this kernel or each other, and why."""
+    import platform
+
+    import nxkernel
+    from nxkernel.plugins.compat import Versions, resolve
+
+    versions = Versions(kernel=nxkernel.__version__, python=platform.python_version())
+    manifests = [candidate.manifest for candidate in found if candidate.manifest]
+    disabled = resolve(manifests, versions).disabled
+    return {c.folder: disabled[c.id] for c in found if c.manifest and c.id in disabled}
+
+
+def _inspections(found: Sequence[Candidate], project: str | None) -> dict[Path, Inspection]:
+    """Start *found* in sandboxes, those of one project together."""
+    from nxkernel.kernel.inspection import inspect
+
+    by_project: dict[str, list[Candidate]] = {}
+    for candidate in found:
+        by_project.setdefault(project or _project(candidate), []).append(candidate)
+    folders = {candidate.id: candidate.folder for candidate in found}
+    return {
+        folders[inspection.id]: inspection
+        for name, group in sorted(by_project.items())
+        for inspection in inspect(group, name)
+    }
+
+
+def _project(candidate: Candidate) -> str:
+    """Return the one project that the plugin's code names; the code is read, not run.
+
+    Raises:
+        UsageError: when it names none, or several.
+    """
+    names: set[str] = set()
+    for path in sorted(candidate.folder.rglob("*.py")):
+        if not path.name.startswith("test_"):
+            names.update(_MARKER.findall(path.read_text(encoding="utf-8", errors="replace")))
+    if len(names) != 1:
+        what = f"several projects ({', '.join(sorted(names))})" if names else "no project"
+        raise click.UsageError(
+            f"the code of {candidate.id} names {what} in HookimplMarker(...); give --project NAME"
+        )
+    return names.pop()
+
+
+def _checked(
+    candidate: Candidate, errors: Sequence[NxError], inspection: Inspection | None
+) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "folder": candidate.folder,
+        "ok": not errors,
+        "errors": [describe(error) for error in errors],
+        "hookimpls": inspection.impls if inspection else None,
+        "start_ms": inspection.start_ms if inspection else None,
+    }
+
+
+def _print_checked(
+    candidate: Candidate, errors: Sequence[NxError], inspection: Inspection | None
+) -> None:
+    if not errors:
+        started = ""
+        if inspection is not None:
+            impls = ", ".join(f"{i.impl}({', '.join(i.args)})" for i in inspection.impls)
+            started = f", started confined in {inspection.start_ms:.0f} ms: {impls}"
+        say(f"ok    {candidate.id}{started}")
+    for error in errors:
+        say(f"wrong {candidate.id}: {error}")
+    if errors and inspection is not None and inspection.log:
+        note(f"      it printed: {inspection.log.strip().splitlines()[-1]}")
+
+
+# -- info --------------------------------------------------------------------------------------
+
+
+@plugins.command(short_help="Print what is known about one plugin.")
+@click.argument("plugin", metavar="ID")
+@_places
+@click.option("--settings", is_flag=True, help="Show its settings: schema, defaults, sources.")
+@json_option
+def info(plugin: str, places: tuple[str, ...], settings: bool, as_json: bool) -> None:
+    """Print what is known about one plugin, from its files alone."""
+    candidate = _pick(plugin, _found(places))
+    facts = _settings_of(candidate) if settings else _facts_of(candidate)
+    if as_json:
+        emit({"ok": True, "plugin": facts})
+        return
+    pairs((key, _shown(value)) for key, value in facts.items() if value not in ([], {}))
+
+
+def _pick(plugin: str, found: Sequence[Candidate]) -> Manifest:
+    """Return the manifest of *plugin*.
+
+    Raises:
+        NxError: when its manifest is broken.
+        UsageError: when there is no such plugin.
+    """
+    for candidate in found:
+        if candidate.id == plugin:
+            if candidate.manifest is None:
+                raise candidate.error or click.UsageError(f"{plugin} has no manifest")
+            return candidate.manifest
+    known = ", ".join(candidate.id for candidate in found) or "none"
+    raise click.UsageError(f"no plugin {plugin!r} there; found: {known}")
+
+
+def _facts_of(manifest: Manifest) -> dict[str, Any]:
+    from nxkernel_cli.lock import admitted
+
+    copy = admitted(manifest.folder)
+    lists = ("provides", "requires", "tags", "depends_on", "conflicts_with", "replaces")
+    return {
+        "id": manifest.id,
+        "version": manifest.version,
+        "name": manifest.name,
+        "description": manifest.description,
+        "folder": manifest.folder,
+        "entrypoint": manifest.entrypoint,
+        "hooks": [entry.hook for entry in manifest.hooks],
+        "priority": manifest.priority,
+        **{name: list(getattr(manifest, name)) for name in lists},
+        "permissions": _permissions(manifest),
+        "limits": dict(manifest.limits),
+        "contracts": {hook: sorted(sides) for hook, sides in sorted(manifest.contracts.items())},
+        "has_settings": manifest.settings_schema is not None,
+        "manifest": manifest.digest,
+        "tree": copy.tree_digest,
+        "files": {file.path: f"sha256:{file.sha256}" for file in copy.files},
+    }
+
+
+def _settings_of(manifest: Manifest) -> dict[str, Any]:
+    from nxkernel.plugins.settings import effective_settings
+    from nxkernel.schemas import SchemaRegistry
+
+    settings, digest, sources = effective_settings(manifest, {}, SchemaRegistry())
+    return {
+        "id": manifest.id,
+        "settings": settings,
+        "sources": sources,
+        "digest": digest,
+        "schema": manifest.settings_schema,
+    }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(lower(value), ensure_ascii=False)
