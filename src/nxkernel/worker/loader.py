@@ -73,9 +73,13 @@ def _construct(target: Any, context: PluginContext) -> Any:
     if isinstance(target, ModuleType) or not inspect.isclass(target):
         return target
     cls: Any = target
-    parameters = inspect.signature(cls).parameters.values()
+    if cls.__init__ is object.__init__:
+        # Asking inspect for the signature of a builtin costs milliseconds of every start.
+        return cls()
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     takes_one = any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+        for p in parameters
     )
     return cls(context) if takes_one else cls()
 
