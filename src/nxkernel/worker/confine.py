@@ -71,6 +71,7 @@ def confine(
         _check_machine()
     with _step("status"):
         status = _linux.status_fields()
+    with _step("threads"):
         _check_single_thread(status)
     restrict(limits, parent=parent)
     with _step("capabilities"):
@@ -184,12 +185,14 @@ def _check_single_thread(status: Mapping[str, str]) -> None:
 def _lower_limits(limits: Mapping[str, tuple[int, int]]) -> None:
     for name, (soft, hard) in sorted(limits.items()):
         kind = getattr(resource, f"RLIMIT_{name}")
-        ceiling = _lower(hard, resource.getrlimit(kind)[1])
-        resource.setrlimit(kind, (_lower(soft, ceiling), ceiling))
+        soft_before, hard_before = resource.getrlimit(kind)
+        ceiling = _lowest(hard, hard_before)
+        resource.setrlimit(kind, (_lowest(soft, soft_before, ceiling), ceiling))
 
 
-def _lower(one: int, other: int) -> int:
-    finite = [limit for limit in (one, other) if limit != resource.RLIM_INFINITY]
+def _lowest(*limits: int) -> int:
+    """Return the smallest; RLIM_INFINITY is -1 in Python and no small number."""
+    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
     return min(finite, default=resource.RLIM_INFINITY)
 
 

@@ -145,7 +145,9 @@ def validate(plan: ConfinementPlan) -> None:
 
 
 def _validate_path(name: str, path: str) -> None:
-    if not os.path.isabs(path) or os.path.normpath(path) != path or "\0" in path:
+    # POSIX keeps two leading slashes apart from one, and so does normpath: //proc is /proc here.
+    plain = os.path.isabs(path) and os.path.normpath(path) == path and path[:2] != "//"
+    if not plain or "\0" in path:
         _refuse(name, path, "grant an absolute path without `.`, `..` or a final slash")
     if path == "/":
         _refuse(name, path, "it would open every file of the machine; grant the folder itself")

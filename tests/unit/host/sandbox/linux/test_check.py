@@ -1,0 +1,56 @@
+"""The look from outside: a worker that is not confined is never given plugin code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from nxkernel.errors import SandboxUnavailable
+from nxkernel.host.sandbox.linux import check
+
+CONFINED = dict(check.EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("NoNewPrivs", "0"), ("Seccomp", "0"), ("Seccomp", "1"), ("Threads", "2")),
+        *(("CapEff", "0000000000000001"), ("CapPrm", "000001ffffffffff")),
+    ],
+)
+def test_one_field_is_enough(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+    """Each guarantee is looked at by itself, and named."""
+    monkeypatch.setattr(check, "status_fields", lambda pid: {**CONFINED, field: value})
+    with pytest.raises(SandboxUnavailable, match=f"{field} is {value}"):
+        check.check_status(1)
+
+
+def test_missing_field_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that does not say is not trusted."""
+    silent = {name: value for name, value in CONFINED.items() if name != "Seccomp"}
+    monkeypatch.setattr(check, "status_fields", lambda pid: silent)
+    with pytest.raises(SandboxUnavailable, match="Seccomp is None"):
+        check.check_status(1)
+
+
+def test_confined_worker_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a confined worker shows is accepted."""
+    monkeypatch.setattr(check, "status_fields", lambda pid: CONFINED)
+    check.check_status(1)
+
+
+def test_this_process_is_not_confined() -> None:
+    """The real file of a real process, without the pid in the message."""
+    with pytest.raises(SandboxUnavailable, match="NoNewPrivs is 0") as caught:
+        check.check_status(os.getpid())
+    assert str(os.getpid()) not in caught.value.message
+
+
+def test_process_that_ended() -> None:
+    """A worker that died before it could be looked at is not confined."""
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    with pytest.raises(SandboxUnavailable, match="it ended"):
+        check.check_status(gone.pid)
