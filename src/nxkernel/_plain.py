@@ -14,6 +14,8 @@ import datetime
 import enum
 import json
 import math
+import types
+import typing
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -195,11 +197,28 @@ def _advice(value: Any) -> str:
 
 
 def name_of(hint: Any) -> str:
-    """Return the qualified name of a type, without ``builtins``, or the text of an annotation."""
-    if not isinstance(hint, type) or hasattr(hint, "__origin__"):
-        return str(hint).removeprefix("typing.")
-    module = hint.__module__
-    return hint.__qualname__ if module == "builtins" else f"{module}.{hint.__qualname__}"
+    """Return the qualified name of a type, without ``builtins``, or an annotation as text.
+
+    Annotations that are equal have one text: ``Optional[int]`` reads ``int | None``.
+    """
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_argument, typing.get_args(hint)))
+    if origin is typing.Annotated:
+        return name_of(hint.__origin__)
+    if origin is not None:
+        arguments = ", ".join(map(_argument, typing.get_args(hint)))
+        return f"{name_of(origin)}[{arguments}]"
+    if isinstance(hint, type):
+        module = hint.__module__
+        return hint.__qualname__ if module == "builtins" else f"{module}.{hint.__qualname__}"
+    return str(hint).removeprefix("typing.")
+
+
+def _argument(argument: Any) -> str:
+    if argument is type(None):
+        return "None"
+    return "..." if argument is Ellipsis else name_of(argument)
 
 
 def render(root: str, steps: list[str | int]) -> str:

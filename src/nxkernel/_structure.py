@@ -77,9 +77,7 @@ def unstructure(value: Any, hint: Any, levels: int = MAX_LEVELS) -> Any:
     Raises:
         Refused: when the value is not what the annotation says.
     """
-    if levels == 0:
-        raise too_deep(MAX_LEVELS)
-    return _hooks(hint)[0](value, levels - 1)
+    return _hooks(hint)[0](value, levels)
 
 
 def structure(data: Any, hint: Any) -> Any:
@@ -238,8 +236,11 @@ def _zip(values: Any, hints: Iterable[Any], convert: Callable[[Any, Any], Any]) 
     return out
 
 
-def _unstructure_below(levels: int) -> Callable[[Any, Any], Any]:
-    return lambda value, hint: unstructure(value, hint, levels)
+def _below(levels: int) -> Callable[[Any, Any], Any]:
+    """How a container with that many levels left lowers what it holds."""
+    if levels == 0:
+        raise too_deep(MAX_LEVELS)
+    return lambda value, hint: unstructure(value, hint, levels - 1)
 
 
 def _element(hint: Any) -> Any:
@@ -252,7 +253,7 @@ def _list_hooks(hint: Any) -> tuple[Lower, Lift]:
     def lower(value: Any, levels: int) -> list[Any]:
         if type(value) not in (list, tuple):
             raise _reject(hint, value)
-        return _zip(value, repeat(element), _unstructure_below(levels))
+        return _zip(value, repeat(element), _below(levels))
 
     def lift(data: Any) -> list[Any]:
         if type(data) is not list:
@@ -266,7 +267,7 @@ def _tuple_hooks(hint: Any) -> tuple[Lower, Lift]:
     def lower(value: Any, levels: int) -> list[Any]:
         if type(value) not in (list, tuple):
             raise _reject(hint, value)
-        return _zip(value, _elements(hint, len(value)), _unstructure_below(levels))
+        return _zip(value, _elements(hint, len(value)), _below(levels))
 
     def lift(data: Any) -> tuple[Any, ...]:
         if type(data) is not list:
@@ -286,10 +287,10 @@ def _elements(hint: Any, count: int) -> Iterable[Any]:
     return args
 
 
-def _attempt(value: Any, hint: Any, levels: int) -> Any:
+def _attempt(value: Any, hint: Any, below: Callable[[Any, Any], Any]) -> Any:
     """Return the data of *value*, or why there is none."""
     try:
-        return plain(unstructure(value, hint, levels))
+        return plain(below(value, hint))
     except Refused as refused:
         return refused
 
@@ -303,7 +304,8 @@ def _set_hooks(hint: Any) -> tuple[Lower, Lift]:
             raise _reject(hint, value)
         # Elements have no place that two processes share, so a refusal names the set alone, and
         # the least of several reasons; their bytes have an order, so they cross in that.
-        items = [_attempt(item, element, levels) for item in value]
+        below = _below(levels)
+        items = [_attempt(item, element, below) for item in value]
         if refused := [item for item in items if isinstance(item, Refused)]:
             least = min(refused, key=lambda each: each.reason)
             raise Refused(f"an element of the set: {least.reason}", least.type_name)
@@ -328,7 +330,7 @@ def _map_hooks(hint: Any) -> tuple[Lower, Lift]:
     def lower(value: Any, levels: int) -> dict[Any, Any]:
         if type(value) is not dict:
             raise _reject(hint, value)
-        below = _unstructure_below(levels)
+        below = _below(levels)
         return {name: _at(name, value, item, element, below) for name, item in value.items()}
 
     def lift(data: Any) -> dict[str, Any]:
@@ -367,16 +369,24 @@ def _fields(hint: Any) -> dict[str, Any]:
     """The annotation of each field that the constructor takes."""
     cls = _origin(hint)
     listed: Any = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _resolved(cls)
     known = dict(zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False))
     return {f.name: _fill(hints.get(f.name, Any), known) for f in listed if f.init}
+
+
+def _resolved(cls: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception as error:  # an annotation is code
+        reason = f"has an annotation that cannot be resolved ({type(error).__name__}: {error})"
+        raise Refused(f"{name_of(cls)} {reason}; import what it names at run time") from None
 
 
 def _fill(hint: Any, known: dict[Any, Any]) -> Any:
     """Put the arguments of a generic class in the place of its type variables."""
     if isinstance(hint, typing.TypeVar):
         return known.get(hint, Any)
-    if parameters := getattr(hint, "__parameters__", ()):
+    if parameters := getattr(hint, "__parameters__", ()):  # of a class or of an alias
         return hint[tuple(known.get(parameter, Any) for parameter in parameters)]
     return hint
 
@@ -388,7 +398,7 @@ def _record_hooks(hint: Any) -> tuple[Lower, Lift]:
         # A subclass may hold more than the annotation knows; what is not sent would be lost.
         if type(value) is not cls:
             raise _reject(hint, value)
-        below = _unstructure_below(levels)
+        below = _below(levels)
         return {
             name: _at(name, value, getattr(value, name), field, below)
             for name, field in _known_fields(hint).items()
@@ -414,7 +424,7 @@ def _build(hint: Any, data: dict[str, Any]) -> Any:
         raise Refused(f"expected {name}, got the unknown field {unknown[0]!r}")
     try:
         return _constructor(hint)(data, hint)
-    except Refused:
+    except (Refused, RecursionError):
         raise
     except KeyError as error:
         raise Refused(f"expected {name} with the field {error}") from None
@@ -431,7 +441,8 @@ def _constructor(hint: Any) -> Callable[[Any, Any], Any]:
         name: override(struct_hook=_field_hook(name, field))
         for name, field in _known_fields(hint).items()
     }
-    return make_dict_structure_fn(hint, _converter(), **fields)
+    # cattrs wants the arguments of a generic class; left out, each of them may be anything.
+    return make_dict_structure_fn(_fill(hint, {}), _converter(), **fields)
 
 
 def _field_hook(name: str, hint: Any) -> Callable[[Any, Any], Any]:
@@ -469,7 +480,7 @@ def _union_lower(hint: Any, rich: list[Any], simple: frozenset[type]) -> Lower:
     def lower(value: Any, levels: int) -> Any:
         for member in rich:
             try:
-                return unstructure(value, member, levels + 1)
+                return unstructure(value, member, levels)
             except _Mismatch as mismatch:
                 if mismatch.trail:
                     raise
@@ -486,10 +497,17 @@ def _union_lift(hint: Any, choices: list[_Choice], simple: frozenset[type]) -> L
             return data
         for choice in choices:
             if type(data) in choice.kinds:
-                return structure(data, choice.member(data))
+                return structure(data, _chosen(hint, choice, data))
         raise _reject(hint, data)
 
     return lift
+
+
+def _chosen(hint: Any, choice: _Choice, data: Any) -> Any:
+    try:
+        return choice.member(data)
+    except ValueError:
+        raise Refused(f"expected {name_of(hint)}, got the fields of none of them") from None
 
 
 @attrs.frozen
