@@ -1,0 +1,85 @@
+"""A full-text index in SQLite's FTS5, in the plugin's own folder."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nxkernel as nx
+
+hookimpl = nx.HookimplMarker("screenmem")
+
+Unit = tuple[int, int, str]
+
+
+class Plugin:
+    def __init__(self, context: nx.PluginContext) -> None:
+        self._path = Path(context.run_dir) / "index.sqlite"
+        self._database: sqlite3.Connection | None = None
+
+    @hookimpl
+    def index_frame(self, document: dict[str, Any]) -> int:
+        """Index the lines and table rows of one frame; indexing it again replaces them."""
+        units = list(_units(document))
+        with self._open() as database:
+            database.execute("DELETE FROM units WHERE frame = ?", (document["frame"],))
+            database.executemany(
+                "INSERT INTO units (frame, first, last, text) VALUES (?, ?, ?, ?)",
+                [(document["frame"], *unit) for unit in units],
+            )
+        return len(units)
+
+    @hookimpl
+    def search_index(self, query: str, limit: int) -> list[dict[str, Any]]:
+        """Return the best units by bm25; units that score alike come in the order of their text."""
+        words = re.findall(r"\w+", query)
+        if not words:
+            return []
+        match = " OR ".join(f'"{word}"' for word in dict.fromkeys(words))
+        rows = self._open().execute(
+            "SELECT frame, first, last, text, bm25(units) FROM units WHERE units MATCH ?"
+            " ORDER BY bm25(units), frame, first, last LIMIT ?",
+            (match, limit),
+        )
+        return [
+            {"frame": frame, "start": first, "end": last, "text": text, "score": _whole(rank)}
+            for frame, first, last, text, rank in rows
+        ]
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = sqlite3.connect(self._path)
+            self._database.execute(
+                "CREATE VIRTUAL TABLE IF NOT EXISTS units USING fts5"
+                "(frame UNINDEXED, first UNINDEXED, last UNINDEXED, text,"
+                " tokenize = 'porter unicode61')"
+            )
+        return self._database
+
+
+def _whole(rank: float) -> int:
+    """bm25 as SQLite has it is lower for better matches; a score is a whole number and higher."""
+    return max(0, round(-rank * 1000))
+
+
+def _units(document: dict[str, Any]) -> Iterator[Unit]:
+    layout = document["layout"]
+    for line in layout["lines"]:
+        yield line["start"], line["end"], line["text"]
+    for table in layout["tables"]:
+        yield from _rows(table)
+
+
+def _rows(table: dict[str, Any]) -> Iterator[Unit]:
+    """Each row as one text, every cell after the header of its column."""
+    heads = {
+        cell["c"]: cell["text"] for cell in table["cells"] if table["header"] and not cell["r"]
+    }
+    for r in range(int(table["header"]), table["rows"]):
+        cells = [cell for cell in table["cells"] if cell["r"] == r]
+        if cells:
+            text = "; ".join(f"{heads.get(cell['c'], '')} {cell['text']}".strip() for cell in cells)
+            yield min(c["start"] for c in cells), max(c["end"] for c in cells), text
