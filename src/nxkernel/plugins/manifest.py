@@ -144,14 +144,15 @@ class _Reader:
 
     folder: Path
     name: str
-    document: dict[str, Any] = attrs.field(factory=dict)
+    #: Whatever the file held; an object once it was checked.
+    document: Any = attrs.field(factory=dict)
     read: dict[str, str] = attrs.field(factory=dict)
     schemas: dict[str, Any] = attrs.field(factory=dict)
     registry: SchemaRegistry = attrs.field(factory=SchemaRegistry)
 
     def error(self, where: str, reason: str, **details: Any) -> ManifestInvalid:
         """Return the error for the key *where*."""
-        plugin = self.document.get("id")
+        plugin = self.document.get("id") if isinstance(self.document, dict) else None
         key = f"{where}: " if where else ""
         return ManifestInvalid(
             f"{self.folder.name}/{self.name}: {key}{reason}. {_ADVICE}",

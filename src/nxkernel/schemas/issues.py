@@ -173,9 +173,9 @@ def _type(value: Any, error: Any) -> str:
 def _none_of(value: Any, error: Any) -> str:
     if error.validator == "oneOf" and not error.context:
         return f"matches more than one of {len(value)} alternatives"
-    types = sorted({str(v["type"]) for v in value if isinstance(v, dict) and "type" in v})
-    got = json_type(error.instance)
-    hint = f": expected {' or '.join(types)}, got {got}" if types and got not in types else ""
+    wrong = [e for e in error.context if e.validator == "type" and not e.relative_path]
+    types = sorted({e.validator_value for e in wrong if isinstance(e.validator_value, str)})
+    hint = f": expected {' or '.join(types)}, got {json_type(error.instance)}" if types else ""
     return f"matches none of {len(value)} alternatives{hint}"
 
 
