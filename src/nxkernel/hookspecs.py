@@ -53,7 +53,8 @@ class SpecOptions:
     timeout: float | None = attrs.field(default=None, validator=_seconds)
     #: The hook's value when nothing else answered and something failed.
     fallback: Any = NO_FALLBACK
-    #: Only then may a call that was lost with its worker be made again.
+    #: Whether a call that was lost with its worker may be made again. It is recorded and shown;
+    #: this version makes no call twice.
     idempotent: bool = False
     #: None is ``skip`` for a plain fan-out and ``raise`` for firstresult.
     on_failure: OnFailure | None = attrs.field(default=None, validator=_on_failure)

@@ -7,40 +7,34 @@ workers under way, and asyncio can drive the same code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import attrs
 
-from nxkernel._canonical import NotCanonical, decode, digest
+from nxkernel._canonical import NotCanonical
 from nxkernel._clock import Clock
-from nxkernel._wire import (
-    VERSION,
-    Broker,
-    Failure,
-    FromWorker,
-    Hello,
-    Impl,
-    Invoke,
-    Ready,
-    Refused,
-    Reply,
-    Result,
-)
+from nxkernel._wire import VERSION, Broker, Failure, FromWorker, Hello, Ready, Refused, Result
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
 from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation, SandboxUnavailable
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import allow_cpu, kill
-from nxkernel.host.slot import Frame, Worker
-from nxkernel.types import (
-    EMPTY,
-    Call,
-    CallError,
-    HookName,
-    ImplFacts,
-    Outcome,
-    PluginId,
-    Timing,
+from nxkernel.host.replies import (
+    Brokered,
+    Loss,
+    answered,
+    cancelled,
+    details_of,
+    expired,
+    impl_facts,
+    invocation,
+    lost_with,
+    lost_wrapper,
+    refused,
+    reply_to,
+    words_for,
 )
+from nxkernel.host.slot import Frame, Worker
+from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
@@ -50,16 +44,6 @@ UNWIND_S = 1.0
 _EXIT_WAIT_S = 5.0
 #: Lines of a lost worker's log that go into the outcome's details.
 _LAST_LINES = 10
-
-
-@attrs.frozen
-class Brokered:
-    """What a brokered call gave."""
-
-    payload: bytes = b""
-    error: CallError | None = None
-    #: The plugin in which a failure began.
-    origin: str = ""
 
 
 class Callbacks(Protocol):
@@ -81,14 +65,6 @@ class Callbacks(Protocol):
         """Replay historic calls into a new worker."""
 
 
-@attrs.frozen
-class _Loss:
-    """Why no answer will come."""
-
-    why: Literal["ended", "deadline", "cancelled", "violation"]
-    detail: str = ""
-
-
 class Transport:
     """The way to the workers of one kernel."""
 
@@ -103,11 +79,11 @@ class Transport:
         frame = Frame(call_id=call.call_id, deadline=call.deadline, historic=call.historic)
         came = self._clock.monotonic()
         if came >= call.deadline:
-            return _expired(call)
+            return expired(call)
         signal = yield Gate(lambda: keeper.slot.enter(frame))
         try:
             if signal is Signal.CANCELLED:
-                return _cancelled(call)
+                return cancelled(call)
             return (yield from self._inside(keeper, call, frame, came))
         finally:
             keeper.slot.leave(frame)
@@ -149,15 +125,15 @@ class Transport:
         self._discard_stale(keeper, frame)
         if keeper.slot.worker is None:
             if call.token is not None:
-                return _lost_wrapper(call)
+                return lost_wrapper(call)
             problem = yield from self._start(keeper, frame)
             if problem is not None:
-                return _refused(call, problem)
+                return refused(call, problem)
         worker = keeper.slot.worker
         if worker is None:
-            return _cancelled(call)
+            return cancelled(call)
         if call.token is not None and call.token[0] != worker.generation:
-            return _lost_wrapper(call)
+            return lost_wrapper(call)
         began = self._clock.monotonic()
         # Time under other calls and for the start is not the plugin's to answer for.
         frame.deadline = call.deadline + (began - came)
@@ -175,7 +151,7 @@ class Transport:
         frame.seq = worker.next_seq()
         if keeper.cpu_seconds is not None:
             allow_cpu(worker, keeper.cpu_seconds)
-        worker.channel.send(_invoke(call, frame))
+        worker.channel.send(invocation(call, frame))
         while True:
             message = yield from self._receive(worker, frame)
             if isinstance(message, Broker) and message.within == frame.seq:
@@ -184,14 +160,14 @@ class Transport:
                     return lost
             elif isinstance(message, Result | Failure) and message.seq == frame.seq:
                 try:
-                    return _answer(call, frame, worker, message)
+                    return answered(call, frame, worker, message)
                 except NotCanonical as error:
-                    loss = _Loss("violation", f"an answer is not canonical: {error}")
+                    loss = Loss("violation", f"an answer is not canonical: {error}")
                     return (yield from self._lose(keeper, worker, call, frame, loss))
-            elif isinstance(message, _Loss):
+            elif isinstance(message, Loss):
                 return (yield from self._lose(keeper, worker, call, frame, message))
             else:
-                loss = _Loss("violation", f"an unexpected {type(message).__name__}")
+                loss = Loss("violation", f"an unexpected {type(message).__name__}")
                 return (yield from self._lose(keeper, worker, call, frame, loss))
 
     def _serve(
@@ -207,35 +183,35 @@ class Transport:
         ready = self._clock.monotonic()
         signal = yield Gate(lambda: keeper.slot.resume(frame))
         if frame.lost_by is not None:
-            return _lost_with(call, frame.lost_by)
+            return lost_with(call, frame.lost_by)
         if signal is Signal.CANCELLED:
-            return (yield from self._lose(keeper, worker, call, frame, _Loss("cancelled")))
+            return (yield from self._lose(keeper, worker, call, frame, Loss("cancelled")))
         now = self._clock.monotonic()
         frame.deadline += now - ready
         if brokered.error is not None:
             # The callee may have used up the common deadline: let the caller deal with that.
             frame.deadline = max(frame.deadline, now + UNWIND_S)
-        worker.channel.send(_reply(request, brokered))
+        worker.channel.send(reply_to(request, brokered))
         return None
 
-    def _receive(self, worker: Worker, frame: Frame) -> Effects[FromWorker | _Loss]:
+    def _receive(self, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
         channel = worker.channel
         while True:
             try:
                 message = channel.next()
             except ProtocolViolation as error:
-                return _Loss("violation", error.message)
+                return Loss("violation", error.message)
             if message is not None:
                 return message
             if channel.closed:
-                return _Loss("ended")
+                return Loss("ended")
             # Checked here as well: a worker that drips bytes is always "ready".
             if self._clock.monotonic() >= frame.deadline:
-                return _Loss("deadline")
+                return Loss("deadline")
             write = channel.command if channel.backlog else None
             signal = yield Io(channel.result, write, frame.deadline)
             if signal is Signal.CANCELLED:
-                return _Loss("cancelled")
+                return Loss("cancelled")
             if signal is Signal.READY:
                 channel.pump()
 
@@ -286,7 +262,7 @@ class Transport:
         if not isinstance(ready, Ready):
             return (yield from self._bad_start(keeper, worker, frame, ready, "Ready"))
         try:
-            self._callbacks.accept(keeper.plugin, _facts(ready.impls))
+            self._callbacks.accept(keeper.plugin, impl_facts(ready.impls))
         except PluginDisabled as error:
             keeper.disable(error)
             kill(worker)
@@ -295,14 +271,14 @@ class Transport:
         return None
 
     def _refused_start(
-        self, keeper: Keeper, worker: Worker, frame: Frame, refused: Refused
+        self, keeper: Keeper, worker: Worker, frame: Frame, word: Refused
     ) -> Effects[NxError]:
         """The plugin's own import or constructor failed: it would fail again."""
         error = PluginDisabled(
-            f"plugin {keeper.plugin!r} could not be loaded: {refused.message}",
+            f"plugin {keeper.plugin!r} could not be loaded: {word.message}",
             code="plugin.start",
             plugin=keeper.plugin,
-            details=_details(refused.details),
+            details=details_of(word.details),
         )
         keeper.disable(error)
         yield from self._bury(keeper, worker, frame, counted=False)
@@ -311,10 +287,10 @@ class Transport:
     def _bad_start(
         self, keeper: Keeper, worker: Worker, frame: Frame, got: Any, wanted: str
     ) -> Effects[NxError]:
-        loss = got if isinstance(got, _Loss) else _Loss("violation", f"{wanted} was expected")
+        loss = got if isinstance(got, Loss) else Loss("violation", f"{wanted} was expected")
         kill(worker)
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
-        code, text = _words(loss, "while it was starting")
+        code, text = words_for(loss, "while it was starting")
         details = keeper.last_words(worker, _LAST_LINES)
         if wanted == "Hello" and loss.why == "ended":
             said = details["log"][-1:] or ["nothing"]
@@ -326,12 +302,12 @@ class Transport:
     # -- losing --------------------------------------------------------------------------
 
     def _lose(
-        self, keeper: Keeper, worker: Worker, call: Call, frame: Frame, loss: _Loss
+        self, keeper: Keeper, worker: Worker, call: Call, frame: Frame, loss: Loss
     ) -> Effects[Outcome]:
         if loss.why != "ended":
             kill(worker)
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
-        code, text = _words(loss, "during the call")
+        code, text = words_for(loss, "during the call")
         return Outcome.failed(
             call,
             code,
@@ -369,147 +345,3 @@ class Transport:
             keeper.slot.replace(worker, frame)
             keeper.died(self._clock.monotonic())
             keeper.buried(worker)
-
-
-# -- messages ----------------------------------------------------------------------------
-
-
-def _invoke(call: Call, frame: Frame) -> Invoke:
-    inner = call.inner_error
-    return Invoke(
-        seq=frame.seq,
-        impl=call.impl,
-        phase=call.phase,
-        payload=call.payload,
-        seed=call.seed or b"",
-        token=call.token[1] if call.token else 0,
-        error=(inner.code, inner.message, "") if inner else None,
-    )
-
-
-def _reply(request: Broker, brokered: Brokered) -> Reply:
-    error = brokered.error
-    return Reply(
-        seq=request.seq,
-        payload=brokered.payload,
-        error=(error.code, error.message, brokered.origin) if error else None,
-    )
-
-
-def _answer(call: Call, frame: Frame, worker: Worker, message: Result | Failure) -> Outcome:
-    """Make the outcome; every byte of *message* is the worker's word and is checked here."""
-    timing = Timing(plugin_us=max(0, message.plugin_us))
-    if isinstance(message, Failure):
-        return _failure(call, frame, message, timing)
-    annotations = {"token": (worker.generation, frame.seq)} if call.phase == "setup" else EMPTY
-    return Outcome(
-        plugin=call.plugin,
-        impl=call.impl,
-        hook=call.hook,
-        call_id=call.call_id,
-        value=decode(message.payload),
-        attempts=call.attempt,
-        output_digest=digest(message.payload),
-        output_bytes=len(message.payload),
-        annotations=annotations,
-        timing=timing,
-    )
-
-
-def _facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
-    """A worker's word of its hookimpls, sorted by attribute; names that are none are left out."""
-    facts = [
-        ImplFacts(
-            impl=each.impl,
-            hook=HookName(each.hook),
-            args=each.args,
-            kwargs=each.kwargs,
-            wrapper=each.wrapper,
-            hookwrapper=each.hookwrapper,
-            tryfirst=each.tryfirst,
-            trylast=each.trylast,
-            optionalhook=each.optionalhook,
-        )
-        for each in impls
-        if all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
-    ]
-    return tuple(sorted(facts, key=lambda f: f.impl))
-
-
-#: Codes that a worker may report; every other one is the host's to give.
-_WORKER_CODES = frozenset({"plugin.raised", "contract.output", "provider.not_applicable"})
-
-
-def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outcome:
-    inner = call.inner_error.code if call.inner_error else ""
-    code = message.code if message.code in _WORKER_CODES | {inner} else "plugin.raised"
-    origin = message.origin if message.origin in frame.origins else None
-    return Outcome.failed(
-        call,
-        code,
-        message.message,
-        "host" if code == "provider.not_applicable" else "plugin",
-        details=_details(message.details),
-        origin=PluginId(origin) if origin else None,
-        timing=timing,
-    )
-
-
-def _details(data: bytes) -> Mapping[str, Any]:
-    try:
-        details = decode(data)
-    except NotCanonical:
-        return EMPTY
-    return details if isinstance(details, dict) else EMPTY
-
-
-# -- outcomes of calls that were not answered ------------------------------------------------
-
-
-def _words(loss: _Loss, when: str) -> tuple[str, str]:
-    return {
-        "ended": ("plugin.crashed", f"ended {when}"),
-        "deadline": ("plugin.timeout", f"overran its deadline {when}"),
-        "cancelled": ("call.cancelled", f"was ended {when}: the caller went away"),
-        "violation": ("wire.violation", f"broke the protocol {when}: {loss.detail}"),
-    }[loss.why]
-
-
-def _expired(call: Call) -> Outcome:
-    return Outcome.failed(
-        call, "call.expired", "the deadline had passed before the call was made", "host"
-    )
-
-
-def _cancelled(call: Call) -> Outcome:
-    return Outcome.failed(call, "call.cancelled", "the caller went away", "caller")
-
-
-def _lost_wrapper(call: Call) -> Outcome:
-    return Outcome.failed(
-        call,
-        "plugin.crashed",
-        f"plugin {call.plugin!r}: the worker that held the wrapper's first phase is gone",
-        "plugin",
-    )
-
-
-def _lost_with(call: Call, by: str) -> Outcome:
-    return Outcome.failed(
-        call,
-        "plugin.crashed",
-        f"plugin {call.plugin!r}: the worker was lost by another call on its stack",
-        "host",
-        details={"lost_by": by},
-    )
-
-
-def _refused(call: Call, problem: NxError) -> Outcome:
-    host = problem.code in ("sandbox.unavailable", "kernel.config", "kernel.not_running")
-    return Outcome.failed(
-        call,
-        problem.code,
-        problem.message,
-        "host" if host else "plugin",
-        details=problem.details,
-    )

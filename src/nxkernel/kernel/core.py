@@ -9,23 +9,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import attrs
-
-from nxkernel import errors
 from nxkernel.dispatch.drivers import run_async, run_blocking
-from nxkernel.dispatch.effects import Effects, Fork
+from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Provider
-from nxkernel.dispatch.stack import BootFacts, Event, Middleware
+from nxkernel.dispatch.stack import Event, Middleware
 from nxkernel.errors import CallRejected, KernelConfigError, KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import collect_specs
 from nxkernel.host.builtin import Builtins
-from nxkernel.host.transport import Brokered, Transport
+from nxkernel.host.transport import Brokered
+from nxkernel.kernel.boot import Boot
+from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
 from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
-from nxkernel.kernel.facts import run_header
-from nxkernel.kernel.impls import ImplCache, agree
+from nxkernel.kernel.impls import agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
-from nxkernel.kernel.roster import Member, Roster
+from nxkernel.kernel.roster import Roster
 from nxkernel.kernel.views import Explanation, PluginView, ProviderView
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.run import Run
@@ -144,47 +142,28 @@ class Kernel:
         return self
 
     def _boot(self) -> None:
-        # (1) The level first: nothing else matters if it cannot be had.
-        self._roster.check_level(self._sandbox)
-        # (2) Decide who runs, on files alone; no plugin code has been executed.
-        self._roster.enlist()
-        # (3) Open the stack: the audit has the run's header before the first process starts.
-        self._boot_stack()
-        # (4) The processes.
-        self._plant.start()
-        self._keep()
-        # (5) Learn what each plugin implements, from the cache or from the plugin itself.
-        self._learn()
-        # (6) Who must be there is there.
-        for name in sorted(self._required):
-            self._require(PluginId(name))
-        _live.add(self)
-
-    def _boot_stack(self) -> None:
-        for _ in range(len(self._roster.members) + 1):
-            try:
-                self._boot_middleware()
-                break
-            except PluginDisabled as error:
-                member = self._roster.members.get(PluginId(error.plugin))
-                if member is None or member.error is not None:
-                    raise
-                self._roster.disable(member.id, error)
-        for member in self._roster.disabled():
-            self._tell("plugin_disabled", member.facts, member.error.code if member.error else "")
-
-    def _boot_middleware(self) -> None:
-        facts = BootFacts(
-            run_id=self.run.id,
-            seed=self.run.seed,
-            clock=self.run.clock,
+        boot = Boot(
+            project=self.project,
+            run=self.run,
+            sandbox=self._sandbox,
+            hosting=self._hosting,
             specs=self._specs,
-            plugins=self._roster.enabled_facts(),
-            header=run_header(self._sandbox, self._middleware, self._roster.lock_digest),
-            emit=lambda event: self._tell("event", event),
+            middleware=self._middleware,
+            builtins=self._builtins,
+            builtin_ids=self._builtin_ids,
+            roster=self._roster,
+            plant=self._plant,
+            registry=self._registry,
+            callbacks=self,
+            tell=self._tell,
+            report=self._report,
         )
-        for each in self._middleware:
-            each.boot(facts)
+        boot.enlist()
+        boot.open_stack()
+        transport = self._desk.transport = boot.start()
+        boot.learn(transport)
+        boot.require(self._required, self._disabled)
+        _live.add(self)
 
     def _tell(self, method: str, *arguments: Any) -> None:
         for each in self._middleware:
@@ -195,76 +174,6 @@ class Kernel:
     def _report(self, kind: str, plugin: str, data: Mapping[str, Any]) -> None:
         if self._state in ("booting", "running"):
             self._tell("event", Event(kind=kind, plugin=plugin, data=data))
-
-    def _keep(self) -> None:
-        for member in self._roster.enabled():
-            self._plant.add(
-                member.id,
-                self._roster.planner(member, self.project),
-                cpu_seconds=member.limits.cpu_seconds_per_call,
-                report=self._report,
-            )
-        transport = Transport(self._plant.keepers, self, self.run.clock)
-        self._desk.transport = transport
-        self._witness(transport)
-
-    def _witness(self, transport: Transport) -> None:
-        """Have a probe worker show that the level holds, before anything relies on it."""
-        probe = PluginId("nxkernel.probe")
-        keeper = self._plant.add(probe, self._roster.probe, cpu_seconds=None, report=_silent)
-        try:
-            problem = self._drive(transport.witness(keeper))
-        finally:
-            self._plant.remove(probe)
-        if problem is not None:
-            raise problem
-
-    def _learn(self) -> None:
-        cache = ImplCache(self.run.data_dir / "cache" / "impls", self.project)
-        unknown = []
-        for member in self._roster.enabled():
-            known = cache.get(member.facts.code_digest)
-            if known is None or self._hosting.eager:
-                unknown.append(member)
-            if known is not None:
-                self._register(member, known)
-        self._drive(self._start_all(unknown))
-        for member in self._roster.members.values():
-            if not self._registry.impls(member.id):
-                self._registry.register_declared(member.id, member.priority, member.declared)
-            elif member.error is None:
-                cache.put(member.facts.code_digest, self._registry.impls(member.id))
-        for name in sorted(self._builtin_ids):
-            self._registry.register(name, 0, self._builtins.impls(name))
-
-    def _start_all(self, members: list[Member]) -> Effects[None]:
-        transport = self._desk.transport
-        if transport is None:
-            return
-        problems = yield Fork(tuple(transport.ensure(member.id) for member in members))
-        for member, problem in zip(members, problems, strict=True):
-            if problem is None:
-                continue
-            if isinstance(problem, errors.SandboxUnavailable | KernelConfigError):
-                raise problem
-            self._roster.disable(member.id, _as_disabled(member.id, problem))
-            self._tell("plugin_disabled", member.facts, problem.code)
-
-    def _register(self, member: Member, impls: Sequence[Any]) -> None:
-        try:
-            agree(member.id, member.declared, impls)
-            self._registry.register(member.id, member.priority, impls)
-        except PluginDisabled as error:
-            self._roster.disable(member.id, error)
-            self._tell("plugin_disabled", member.facts, error.code)
-
-    def _require(self, plugin: PluginId) -> None:
-        if plugin not in self._roster.members and plugin not in self._builtin_ids:
-            known = ", ".join(sorted(self._roster.members)) or "none"
-            raise KernelConfigError(f"required plugin {plugin!r} was not found; found: {known}")
-        error = self._disabled(plugin)
-        if error is not None:
-            raise error
 
     def __exit__(self, *exc_info: object) -> None:
         """Stop every worker, write the run's end."""
@@ -505,98 +414,6 @@ class Kernel:
     def _abandon(self) -> None:
         self._state = "forked"
         self._plant.abandon()
-
-
-@attrs.frozen
-class Caller:
-    """A kernel with options for the calls made through it."""
-
-    _kernel: Kernel
-    _options: CallOptions
-
-    @property
-    def hook(self) -> HookRelay:
-        """The hooks by name."""
-        return HookRelay(self._kernel, self._options)
-
-    def call(self, hook: str | Callable[..., Any], /, **arguments: Any) -> HookResult:
-        """Call *hook* as :meth:`Kernel.call` does."""
-        self._kernel._check_running()
-        return self._kernel.drive(self._kernel.hook_name(hook), arguments, self._options)
-
-    async def acall(self, hook: str | Callable[..., Any], /, **arguments: Any) -> HookResult:
-        """Call *hook* as :meth:`Kernel.acall` does."""
-        self._kernel._check_running()
-        return await self._kernel.adrive(self._kernel.hook_name(hook), arguments, self._options)
-
-
-@attrs.frozen
-class HookRelay:
-    """The hooks as attributes."""
-
-    _kernel: Kernel
-    _options: CallOptions
-
-    def __getattr__(self, name: str) -> HookCaller:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return HookCaller(self._kernel, self._options, name)
-
-
-@attrs.frozen
-class HookCaller:
-    """One hook, called as pluggy calls it."""
-
-    _kernel: Kernel
-    _options: CallOptions
-    #: The hook's name.
-    name: str
-
-    def __call__(self, **arguments: Any) -> Any:
-        """Return the hook's value.
-
-        Raises:
-            HookFailed: when it has none because a provider that matters failed.
-        """
-        self._kernel._check_running()
-        name = self._kernel.hook_name(self.name)
-        return self._kernel.drive(name, arguments, self._options).unwrap()
-
-    def call_historic(
-        self,
-        result_callback: Callable[[Any], None] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Call all providers, now and whenever a new worker starts."""
-        self._kernel.drive_historic(self.name, kwargs or {}, result_callback)
-
-
-class CapabilityCaller:
-    """The hooks of one capability, as methods."""
-
-    def __init__(self, kernel: Kernel, methods: Mapping[str, str]) -> None:
-        self._kernel = kernel
-        self._methods = dict(methods)
-
-    def __getattr__(self, method: str) -> HookCaller:
-        if method.startswith("__"):
-            raise AttributeError(method)
-        if method not in self._methods:
-            known = ", ".join(sorted(self._methods))
-            raise CallRejected(f"no method {method!r}; the capability has: {known}")
-        return HookCaller(self._kernel, CallOptions(), self._methods[method])
-
-
-def _silent(_kind: str, _plugin: str, _data: Mapping[str, Any]) -> None:
-    """The probe's exit is no event of the run."""
-
-
-def _as_disabled(plugin: PluginId, problem: errors.NxError) -> PluginDisabled:
-    if isinstance(problem, PluginDisabled):
-        return problem
-    return PluginDisabled(
-        problem.message, code=problem.code, plugin=plugin, details=problem.details
-    )
 
 
 #: Kernels that are running, for the moment when their process is forked.

@@ -29,7 +29,7 @@ from nxkernel.schemas import SchemaRegistry
 from nxkernel.settings import Grant, Hosting, Limits, Sandbox
 from nxkernel.types import ImplFacts, Level, PluginId
 
-__all__ = ["Member", "Roster"]
+__all__ = ["Member", "Roster", "as_disabled"]
 
 
 @attrs.define
@@ -87,6 +87,11 @@ class Roster:
         if self._lock_path is None:
             return None
         return digest(self._lock_path.read_bytes(), b"nx.lock.v1\0")
+
+    def locked_impls(self, plugin: PluginId) -> tuple[ImplFacts, ...] | None:
+        """Return the hookimpls that the lockfile records, or None."""
+        entry = self._lock.plugins.get(plugin) if self._lock is not None else None
+        return entry.impls if entry is not None else None
 
     def enabled(self) -> list[Member]:
         """Members that may run, by id."""
@@ -169,7 +174,7 @@ class Roster:
         except PluginDisabled as error:
             member.error = error
         except (KernelConfigError, SandboxUnavailable) as error:
-            member.error = _as_disabled(manifest.id, error)
+            member.error = as_disabled(manifest.id, error)
         return member
 
     def _admit(self, member: Member, manifest: Manifest, store: CodeStore, source: str) -> None:
@@ -206,7 +211,7 @@ class Roster:
             declared=(),
             facts=PluginFacts(id=plugin, version="", code_digest=""),
             limits=self._hosting.limits,
-            error=_as_disabled(plugin, reason),
+            error=as_disabled(plugin, reason),
         )
 
     def _incompatible(self) -> Mapping[PluginId, PluginDisabled]:
@@ -362,7 +367,8 @@ def _declared(manifest: Manifest) -> tuple[ImplFacts, ...]:
     )
 
 
-def _as_disabled(plugin: PluginId, error: NxError) -> PluginDisabled:
+def as_disabled(plugin: PluginId, error: NxError) -> PluginDisabled:
+    """Return *error* as the reason why *plugin* does not run, with its code."""
     if isinstance(error, PluginDisabled):
         return error
     return PluginDisabled(error.message, code=error.code, plugin=plugin, details=error.details)

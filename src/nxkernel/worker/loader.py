@@ -78,8 +78,7 @@ def _construct(target: Any, context: PluginContext) -> Any:
         return cls()
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     takes_one = any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-        for p in parameters
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters
     )
     return cls(context) if takes_one else cls()
 

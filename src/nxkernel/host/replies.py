@@ -1,0 +1,216 @@
+"""What crosses the border to a worker, as values: messages made of calls, outcomes of messages.
+
+Everything that comes from a worker is its word. What can be checked is checked here, what cannot
+(a duration, a message) is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from nxkernel._canonical import NotCanonical, decode, digest
+from nxkernel._wire import Broker, Failure, Impl, Invoke, Reply, Result
+from nxkernel.errors import NxError
+from nxkernel.host.slot import Frame, Worker
+from nxkernel.types import (
+    EMPTY,
+    Call,
+    CallError,
+    HookName,
+    ImplFacts,
+    Outcome,
+    PluginId,
+    Timing,
+)
+
+__all__ = [
+    "Brokered",
+    "Loss",
+    "answered",
+    "cancelled",
+    "details_of",
+    "expired",
+    "impl_facts",
+    "invocation",
+    "lost_with",
+    "lost_wrapper",
+    "refused",
+    "reply_to",
+    "words_for",
+]
+
+#: Longest message of a failure, in characters.
+_MAX_MESSAGE = 4000
+#: A worker's own account of a duration is cut at an hour, in microseconds.
+_LONGEST_US = 3_600_000_000
+
+
+@attrs.frozen
+class Brokered:
+    """What a brokered call gave."""
+
+    payload: bytes = b""
+    error: CallError | None = None
+    #: The plugin in which a failure began.
+    origin: str = ""
+
+
+@attrs.frozen
+class Loss:
+    """Why no answer will come."""
+
+    why: Literal["ended", "deadline", "cancelled", "violation"]
+    detail: str = ""
+
+
+def invocation(call: Call, frame: Frame) -> Invoke:
+    """Return the message that makes *call*."""
+    inner = call.inner_error
+    return Invoke(
+        seq=frame.seq,
+        impl=call.impl,
+        phase=call.phase,
+        payload=call.payload,
+        seed=call.seed or b"",
+        token=call.token[1] if call.token else 0,
+        error=(inner.code, inner.message, "") if inner else None,
+    )
+
+
+def reply_to(request: Broker, brokered: Brokered) -> Reply:
+    """Return the message that answers *request*."""
+    error = brokered.error
+    return Reply(
+        seq=request.seq,
+        payload=brokered.payload,
+        error=(error.code, error.message, brokered.origin) if error else None,
+    )
+
+
+def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure) -> Outcome:
+    """Make the outcome; every byte of *message* is the worker's word and is checked here."""
+    timing = Timing(plugin_us=min(max(0, message.plugin_us), _LONGEST_US))
+    if isinstance(message, Failure):
+        return _failure(call, frame, message, timing)
+    annotations = {"token": (worker.generation, frame.seq)} if call.phase == "setup" else EMPTY
+    return Outcome(
+        plugin=call.plugin,
+        impl=call.impl,
+        hook=call.hook,
+        call_id=call.call_id,
+        value=decode(message.payload),
+        attempts=call.attempt,
+        output_digest=digest(message.payload),
+        output_bytes=len(message.payload),
+        annotations=annotations,
+        timing=timing,
+    )
+
+
+def impl_facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
+    """A worker's word of its hookimpls, sorted by attribute; names that are none are left out."""
+    facts = [
+        ImplFacts(
+            impl=each.impl,
+            hook=HookName(each.hook),
+            args=each.args,
+            kwargs=each.kwargs,
+            wrapper=each.wrapper,
+            hookwrapper=each.hookwrapper,
+            tryfirst=each.tryfirst,
+            trylast=each.trylast,
+            optionalhook=each.optionalhook,
+        )
+        for each in impls
+        if all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
+    ]
+    return tuple(sorted(facts, key=lambda f: f.impl))
+
+
+#: Codes that a worker may report; every other one is the host's to give.
+_WORKER_CODES = frozenset({"plugin.raised", "contract.output", "provider.not_applicable"})
+
+
+def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outcome:
+    inner = call.inner_error.code if call.inner_error else ""
+    code = message.code if message.code in _WORKER_CODES | {inner} else "plugin.raised"
+    origin = message.origin if message.origin in frame.origins else None
+    return Outcome.failed(
+        call,
+        code,
+        message.message[:_MAX_MESSAGE],
+        "host" if code == "provider.not_applicable" else "plugin",
+        details=details_of(message.details),
+        origin=PluginId(origin) if origin else None,
+        timing=timing,
+    )
+
+
+def details_of(data: bytes) -> Mapping[str, Any]:
+    """Return the details that a worker sent, or nothing if they are no map."""
+    try:
+        details = decode(data)
+    except NotCanonical:
+        return EMPTY
+    return details if isinstance(details, dict) else EMPTY
+
+
+# -- outcomes of calls that were not answered ------------------------------------------------
+
+
+def words_for(loss: Loss, when: str) -> tuple[str, str]:
+    """Return the code of *loss* and what the plugin did, as words that follow its name."""
+    return {
+        "ended": ("plugin.crashed", f"ended {when}"),
+        "deadline": ("plugin.timeout", f"overran its deadline {when}"),
+        "cancelled": ("call.cancelled", f"was ended {when}: the caller went away"),
+        "violation": ("wire.violation", f"broke the protocol {when}: {loss.detail}"),
+    }[loss.why]
+
+
+def expired(call: Call) -> Outcome:
+    """The outcome of a call that came too late to be made."""
+    return Outcome.failed(
+        call, "call.expired", "the deadline had passed before the call was made", "host"
+    )
+
+
+def cancelled(call: Call) -> Outcome:
+    """The outcome of a call whose caller went away before it was made."""
+    return Outcome.failed(call, "call.cancelled", "the caller went away", "caller")
+
+
+def lost_wrapper(call: Call) -> Outcome:
+    """The outcome of a second phase whose first phase is gone."""
+    return Outcome.failed(
+        call,
+        "plugin.crashed",
+        f"plugin {call.plugin!r}: the worker that held the wrapper's first phase is gone",
+        "plugin",
+    )
+
+
+def lost_with(call: Call, by: str) -> Outcome:
+    """The outcome of a call that was on the stack of a worker that another call took down."""
+    return Outcome.failed(
+        call,
+        "plugin.crashed",
+        f"plugin {call.plugin!r}: the worker was lost by another call on its stack",
+        "host",
+        details={"lost_by": by},
+    )
+
+
+def refused(call: Call, problem: NxError) -> Outcome:
+    """The outcome of a call whose worker could not be started."""
+    host = problem.code in ("sandbox.unavailable", "kernel.config", "kernel.not_running")
+    return Outcome.failed(
+        call,
+        problem.code,
+        problem.message,
+        "host" if host else "plugin",
+        details=problem.details,
+    )
