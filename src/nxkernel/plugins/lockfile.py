@@ -16,7 +16,7 @@ from nxkernel.errors import LockMismatch
 from nxkernel.plugins.codestore import Admitted
 from nxkernel.plugins.document import DocumentInvalid, parse, read_inside
 from nxkernel.plugins.manifest import Manifest
-from nxkernel.schemas import CompiledSchema, SchemaRegistry, load_contract
+from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract
 from nxkernel.settings import Grant
 from nxkernel.types import Digest, HookName, ImplFacts, PluginId
 
@@ -191,7 +191,7 @@ def read_lock(path: str | Path) -> Lock:
         raise _invalid(target, str(error)) from None
     issues = _contract().validate(document)
     if issues:
-        raise _invalid(target, str(issues[0]), issues=[str(issue) for issue in issues])
+        raise _invalid(target, str(leading(issues)), issues=[str(issue) for issue in issues])
     return Lock(
         plugins={
             PluginId(plugin): _entry(table) for plugin, table in sorted(document["plugins"].items())

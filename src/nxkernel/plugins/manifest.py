@@ -15,7 +15,7 @@ from nxkernel import _canonical
 from nxkernel.errors import ManifestInvalid, SchemaInvalid
 from nxkernel.plugins.document import DocumentInvalid, parse, read_inside
 from nxkernel.plugins.rules import Problem, check_rules
-from nxkernel.schemas import CompiledSchema, SchemaRegistry, load_contract
+from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract
 from nxkernel.settings import Limits, Permissions
 from nxkernel.types import EMPTY, Digest, HookName, PluginId
 
@@ -196,10 +196,11 @@ class _Reader:
     def _check(self) -> None:
         issues = _contract().validate(self.document)
         if issues:
+            first = leading(issues)
             more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
             raise self.error(
-                issues[0].where,
-                issues[0].message + more,
+                first.where,
+                first.message + more,
                 issues=[str(issue) for issue in issues],
             )
         check_rules(self.document)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from nxkernel import _canonical
 from nxkernel.errors import SchemaInvalid, SettingsInvalid
 from nxkernel.plugins.manifest import Manifest
-from nxkernel.schemas import SchemaIssue, SchemaRegistry
+from nxkernel.schemas import SchemaIssue, SchemaRegistry, leading
 from nxkernel.types import Digest
 
 __all__ = ["Source", "effective_settings"]
@@ -75,7 +75,7 @@ def _invalid(manifest: Manifest, where: str, reason: str, **details: Any) -> Set
 def _refused(
     manifest: Manifest, issues: list[SchemaIssue], sources: Mapping[str, Source]
 ) -> SettingsInvalid:
-    first = issues[0]
+    first = leading(issues)
     source = sources.get(first.instance_path, "")
     by = f" (from the {source}'s default)" if source in ("schema", "manifest") else ""
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""

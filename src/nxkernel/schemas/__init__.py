@@ -7,7 +7,7 @@ because a schema says so.
 """
 
 from nxkernel.schemas.contracts import load_contract
-from nxkernel.schemas.issues import SchemaIssue
+from nxkernel.schemas.issues import SchemaIssue, leading
 from nxkernel.schemas.registry import CompiledSchema, SchemaRegistry
 
-__all__ = ["CompiledSchema", "SchemaIssue", "SchemaRegistry", "load_contract"]
+__all__ = ["CompiledSchema", "SchemaIssue", "SchemaRegistry", "leading", "load_contract"]

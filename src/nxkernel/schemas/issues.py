@@ -18,7 +18,7 @@ from jsonschema import ValidationError
 from nxkernel.schemas.instance import json_type
 from nxkernel.schemas.profile import pointer
 
-__all__ = ["MAX_ISSUES", "SchemaIssue", "issues_of"]
+__all__ = ["MAX_ISSUES", "SchemaIssue", "issues_of", "leading"]
 
 #: Most issues that one validation reports.
 MAX_ISSUES = 20
@@ -77,6 +77,12 @@ class SchemaIssue:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message
+
+
+def leading(issues: list[SchemaIssue]) -> SchemaIssue:
+    """Return the issue to begin with: a misspelt key explains a missing one, else the first."""
+    misspelt = [i for i in issues if i.code == "unknown_key" and "did you mean" in i.message]
+    return (misspelt or issues)[0]
 
 
 def _unescape(part: str) -> str:

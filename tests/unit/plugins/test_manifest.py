@@ -149,7 +149,7 @@ def test_a_module_alone_is_an_entrypoint(tmp_path: Path) -> None:
     ("keys", "where", "reason"),
     [
         ({"hooks": None}, "", 'missing key "hooks"'),
-        ({"hoks": []}, "hoks", 'unknown key; did you mean "hooks"?'),
+        ({"hooks": None, "hoks": []}, "hoks", 'unknown key; did you mean "hooks"?'),
         ({"permissions": {"reed": []}}, "permissions.reed", 'did you mean "read"?'),
         ({"schema_version": 2}, "schema_version", "expected 1"),
         ({"id": "Ocr"}, "id", "expected text that matches"),
