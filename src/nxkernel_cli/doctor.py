@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nxkernel_cli.failures import NO_LEVEL, OK
-from nxkernel_cli.output import emit, json_option, note, pairs, say, table
+from nxkernel_cli.output import Styled, emit, json_option, note, pairs, say, table
 
 if TYPE_CHECKING:
     from nxkernel.kernel.probe import Axis, ProbeReport
@@ -68,7 +68,7 @@ def _print(report: ProbeReport) -> None:
         note(f"  next: {report.next_step}")
 
 
-def _verdict(axis: Axis) -> str:
+def _verdict(axis: Axis) -> Styled:
     if axis.denied:
-        return "as promised" if axis.promised else "denied, not promised"
-    return "NOT AS PROMISED" if axis.promised else "not promised"
+        return Styled("as promised" if axis.promised else "denied, not promised", "green")
+    return Styled("NOT AS PROMISED", "bold red") if axis.promised else Styled("not promised", "dim")

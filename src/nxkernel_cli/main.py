@@ -10,6 +10,7 @@ import click
 
 from nxkernel_cli.audit import audit
 from nxkernel_cli.call import call
+from nxkernel_cli.demo import demo
 from nxkernel_cli.doctor import doctor
 from nxkernel_cli.failures import OK, report
 from nxkernel_cli.init import init
@@ -64,8 +65,8 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--debug", is_flag=True, expose_value=False, help="Print the traceback of an error.")
 def main() -> None:
-    """Run plugins in confined processes, and look at what they did."""
+    """Plugins in confined processes, and what they did."""
 
 
-for command in (doctor, init, plugins, call, audit):
+for command in (demo, doctor, init, plugins, call, audit):
     main.add_command(command)

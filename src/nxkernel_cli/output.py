@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Styled",
     "emit",
     "json_option",
     "lower",
@@ -39,6 +40,13 @@ _WIDE = 10_000
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object."
 )
+
+
+class Styled(NamedTuple):
+    """A cell with a style of rich, for terminals that have colours."""
+
+    text: object
+    style: str
 
 
 def emit(data: Mapping[str, Any]) -> None:
@@ -120,12 +128,17 @@ def table(
     for column in columns:
         shown.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text("" if cell is None else printable(cell)) for cell in row))
+        shown.add_row(*(Text(*_styled(cell)) for cell in row))
     console = _console(stderr=False)
     with console.capture() as captured:
         console.print(shown)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), color=True)  # rich has decided already
+
+
+def _styled(cell: object) -> tuple[str, str]:
+    text, style = cell if isinstance(cell, Styled) else (cell, "")
+    return "" if text is None else printable(text), style
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
