@@ -16,16 +16,15 @@ import attrs
 
 from tests.escapes.attempts import ATTEMPTS, PRELUDE, Attempt
 from tests.escapes.victim import Victim
-from tests.support.interpreter import Interpreter
-
-_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
+from tests.support.interpreter import NEEDED, Interpreter
 
 
 def main() -> None:
     """Serve until the input ends."""
     folder = Path(sys.argv[1])
     sys.path.append(str(folder / "private"))
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    passed_on = [name for name in ("PYTHONPATH", *NEEDED) if name in os.environ]
+    environment = {name: os.environ[name] for name in passed_on}
     victim = Victim(folder, Interpreter(sys.executable, environment))
     attempts = {attempt.id: attempt for attempt in ATTEMPTS}
     try:

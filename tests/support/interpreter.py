@@ -16,10 +16,12 @@ from pathlib import Path
 import attr
 import attrs
 
-__all__ = ["Interpreter", "for_everybody", "own"]
+__all__ = ["NEEDED", "Interpreter", "for_everybody", "own"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src"
+#: What an interpreter that was moved needs to find itself.
+NEEDED = ("PYTHONHOME", "LD_LIBRARY_PATH")
 #: Of the library, what a worker never imports and what is large.
 _LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "idlelib", "tkinter", "ensurepip")
 
@@ -40,7 +42,8 @@ class Interpreter:
 def own() -> Interpreter:
     """Return the interpreter of this process."""
     paths = [str(SOURCES), str(ROOT), str(_site())]
-    return Interpreter(sys.executable, {"PYTHONPATH": os.pathsep.join(paths)})
+    needed = {name: os.environ[name] for name in NEEDED if name in os.environ}
+    return Interpreter(sys.executable, {**needed, "PYTHONPATH": os.pathsep.join(paths)})
 
 
 def for_everybody(folder: Path) -> Interpreter:
