@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -143,15 +142,15 @@ class CodeStore:
         raise StorageError(f"{path.name[:12]}: the verified copy keeps changing; stop what does it")
 
 
-def _discard(folder: Path) -> None:
-    """Remove what stands in a place of ours; read-only folders are opened up first."""
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    if not folder.is_dir():
-        return
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, 0o700)
-    shutil.rmtree(folder)
+def _discard(place: Path) -> None:
+    """Remove what stands in a place of ours, also where its modes forbid it; follow no link."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.is_dir():
+        place.chmod(0o700)
+        for child in list(place.iterdir()):
+            _discard(child)
+        place.rmdir()
 
 
 @contextmanager

@@ -148,6 +148,8 @@ TAMPERED: dict[str, Callable[[Path], object]] = {
     "linked": lambda copy: swap_for_link(copy / "plugin.py"),
     "file writable": lambda copy: (copy / "plugin.py").chmod(0o644),
     "folder writable": lambda copy: copy.chmod(0o777),
+    "unreadable": lambda copy: copy.chmod(0),
+    "unreadable inside": lambda copy: (copy / "pack").chmod(0),
 }
 
 
@@ -170,7 +172,9 @@ def test_what_stands_in_the_place_of_a_copy_is_replaced(
     """A file, or a link to a folder, under the name of a digest is no copy."""
     first = store.admit(folder)
     aside = tmp_path / "aside"
+    first.path.chmod(0o700)
     first.path.rename(aside)
+    aside.chmod(0o555)
     if kind == "file":
         first.path.write_bytes(b"evil")
     else:
