@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-import json
 import math
 import types
 import typing
@@ -34,13 +33,17 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 class Refused(Exception):
     """A value cannot cross. Gathers where it was found, from the inside out."""
 
-    def __init__(self, reason: str, type_name: str = "", *, deep: bool = False) -> None:
+    def __init__(
+        self, reason: str, type_name: str = "", *, deep: bool = False, owner: Any = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         #: Whether the nesting is at fault, and no single place.
         self.deep = deep
         #: Qualified name of the type at fault.
         self.type_name = type_name
+        #: The dict whose key is at fault, if it is a key.
+        self.owner = owner
         #: Key or index, and the container that it was found in; the innermost first.
         self.trail: list[tuple[str | int, Any]] = []
 
@@ -112,7 +115,7 @@ def _dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     try:
         for key, item in value.items():
             if type(key) is not str or not key.isascii():
-                _key(key)
+                _key(key, value)
             kind = type(item)
             if kind is int:
                 if not _INT_MIN <= item <= _INT_MAX:
@@ -121,16 +124,20 @@ def _dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
                 item = _WALKS.get(kind, _refuse)(item, depth - 1)
             out[key] = item
     except Refused as refused:
-        # A key that is no str has no place in a path: the refusal names its dict.
-        raise (refused.under(key, value) if type(key) is str else refused) from None
+        raise (refused if refused.owner is value else refused.under(key, value)) from None
     return out
 
 
-def _key(key: Any) -> None:
+def _key(key: Any, owner: dict[Any, Any]) -> None:
+    """Refuse a bad key. It is no step of a path that one could follow: the dict is at fault."""
     if type(key) is not str:
         name = name_of(type(key))
-        raise Refused(f"a dict with a key of type {name}; make its keys str", name)
-    _str(key, 0)
+        raise Refused(f"a dict with a key of type {name}; make its keys str", name, owner=owner)
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        reason = "a dict with a lone surrogate in a key; make its keys text"
+        raise Refused(reason, "str", owner=owner) from None
 
 
 def _same(value: Any, _depth: int) -> Any:
@@ -229,6 +236,10 @@ def render(root: str, steps: list[str | int]) -> str:
 def _step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
-    if step.isidentifier():
-        return f".{step}"
-    return f"[{json.dumps(step, ensure_ascii=not step.isprintable())}]"
+    return f".{step}" if step.isidentifier() else f'["{_escaped(step)}"]'
+
+
+def _escaped(key: str) -> str:
+    """The key as in a Python literal; what cannot be seen or printed is escaped."""
+    text = key.replace("\\", "\\\\") if key.isprintable() else key.encode("unicode_escape").decode()
+    return text.replace('"', '\\"')
