@@ -150,6 +150,10 @@ class Call:
     token: tuple[int, int] | None = None
     #: For ``teardown``: the error of the inner calls, instead of a result in ``payload``.
     inner_error: CallError | None = None
+    #: Whose fault that error is, and the plugin where it began: a wrapper that lets it through
+    #: does not answer for it.
+    inner_fault: Fault | None = None
+    inner_origin: PluginId | None = None
     annotations: Mapping[str, Any] = EMPTY
 
 

@@ -5,7 +5,8 @@ Held to ``pluggy._callers._multicall`` by a differential test; what differs on p
 
 * a plain fan-out is sent to all providers at once, and one that fails is left out of the value;
 * a provider that fails does not keep the others from being called;
-* an exception reaches a wrapper as the outcome's error, not as the original object.
+* an exception reaches a wrapper as the outcome's error, not as the original object;
+* a wrapper's second yield is an error like any other: the wrappers around it are left as well.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ import attrs
 
 from nxkernel.dispatch.effects import Effects, Fork
 from nxkernel.hookspecs import HookSpec
-from nxkernel.types import CallError, HookName, HookResult, ImplFacts, Outcome, Phase, PluginId
+from nxkernel.types import (
+    CallError,
+    Fault,
+    HookName,
+    HookResult,
+    ImplFacts,
+    Outcome,
+    Phase,
+    PluginId,
+)
 
 __all__ = ["Inner", "Invoke", "Provider", "execute"]
 
@@ -36,6 +46,17 @@ class Inner:
 
     value: Any = None
     error: CallError | None = None
+    #: Whose fault the error is, and the plugin where it began.
+    fault: Fault | None = None
+    origin: PluginId | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Inner:
+        """Return what *outcome* means for the wrappers around it."""
+        if outcome.error is None:
+            return cls(value=outcome.value)
+        origin = outcome.origin or outcome.plugin
+        return cls(error=outcome.error, fault=outcome.fault, origin=origin)
 
 
 class Invoke(Protocol):
@@ -81,7 +102,7 @@ class _Run:
             outcome = yield from self.invoke(wrapper, "setup")
             self.outcomes.append(outcome)
             if outcome.error is not None:
-                self.inner = Inner(error=outcome.error)
+                self.inner = Inner.of(outcome)
                 break
             entered.append((wrapper, outcome))
         return entered
@@ -94,7 +115,7 @@ class _Run:
             if self.answers:
                 return
             if outcome.error is not None and not self._goes_on(outcome):
-                self.inner = Inner(error=outcome.error)
+                self.inner = Inner.of(outcome)
                 return
 
     def _goes_on(self, outcome: Outcome) -> bool:
@@ -111,7 +132,7 @@ class _Run:
         for failure in self.failures:
             # A caller's fault is the same for every provider: leaving it out would hide it.
             if strict or failure.fault == "caller":
-                self.inner = Inner(error=failure.error)
+                self.inner = Inner.of(failure)
                 return
 
     def _take(self, outcome: Outcome) -> None:
@@ -125,7 +146,7 @@ class _Run:
         """Make the value of the plain providers, or their error, or the fallback."""
         if self.inner.error is None:
             if not self.answers and self.failures:
-                self.inner = Inner(error=self.failures[0].error)
+                self.inner = Inner.of(self.failures[0])
             elif self.spec.firstresult:
                 self.inner = Inner(value=self.answers[0] if self.answers else None)
             else:
@@ -146,10 +167,7 @@ class _Run:
             token = setup.annotations.get("token")
             outcome = yield from self.invoke(wrapper, "teardown", self.inner, token)
             self.outcomes.append(outcome)
-            if outcome.error is None:
-                self.inner = Inner(value=outcome.value)
-            else:
-                self.inner = Inner(error=outcome.error)
+            self.inner = Inner.of(outcome)
 
     def result(self) -> HookResult:
         """Return what the call gave."""

@@ -18,7 +18,9 @@ import pluggy
 
 from nxkernel._canonical import NotCanonical, decode, digest, encode
 from nxkernel._values import NotLiftable, hints_of, lift, lower
-from nxkernel.errors import CallRejected, KernelConfigError, error_for
+from nxkernel._wrappers import arriving, enter, leave
+from nxkernel.errors import CallRejected, KernelConfigError, NxError
+from nxkernel.host.replies import passed_on
 from nxkernel.types import EMPTY, Call, HookName, ImplFacts, Outcome, PluginId
 
 __all__ = ["Builtins"]
@@ -50,15 +52,17 @@ class Builtins:
     def call(self, call: Call) -> Outcome:
         """Make *call* here and now."""
         impl = self._impls[call.plugin, call.impl]
+        inner = call.inner_error
+        arrived = arriving(inner.code, inner.message) if inner else None
         try:
-            value, token = self._run(impl, call)
+            value, token = self._run(impl, call, arrived)
             payload = encode(lower(value, impl.hints.get("return", type(value)), "result"))
         except (CallRejected, NotCanonical) as error:
             return Outcome.failed(call, "contract.output", str(error), "plugin")
         except NotLiftable as error:
             return Outcome.failed(call, "provider.not_applicable", str(error), "host")
         except Exception as error:
-            return _raised(call, error)
+            return passed_on(call) if error is arrived else _raised(call, error)
         return Outcome(
             plugin=call.plugin,
             impl=call.impl,
@@ -70,54 +74,36 @@ class Builtins:
             annotations={"token": (0, token)} if token else EMPTY,
         )
 
-    def _run(self, impl: _Impl, call: Call) -> tuple[Any, int]:
+    def _run(self, impl: _Impl, call: Call, arrived: NxError | None) -> tuple[Any, int]:
         if call.phase == "teardown":
-            return self._teardown(impl, call), 0
+            wrapper = self._suspended.pop(call.token[1] if call.token else 0)
+            inner = None if arrived else decode(call.payload)
+            return leave(wrapper, inner, arrived, old_style=impl.facts.hookwrapper), 0
         given = decode(call.payload)
         names = [*impl.facts.args, *(k for k in impl.facts.kwargs if k in given)]
         value = impl.function(**{n: lift(given[n], impl.hints.get(n, Any)) for n in names})
         if call.phase == "setup":
             token = next(self._tokens)
-            try:
-                next(value)
-            except StopIteration:
-                raise RuntimeError("the wrapper did not yield") from None
-            self._suspended[token] = value
+            self._suspended[token] = enter(value)
             return None, token
-        return (asyncio.run(value) if inspect.iscoroutine(value) else value), 0
-
-    def _teardown(self, impl: _Impl, call: Call) -> Any:
-        generator = self._suspended.pop(call.token[1] if call.token else 0)
-        inner = call.inner_error
-        error = error_for(inner.code, inner.message) if inner else None
-        value = None if error else decode(call.payload)
-        if impl.facts.hookwrapper:
-            result: pluggy.Result[Any] = pluggy.Result(value, error)
-            _finish(generator, lambda: generator.send(result))
-            return result.get_result()
-        if error is not None:
-            return _finish(generator, lambda: generator.throw(error))
-        return _finish(generator, lambda: generator.send(value))
+        return (_run_coroutine(value) if inspect.iscoroutine(value) else value), 0
 
 
-def _finish(generator: Generator[Any, Any, Any], step: Any) -> Any:
+def _run_coroutine(coroutine: Any) -> Any:
+    """Run an ``async def`` builtin to its end, also when the caller is in an event loop."""
+    outer = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
     try:
-        step()
-    except StopIteration as stop:
-        return stop.value
-    generator.close()
-    raise RuntimeError("the wrapper has a second yield")
+        return asyncio.run(coroutine)
+    finally:
+        asyncio._set_running_loop(outer)
 
 
 def _raised(call: Call, error: Exception) -> Outcome:
-    inner = call.inner_error
-    if inner is not None and getattr(error, "code", None) == inner.code:
-        return Outcome.failed(call, inner.code, inner.message, "plugin")
     frames = traceback.extract_tb(error.__traceback__)[1:]
     details = {"frames": [f"{f.name}:{f.lineno}" for f in frames]}
-    return Outcome.failed(
-        call, "plugin.raised", f"{type(error).__name__}: {error}", "plugin", details=details
-    )
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Outcome.failed(call, "plugin.raised", text, "plugin", details=details)
 
 
 def _hookimpls(project: str, plugin: Any) -> list[_Impl]:

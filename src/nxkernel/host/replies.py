@@ -37,6 +37,7 @@ __all__ = [
     "invocation",
     "lost_with",
     "lost_wrapper",
+    "passed_on",
     "refused",
     "reply_to",
     "words_for",
@@ -135,8 +136,10 @@ _WORKER_CODES = frozenset({"plugin.raised", "contract.output", "provider.not_app
 
 
 def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outcome:
-    inner = call.inner_error.code if call.inner_error else ""
-    code = message.code if message.code in _WORKER_CODES | {inner} else "plugin.raised"
+    inner = call.inner_error
+    if inner is not None and (message.code, message.message) == (inner.code, inner.message):
+        return passed_on(call, timing)
+    code = message.code if message.code in _WORKER_CODES else "plugin.raised"
     origin = message.origin if message.origin in frame.origins else None
     return Outcome.failed(
         call,
@@ -146,6 +149,24 @@ def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outc
         details=details_of(message.details),
         origin=PluginId(origin) if origin else None,
         timing=timing,
+    )
+
+
+def passed_on(call: Call, timing: Timing | None = None) -> Outcome:
+    """The outcome of a wrapper that let the inner error through.
+
+    It is not its own: else one broken plugin would open the breakers of all that wrap it.
+    """
+    return Outcome(
+        plugin=call.plugin,
+        impl=call.impl,
+        hook=call.hook,
+        call_id=call.call_id,
+        error=call.inner_error,
+        fault=call.inner_fault or "plugin",
+        origin=call.inner_origin,
+        attempts=call.attempt,
+        timing=timing or Timing(),
     )
 
 

@@ -255,6 +255,8 @@ class Desk:
             historic=hook.historic,
             token=token,
             inner_error=inner.error if inner else None,
+            inner_fault=inner.fault if inner else None,
+            inner_origin=inner.origin if inner else None,
         )
 
     def _deadline(self, hook: _HookCall, plugin: PluginId) -> float:

@@ -8,7 +8,6 @@ arrives runs on top of it and is answered before the reply can come.
 from __future__ import annotations
 
 import asyncio
-import builtins
 import inspect
 import logging
 import random
@@ -19,13 +18,13 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import attrs
-import pluggy
 
 from nxkernel._canonical import NotCanonical, decode, encode
 from nxkernel._seeds import draw
 from nxkernel._values import NotLiftable, lift, lower
 from nxkernel._wire import Broker, Failure, Invoke, Ping, Pong, Ready, Reply, Result, Setup, Stop
-from nxkernel.errors import CallRejected, NxError, PluginFailed, error_for
+from nxkernel._wrappers import arriving, enter, leave
+from nxkernel.errors import CallRejected, NxError
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.failure import describe
 from nxkernel.worker.loader import Loaded, LoadedImpl
@@ -98,10 +97,11 @@ class Runner:
         frame = _Frame(seq=message.seq, seed=message.seed or self._setup.import_seed)
         self._stack.append(frame)
         saved = random.getstate() if len(self._stack) > 2 else None
+        inner = None if message.error is None else _remote(*message.error)
         try:
-            payload = self._phase(message)
+            payload = self._phase(message, inner)
         except BaseException as error:
-            answer: Result | Failure = self._failure(message, error)
+            answer: Result | Failure = self._failure(message, error, inner)
         else:
             answer = Result(seq=message.seq, payload=payload, plugin_us=0)
         finally:
@@ -111,16 +111,16 @@ class Runner:
         answer.plugin_us = (time.perf_counter_ns() - started) // 1000
         self._pipe.send(answer)
 
-    def _phase(self, message: Invoke) -> bytes:
+    def _phase(self, message: Invoke, inner: NxError | None) -> bytes:
         impl = self._impls.get(message.impl)
         if impl is None:
             raise NxError(f"no hookimpl {message.impl!r} in this plugin")
         if message.phase == "teardown":
-            return _cross(self._teardown(impl, message), Any)
+            return _cross(self._teardown(impl, message, inner), Any)
         arguments = self._arguments(impl, decode(message.payload))
         value = impl.function(**arguments)
         if message.phase == "setup":
-            self._suspend(message.seq, value)
+            self._suspended[message.seq] = enter(value)
             return encode(None)
         if inspect.iscoroutine(value):
             value = _run_coroutine(value)
@@ -137,36 +137,22 @@ class Runner:
                 {"impl": impl.facts.impl},
             ) from None
 
-    # -- wrappers ------------------------------------------------------------------------
-
-    def _suspend(self, seq: int, value: Any) -> None:
-        if not inspect.isgenerator(value):
-            raise TypeError("a wrapper must be a generator function with one yield")
-        try:
-            next(value)
-        except StopIteration:
-            raise RuntimeError("the wrapper did not yield") from None
-        self._suspended[seq] = value
-
-    def _teardown(self, impl: LoadedImpl, message: Invoke) -> Any:
+    def _teardown(self, impl: LoadedImpl, message: Invoke, inner: NxError | None) -> Any:
         generator = self._suspended.pop(message.token)
-        error = None if message.error is None else _remote(*message.error)
-        value = None if error else decode(message.payload)
-        if impl.facts.hookwrapper:
-            return _leave_old_style(generator, value, error)
-        return _leave(generator, value, error)
+        value = None if inner else decode(message.payload)
+        return leave(generator, value, inner, old_style=impl.facts.hookwrapper)
 
     # -- failures ------------------------------------------------------------------------
 
-    def _failure(self, message: Invoke, error: BaseException) -> Failure:
+    def _failure(self, message: Invoke, error: BaseException, inner: NxError | None) -> Failure:
         if isinstance(error, _BadValue):
             code, text, details = error.code, error.message, error.details
+        elif inner is not None and error is inner:
+            # A wrapper that lets the inner error through does not make it its own.
+            code, text, details = inner.code, inner.message, {}
         else:
             description = describe(error, self._setup)
             code, text, details = "plugin.raised", description.message, description.details
-        if isinstance(error, PluginFailed) and message.error and error.code == message.error[0]:
-            # A wrapper that lets the inner error through does not make it its own.
-            code, text = message.error[0], message.error[1]
         return Failure(
             seq=message.seq,
             code=code,
@@ -216,42 +202,10 @@ def _unwrap(reply: Reply) -> Any:
 
 
 def _remote(code: str, message: str, origin: str) -> NxError:
-    """An error from elsewhere; also an instance of the builtin exception it was, if any.
-
-    So that ``except ValueError`` in a wrapper means what it means under plain pluggy.
-    """
-    error = error_for(code, message)
-    name = message.partition(":")[0].strip()
-    builtin = getattr(builtins, name, None)
-    if code == "plugin.raised" and isinstance(builtin, type) and issubclass(builtin, Exception):
-        try:
-            error = type(name, (PluginFailed, builtin), {})(message, code=code)
-        except TypeError:
-            error = error_for(code, message)
+    """An error from elsewhere, and where it began."""
+    error = arriving(code, message)
     error.origin = origin  # type: ignore[attr-defined]
     return error
-
-
-def _leave(generator: Generator[Any, Any, Any], value: Any, error: NxError | None) -> Any:
-    try:
-        if error is not None:
-            generator.throw(error)
-        else:
-            generator.send(value)
-    except StopIteration as stop:
-        return stop.value
-    generator.close()
-    raise RuntimeError("the wrapper has a second yield")
-
-
-def _leave_old_style(generator: Generator[Any, Any, Any], value: Any, error: NxError | None) -> Any:
-    result: pluggy.Result[Any] = pluggy.Result(value, error)
-    try:
-        generator.send(result)
-    except StopIteration:
-        return result.get_result()
-    generator.close()
-    raise RuntimeError("the wrapper has a second yield")
 
 
 def _run_coroutine(coroutine: Any) -> Any:
