@@ -52,7 +52,7 @@ class Limits:
     #: Open files.
     open_files: int = 256
     #: Size of one written file, in MiB.
-    file_size_mb: int = 64
+    file_size_mb: int = 32
 
 
 @attrs.frozen(kw_only=True)

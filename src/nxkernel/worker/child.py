@@ -27,18 +27,18 @@ RULESET_FD = 5
 EXIT_CONFINE = 70
 
 
-def main(fds: list[int], *, with_ruleset: bool) -> NoReturn:
+def main(fds: list[int], *, with_ruleset: bool, parent: int) -> NoReturn:
     """Become a worker; never returns.
 
     *fds*: command pipe to read, result pipe to write, log pipe to write, and the Landlock ruleset
-    if there is one.
+    if there is one. *parent*: the zygote's pid, taken before the fork.
     """
     status = EXIT_CONFINE
     try:
         _lay_out(fds, with_ruleset)
         _reset_signals()
         pipe = Pipe()
-        _lock_in(pipe, RULESET_FD if with_ruleset else -1)
+        _lock_in(pipe, RULESET_FD if with_ruleset else -1, parent)
         gc.enable()
         status = _serve(pipe)
     except HostGone:
@@ -75,11 +75,12 @@ def _lift(fd: int) -> int:
 
 
 def _reset_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
+    # SIGPIPE stays ignored, as Python has it: a closed pipe is a BrokenPipeError, not a death.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
 
 
-def _lock_in(pipe: Pipe, ruleset: int) -> None:
+def _lock_in(pipe: Pipe, ruleset: int, parent: int) -> None:
     message = pipe.receive()
     if not isinstance(message, Confine) or message.version != VERSION:
         raise NxError(f"expected Confine of protocol version {VERSION}")
@@ -90,9 +91,9 @@ def _lock_in(pipe: Pipe, ruleset: int) -> None:
     if confined and (ruleset < 0 or not message.program):
         raise NxError(f"level {message.level} came without its ruleset or its filter")
     if confined:
-        confine(ruleset, message.program, message.limits)
+        confine(ruleset, message.program, message.limits, parent=parent)
     else:
-        restrict(message.limits)
+        restrict(message.limits, parent=parent)
     witnessed = self_test() if confined else {}
     pipe.send(Hello(version=VERSION, witnessed=witnessed))
 

@@ -84,7 +84,6 @@ def _settle() -> None:
     if threads != "1":
         raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     drop_bounding_set()
     gc.collect()
@@ -119,9 +118,10 @@ class _Zygote:
         request, fds, _, _ = socket.recv_fds(self._control, 64, 8)
         if not request:
             os._exit(0)
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(request, fds)
+            self._become_worker(request, fds, parent)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)
@@ -129,11 +129,11 @@ class _Zygote:
         self._poll.register(pidfd, select.POLLIN)
         socket.send_fds(self._control, [struct.pack("<i", pid)], [pidfd])
 
-    def _become_worker(self, request: bytes, fds: list[int]) -> None:
+    def _become_worker(self, request: bytes, fds: list[int], parent: int) -> None:
         # Descriptors of the zygote are closed by number in the child: detach, so that no
         # destructor closes a number that means something else by then.
         self._control.detach()
-        child.main(fds, with_ruleset=request == b"spawn+ruleset")
+        child.main(fds, with_ruleset=request == b"spawn+ruleset", parent=parent)
 
     def _bury(self, pidfd: int) -> None:
         pid = self._children.pop(pidfd)
