@@ -42,6 +42,12 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
+def modes(root: Path) -> set[tuple[bool, int]]:
+    """Return the modes of *root* and all below, each with whether a file has it."""
+    places = [root, *root.rglob("*")]
+    return {(place.is_file(), stat.S_IMODE(place.stat().st_mode)) for place in places}
+
+
 def is_true(admitted: Admitted) -> bool:
     """Whether the copy holds exactly the files that its digests say."""
     found = contents(admitted.path)
@@ -161,7 +167,7 @@ def test_a_tampered_copy_is_replaced(store: CodeStore, folder: Path, kind: str) 
     second = store.admit(folder)
     assert second == first
     assert is_true(second)
-    assert stat.S_IMODE(second.path.stat().st_mode) == 0o555
+    assert modes(second.path) == {(True, 0o444), (False, 0o555)}
     assert [path.name for path in store.root.iterdir() if path.is_dir()] == [second.path.name]
 
 
@@ -299,6 +305,7 @@ def test_an_empty_or_missing_plugin_is_refused(store: CodeStore, tmp_path: Path)
     for name in ("empty", "missing"):
         with pytest.raises(PluginDisabled, match="the folder") as caught:
             store.admit(tmp_path / name)
+        assert caught.value.code == "plugin.disabled"
         assert str(tmp_path) not in str(caught.value)
 
 
@@ -311,8 +318,9 @@ def test_a_full_disk_is_a_storage_error(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(codestore.os, "write", full)
-    with pytest.raises(StorageError, match="ENOSPC"):
+    with pytest.raises(StorageError, match="ENOSPC") as caught:
         store.admit(folder)
+    assert caught.value.code == "storage.failed"
     assert list(store.root.iterdir()) == []
 
 
@@ -328,5 +336,6 @@ def test_a_store_that_others_may_write_is_refused(tmp_path: Path, kind: str) -> 
     else:
         root.mkdir()
         root.chmod(0o770)
-    with pytest.raises(KernelConfigError, match="the folder for verified copies"):
+    with pytest.raises(KernelConfigError, match="the folder for verified copies") as caught:
         CodeStore(root)
+    assert caught.value.code == "kernel.config"
