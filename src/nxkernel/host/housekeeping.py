@@ -73,6 +73,8 @@ class Housekeeper:
                         os.eventfd_read(self._alarm)
 
     def _drain(self, worker: Worker) -> None:
+        if worker.log_fd < 0:
+            return  # Closed by an exit that was heard in the same round.
         try:
             data = os.read(worker.log_fd, _CHUNK)
         except BlockingIOError:
