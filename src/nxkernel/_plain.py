@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import enum
 import math
+import sys
 import types
 import typing
 import uuid
@@ -218,6 +219,9 @@ def name_of(hint: Any) -> str:
         return f"{name_of(origin)}[{arguments}]"
     if isinstance(hint, type):
         module = hint.__module__
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            # Where Python keeps a class changes: pathlib.Path is pathlib._local.Path in 3.13.
+            module = module.partition("._")[0]
         return hint.__qualname__ if module == "builtins" else f"{module}.{hint.__qualname__}"
     return str(hint).removeprefix("typing.")
 
