@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 from qa_kinds import is_clock, is_day, number_in
-from qa_language import stems
+from qa_language import is_stop, stems
 
 __all__ = ["Fact", "Frame", "Span", "facts_of", "read_frame"]
 
@@ -92,7 +92,8 @@ class Frame:
     tables: tuple[Table, ...]
     stems: frozenset[str]
     title: frozenset[str]
-    typical: float
+    #: Height of ordinary text.
+    typical: int
 
     def text(self, span: Span) -> str:
         return " ".join(self.texts[span.start : span.end])
@@ -113,10 +114,16 @@ class Fact:
     also: tuple[Span, ...] = ()
     #: Stems of which a question must name at least one: else it is not about this row.
     keys: frozenset[str] | None = None
+    #: Columns of the row: what stands in the cell, and what the column is called.
+    columns: tuple[tuple[frozenset[str], frozenset[str]], ...] = ()
     #: Facts of one group that score alike are all answers.
     group: tuple[Any, ...] = ()
     #: Only for questions that ask for this kind, if any.
     only: tuple[str, ...] = ()
+
+
+#: Lines that say whom a whole letter is about.
+_ADDRESSED = re.compile(r"(?:to|from|dear|subject|re|attn|attention)\b:?", re.I)
 
 
 def read_frame(value: dict[str, Any]) -> Frame:
@@ -128,8 +135,15 @@ def read_frame(value: dict[str, Any]) -> Frame:
     )
     by_id = {line["line_id"]: lines[n] for n, line in enumerate(layout["lines"])}
     boxes = [token["bbox"] for token in value["tokens"]]
-    typical = statistics.median(box[3] - box[1] for box in boxes) if boxes else 0.0
-    big = [line.text for line in lines if line.height >= 1.4 * typical and not _is_value(line.text)]
+    # Lines without descenders are lower; four fifths up the list stands ordinary text in full.
+    heights = sorted(box[3] - box[1] for box in boxes)
+    typical = heights[len(heights) * 4 // 5] if heights else 0
+    big = [
+        line.text
+        for line in lines
+        if _ADDRESSED.match(line.text)
+        or (line.height >= 1.35 * typical and not _is_value(line.text))
+    ]
     return Frame(
         digest=value["frame"],
         texts=tuple(token["text"] for token in value["tokens"]),
@@ -198,13 +212,13 @@ def _cell(frame: Frame, number: int, table: Table, row: Sequence[Cell], cell: Ce
     head = table.head(cell.c)
     others = [other for other in row if other is not cell]
     names = [head.text] if head else []
-    columns = [h.text for h in (table.head(other.c) for other in others) if h is not None]
+    columns = [(other.text, h.text) for other in others if (h := table.head(other.c)) is not None]
     return Fact(
         kind="cell",
         answer=cell.span,
         levels=_levels(
             frame,
-            (FAR, columns),
+            (FAR, [name for _, name in columns]),
             (NEAR, [_heading(frame, min(c.span.start for c in table.cells))]),
             (ROW, [other.text for other in others]),
             (LABEL, [*names, cell.text]),
@@ -212,6 +226,7 @@ def _cell(frame: Frame, number: int, table: Table, row: Sequence[Cell], cell: Ce
         label=_labels(*names),
         support=tuple(c.span for c in (row[0], head) if c is not None and c is not cell),
         keys=_labels(*(other.text for other in others)),
+        columns=tuple((_labels(text), _labels(name)) for text, name in columns),
         group=("cell", number, cell.c),
     )
 
@@ -228,7 +243,8 @@ def _heading(frame: Frame, start: int) -> str:
 
 def _is_heading(frame: Frame, line: Line) -> bool:
     marked = re.fullmatch(r"\[[\w .-]+\]|\d+(?:\.\d+)*\.? [A-Z].{0,50}", line.text) is not None
-    return marked or (line.height >= 1.3 * frame.typical and not _is_value(line.text))
+    tall = line.height >= 1.1 * frame.typical and len(line.text.split()) <= 10
+    return marked or (tall and not _is_value(line.text))
 
 
 # --- labels and values -------------------------------------------------------------------------
@@ -327,7 +343,7 @@ def _charts(frame: Frame) -> Iterator[Fact]:
         found = [(label, value) for label, value in bars if value is not None]
         if len(found) < 3:
             continue
-        heading = _heading(frame, min(value.span.start for _, value in found))
+        heading = _caption(frame, [value for _, value in found])
         for label, value in found:
             yield Fact(
                 kind="pair",
@@ -338,6 +354,18 @@ def _charts(frame: Frame) -> Iterator[Fact]:
                 keys=_labels(label.text),
                 group=("chart", axis[0].number),
             )
+
+
+def _caption(frame: Frame, lines: Sequence[Line]) -> str:
+    """The nearest words above all of *lines*, within their width."""
+    left, right = min(line.box[0] for line in lines), max(line.box[2] for line in lines)
+    top = min(line.box[1] for line in lines)
+    above = [
+        line
+        for line in frame.lines
+        if line.box[3] <= top and left <= line.middle <= right and not _is_value(line.text)
+    ]
+    return max(above, key=lambda line: line.box[3]).text if above else ""
 
 
 def _axes(frame: Frame) -> Iterator[list[Line]]:
@@ -541,4 +569,7 @@ def _wraps(frame: Frame, line: Line, below: Line, right: int) -> bool:
         return False
     x0, _, x1, _ = frame.boxes[below.span.start]
     full = line.box[2] + (x1 - x0) > right
-    return full and first[:1].islower()
+    # A capital may begin the next sentence, unless this line ends in the middle of a phrase.
+    open_end = len(line.text.split()) > 5 and (last[:1].isupper() or is_stop(last))
+    word = r"[^\W\d_][\w'’-]*[.,;:!?)]*"
+    return full and (first[:1].islower() or open_end) and re.fullmatch(word, first) is not None

@@ -109,7 +109,7 @@ def fits(kind: str | None, text: str) -> bool:
 
 def number_in(text: str) -> float | None:
     """The number that *text* amounts to, if it is little else: "31 km/h", "12,960", "1191.40"."""
-    match = re.fullmatch(r"[^\d]{0,4}?([+-]?\d[\d,]*(?:\.\d+)?)\s*[^\d\s]{0,6}", text.strip())
+    match = re.fullmatch(r"[€$£¥~≈]?\s?([+-]?\d[\d,]*(?:\.\d+)?)\s*[^\d\s]{0,6}", text.strip())
     if match is None:
         return None
     return float(match[1].replace(",", ""))

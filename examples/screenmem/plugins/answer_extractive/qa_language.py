@@ -23,9 +23,10 @@ GENERIC = frozenset(
     console contain conversation currently dashboard data detail document editor email entry event
     exist file find firstly form get give go happen image information kind letter list listed
     mail make manual mean mention message name named need note occur page panel picture place
-    present record say screen screenshot see set setting shown site sort state stated table take
+    present record say screen screenshot see set setting shown sort state stated table take
     terminal text thing type under use used value web website window word work write
-    invoice""".split()
+    invoice schedule scheduled plan planned happen hold held euro euros dollar dollars metre meter
+    millimetre centimetre kilometre kilogram gram degree celsius percent unit units""".split()
 )
 
 _NUMBERS = {
@@ -109,7 +110,9 @@ _SYNONYMS = [
     for group in (
         "price cost costs fee charge rate amount expensive cheap pay",
         "amount sum total",
-        "quantity qty count pieces pcs units order ordered many",
+        "quantity qty count pieces pcs units order ordered buy bought purchase purchased",
+        "date issue issued dated",
+        "seat sit",
         "article item product goods",
         "number no nr num id",
         "warden keeper caretaker host manager look after",
@@ -189,7 +192,7 @@ def parts(word: str) -> list[str]:
     """The stems of one written word: itself, and what it is put together from."""
     word = word.strip(_EDGE)
     if _NUMERIC.fullmatch(word):
-        return [word]
+        return [re.sub(r"^0(?=\d:)", "", word)]
     pieces = [piece for piece in _SPLIT.findall(word) if piece]
     found = [stem(piece) for piece in pieces]
     if len(pieces) > 1:
@@ -227,7 +230,9 @@ def _shorten(word: str) -> str:
     if len(word) < 4 or not word.isalpha():
         return word[:-1] if re.fullmatch(r"\d+s", word) else word
     word = _singular(word)
-    for suffix, keep in (("ation", 3), ("ing", 3), ("ed", 3), ("ion", 4), ("ly", 4)):
+    if word.endswith("ied") and len(word) > 4:
+        return word[:-3] + "y"
+    for suffix, keep in (("ation", 3), ("ing", 3), ("ed", 3), ("ion", 5), ("ly", 5)):
         if word.endswith(suffix) and len(word) - len(suffix) >= keep:
             word = word[: -len(suffix)]
             if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls":

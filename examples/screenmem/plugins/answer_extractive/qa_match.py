@@ -73,29 +73,58 @@ def _score(question: Question, frame: Frame, fact: Fact) -> float | None:
         return None
     if not _of_kind(question, fact, text) or _echoes(question, fact, text):
         return None
-    levels = [(term, _level(term, fact.levels)) for term in question.terms]
+    known = fact.levels | _named_columns(question, fact)
+    levels = [(term, _level(term, known, text)) for term in question.terms]
     total = sum(term.weight for term, _ in levels)
-    if not total or any(term.hard and level < CLOSE for term, level in levels):
+    if not total or any(_misses(term, level) for term, level in levels):
         return None
     coverage = sum(term.weight * level for term, level in levels) / total
-    solid = any(term.weight >= 1 and level >= RELATED for term, level in levels)
-    near = [level >= CLOSE for term, level in levels if term.weight >= 1]
-    if coverage < ENOUGH or not solid or 2 * sum(near) <= len(near):
+    near = [level for term, level in levels if term.weight >= 1]
+    enough, most = (0.45, 0.5) if _is_called(question, fact) else (ENOUGH, 0.51)
+    # One word alone must be the word itself, not one that is related to it.
+    called = any(_level(term, dict.fromkeys(fact.label, 1.0)) > RELATED for term in question.terms)
+    solid = max(near, default=0.0) >= (RELATED if called or len(near) > 1 else 0.95)
+    if coverage < enough or not solid or sum(n >= CLOSE for n in near) < most * len(near):
         return None
     if not _about_row(question, fact):
         return None
     named = (
         fact.levels if fact.kind in ("sentence", "speaker") else _own_levels(question, fact, text)
     )
-    focused = [_level(term, named) for term in question.focus]
+    focused = [_level(term, named, text) for term in question.focus]
     if focused and (focused[-1] < CLOSE or sum(focused) / len(focused) < CLOSE):
         return None
     return coverage + _bonus(question, fact, text)
 
 
-def _level(term: Term, levels: dict[str, float]) -> float:
-    """How surely *term* is about a fact with these levels."""
-    best = 0.0
+def _misses(term: Term, level: float) -> bool:
+    """Whether a fact that has *term* at *level* is about something else."""
+    return (term.hard and level < CLOSE) or (term.bound and term.weight >= 1 and not level)
+
+
+def _named_columns(question: Question, fact: Fact) -> dict[str, float]:
+    """The names of the columns in which the row has what *question* mentions."""
+    asked = {alternative for term in question.terms for alternative in term.alternatives[:2]}
+    return {
+        stem: RELATED
+        for cell, names in fact.columns
+        if any(stems and cell.issuperset(stems) for stems in asked)
+        for stem in names
+    }
+
+
+def _is_called(question: Question, fact: Fact) -> bool:
+    """Whether the answer's whole label stands in *question*, which asks for more than a name."""
+    asked = {stem for term in question.terms for stems in term.alternatives[:2] for stem in stems}
+    label = [stem for stem in fact.label if stem.isalpha()]
+    if fact.kind != "pair" or not label or not (question.focus or question.wants == "number"):
+        return False
+    return sum(stem in asked for stem in label) == len(label)
+
+
+def _level(term: Term, levels: dict[str, float], text: str = "") -> float:
+    """How surely *term* is about a fact with these levels and the answer *text*."""
+    best = 0.8 if term.counts and any(map(str.isdigit, text)) else 0.0
     for i, alternative in enumerate(term.alternatives):
         level = min((levels.get(stem, 0.0) for stem in alternative), default=0.0)
         synonym = i > 0 and len(alternative) == 1
@@ -160,7 +189,7 @@ def _agent(question: Question, text: str) -> bool:
 
 def _active(question: Question, text: str) -> bool:
     """Whether *text* says who did it: "the hut was built" does not, "... by Ada" does."""
-    asked = {alternative for term in question.terms for alternative in term.alternatives}
+    asked = {(question.verb,)} | {(other,) for other in related(question.verb)}
     words = text.lower().split()
     for i, word in enumerate(words[:-1]):
         passive = word in ("is", "was", "are", "were", "been", "be", "being")
@@ -251,10 +280,10 @@ def _column_levels(question: Question, table: Table, column: int) -> dict[str, f
 
 def _measured(question: Question, table: Table) -> int | None:
     """The column whose numbers *question* compares."""
-    wanted = {a for term in question.terms for a in term.alternatives}
+    wanted = {a for term in question.terms if term not in question.focus for a in term.alternatives}
     if question.measures is not None:
         measure = stem(question.measures)
-        wanted |= {(measure,)} | {(other,) for other in related(measure)}
+        wanted = {(measure,)} | {(other,) for other in related(measure)}
     for cell in table.cells:
         if cell.r or not table.header:
             continue

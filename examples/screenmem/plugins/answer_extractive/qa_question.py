@@ -14,6 +14,8 @@ _VERBS = frozenset(
     """is are was were be been do does did has have had can could will would shall should may must
     might""".split()
 )
+_IS = ("is", "are", "was", "were")
+_PREPOSITIONS = frozenset("of for in on at from to with by during under near between".split())
 _BREAKS = _VERBS | frozenset(
     """of for in on at from to with by during after before into about according that who which
     when if under per until without between behind near using while as the a an""".split()
@@ -32,10 +34,10 @@ _HOW = {
     "heavy": "number", "far": "number", "fast": "number", "big": "number", "large": "number",
     "wide": "number", "deep": "number", "full": "number", "hot": "number", "cold": "number",
     "warm": "number", "thick": "number", "strong": "number", "expensive": "number",
-    "soon": "when", "late": "clock", "early": "clock",
+    "quickly": "duration", "soon": "when", "late": "clock", "early": "clock",
 }  # fmt: skip
 #: After "how" these say what is asked for and nothing about it.
-_ADVERBS = frozenset("many much long often frequently soon late early".split())
+_ADVERBS = frozenset("many much long often frequently quickly soon late early".split())
 _SUPERLATIVES = {
     "most": 1, "highest": 1, "largest": 1, "biggest": 1, "longest": 1, "maximum": 1, "latest": 1,
     "greatest": 1, "tallest": 1, "warmest": 1, "newest": 1, "priciest": 1, "heaviest": 1,
@@ -58,6 +60,10 @@ class Term:
     weight: float
     #: A name, number or identifier: an answer about something else would be wrong.
     hard: bool
+    #: Behind a preposition ("of the hotel"): the frame must at least have heard of it.
+    bound: bool = False
+    #: "number", "code": any text with a digit is one.
+    counts: bool = False
 
 
 @attrs.frozen
@@ -74,6 +80,8 @@ class Question:
     superlative: int
     #: What the superlative measures, when only the adjective says so.
     measures: str | None
+    #: The stem of what is done in a question for a person: "founded" in "who founded ...".
+    verb: str
     #: All its words, to tell an answer from an echo.
     words: frozenset[str]
 
@@ -98,6 +106,7 @@ def read_question(text: str) -> Question:
         focus=focus,
         superlative=next((_SUPERLATIVES[w] for w in lower if w in _SUPERLATIVES), 0),
         measures=next((_MEASURES[w] for w in lower if w in _MEASURES), None),
+        verb=next((stem(w) for w in words[(at or 0) + 1 :] if not is_stop(w)), ""),
         words=frozenset(part for word in words for part in parts(word)),
     )
 
@@ -109,11 +118,11 @@ def _plain(word: str) -> str:
 def _asks_which(lower: list[str], words: list[str], at: int) -> tuple[str | None, list[str]]:
     """``which NOUN PHRASE verb``, ``what is the NOUN PHRASE of``."""
     rest = at + 1
-    if lower[rest : rest + 1] and lower[rest] in ("is", "are", "was", "were", "'s"):
+    if lower[rest : rest + 1] and lower[rest] in _IS:
         rest += 1
-        while lower[rest : rest + 1] and lower[rest] in ("the", "a", "an", "my", "our", "their"):
-            rest += 1
-        return None, _phrase(lower, words, rest)
+        noun = _skip_article(lower, rest)
+        participle = noun == rest and lower[rest : rest + 1] and lower[rest].endswith("ed")
+        return None, [] if participle else _phrase(lower, words, noun)
     if lower[rest : rest + 1] and lower[rest] in _VERBS:
         return None, []
     phrase = _phrase(lower, words, rest)
@@ -129,6 +138,13 @@ def _phrase(lower: list[str], words: list[str], start: int) -> list[str]:
     return words[start:end]
 
 
+def _asks_who(lower: list[str], words: list[str], at: int) -> tuple[str | None, list[str]]:
+    """``who is the NOUN PHRASE of`` has a noun in focus, ``who wrote`` has none."""
+    noun = _skip_article(lower, at + 2)
+    named = lower[at + 1 : at + 2] and lower[at + 1] in _IS and noun > at + 2
+    return "person", _phrase(lower, words, noun) if named else []
+
+
 def _asks_how(lower: list[str], words: list[str], at: int) -> tuple[str | None, list[str]]:
     adjective = lower[at + 1] if at + 1 < len(lower) else ""
     if adjective == "many":
@@ -140,7 +156,7 @@ _ASKS = {
     "which": _asks_which,
     "what": _asks_which,
     "what's": lambda lower, words, at: (None, _phrase(lower, words, _skip_article(lower, at + 1))),
-    "who": lambda *_: ("person", []),
+    "who": _asks_who,
     "whom": lambda *_: ("person", []),
     "whose": lambda *_: ("person", []),
     "when": lambda *_: ("when", []),
@@ -150,19 +166,25 @@ _ASKS = {
 
 
 def _skip_article(lower: list[str], at: int) -> int:
-    return at + 1 if lower[at : at + 1] and lower[at] in ("the", "a", "an") else at
+    articles = ("the", "a", "an", "my", "our", "their")
+    return at + 1 if lower[at : at + 1] and lower[at] in articles else at
 
 
 def _terms(words: list[str], lower: list[str], wants: str | None) -> list[Term]:
     terms = []
+    bound = helped = False
     for i, word in enumerate(words):
         plain = lower[i]
+        helped = helped or plain in _VERBS
+        bound = plain in _PREPOSITIONS or (bound and plain not in _VERBS and plain != "that")
         if is_stop(word) or plain in _SUPERLATIVES:
             continue
         measured = plain in _ADVERBS and i > 0 and lower[i - 1] == "how"
         if measured or (wants is not None and _KIND_OF.get(_plain(plain)) == wants):
             continue
-        terms.append(_term(word, i > 0))
+        # "when does the train to Karlsby depart": the verb of a helped question stands last.
+        last = helped and i == len(words) - 1 and lower[i - 1] not in (*_PREPOSITIONS, "the", "a")
+        terms.append(attrs.evolve(_term(word, i > 0), bound=bound and not last))
     return terms
 
 
@@ -180,7 +202,9 @@ def _term(word: str, inside: bool) -> Term:
     file = _FILE.fullmatch(word) is not None
     generic = file or stem(bare) in _GENERIC
     hard = not generic and bool((inside and word[:1].isupper()) or _IDENTIFIER.fullmatch(word))
-    return Term(tuple(alternatives), 0.35 if generic else 1.3 if hard else 1.0, hard)
+    weight = 0.35 if generic else 1.3 if hard else 1.0
+    return Term(tuple(alternatives), weight, hard, counts=stem(bare) in _COUNTED)
 
 
+_COUNTED = frozenset(stem(word) for word in ("number", "code", "id"))
 _GENERIC = frozenset(stem(word) for word in GENERIC)
