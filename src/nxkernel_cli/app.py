@@ -35,13 +35,29 @@ def load_app(name: str | None) -> AbstractContextManager[Kernel]:
 
     Raises:
         UsageError: when there is no name, it names nothing, or the factory makes something else.
+        ClickException: when the factory raises.
     """
     name = name or _configured(Path("pyproject.toml"))
-    factory = _imported(name)
-    made = factory() if callable(factory) else factory
+    made = _made(name, _imported(name))
     if not isinstance(made, AbstractContextManager):
         raise click.UsageError(f"{name} made a {type(made).__name__}, not a Kernel")
     return made
+
+
+def _made(name: str, factory: Any) -> Any:
+    """Call *factory*; what its own code raises is no fault of the command line.
+
+    Raises:
+        ClickException: when it raises anything but an error of nxkernel.
+    """
+    from nxkernel.errors import NxError
+
+    try:
+        return factory() if callable(factory) else factory
+    except NxError:
+        raise
+    except Exception as error:
+        raise click.ClickException(f"{name} raised {type(error).__name__}: {error}") from error
 
 
 def _configured(path: Path) -> str:
@@ -70,6 +86,6 @@ def _imported(name: str) -> Any:
         target = importlib.import_module(module)
         for part in path.split("."):
             target = getattr(target, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise click.UsageError(f"{name} cannot be imported: {error}") from error
     return target

@@ -54,6 +54,7 @@ def lock(
     if yes and check:
         raise click.UsageError("--yes writes and --check does not: give one of them")
     target = lockfile or _default(places[0])
+    again = " ".join([*places, *(["--lockfile", str(lockfile)] if lockfile else [])])
     found = _sound(places)
     old = _old(target, strict=check)
     new = _new(found, old)
@@ -61,7 +62,7 @@ def lock(
     if not as_json:
         _print(new, changes, target)
     if check:
-        return _checked(changes, target, places, as_json)
+        return _checked(changes, target, again, as_json)
     return _record(new, changes, target, yes=yes, as_json=as_json)
 
 
@@ -156,8 +157,8 @@ def _data(new: Lock, changes: LockDiff, target: Path) -> dict[str, Any]:
     return {"lockfile": target, "changes": changes.changes, "plugins": rows}
 
 
-def _checked(changes: LockDiff, target: Path, places: Sequence[str], as_json: bool) -> int:
-    error = _drift(changes, target, places) if changes else None
+def _checked(changes: LockDiff, target: Path, again: str, as_json: bool) -> int:
+    error = _drift(changes, target, again) if changes else None
     if as_json:
         told = {"error": describe(error)} if error else {}
         emit({"ok": error is None, "written": False, "changes": changes.changes, **told})
@@ -166,14 +167,14 @@ def _checked(changes: LockDiff, target: Path, places: Sequence[str], as_json: bo
     return INTEGRITY if error else OK
 
 
-def _drift(changes: LockDiff, target: Path, places: Sequence[str]) -> LockMismatch:
+def _drift(changes: LockDiff, target: Path, again: str) -> LockMismatch:
     from nxkernel.errors import LockMismatch
 
     first = changes.changes[0]
     more = f" (and {len(changes.changes) - 1} more)" if len(changes.changes) > 1 else ""
     return LockMismatch(
         f"{target.name}: {first.plugin}: {first.what} {first.name} {first.action}{more}. Review "
-        f"it; `nxkernel plugins lock {' '.join(places)} --yes` accepts it.",
+        f"it; `nxkernel plugins lock {again} --yes` accepts it.",
         plugin=first.plugin,
     )
 
