@@ -55,7 +55,7 @@ WRAPPER = {
     "append": "r = yield; r.append(TAG) if isinstance(r, list) else None; return r",
     "append_unseen": "r = yield; r.append(TAG) if isinstance(r, list) else None",
     "catch_value": "try: return (yield)\nexcept ValueError: return TAG",
-    "catch_lookup": "try: return (yield)\nexcept LookupError as e: return [TAG, str(e) != '']",
+    "catch_lookup": "try: return (yield)\nexcept LookupError: return TAG",
     "catch_os": "try: return (yield)\nexcept OSError: return TAG",
     "catch_any": (
         "try: return (yield)\n"

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 #: Longest message of a failure, in characters.
-_MAX_MESSAGE = 4000
+MAX_MESSAGE = 4000
 #: A worker's own account of a duration is cut at an hour, in microseconds.
 _LONGEST_US = 3_600_000_000
 
@@ -126,7 +126,8 @@ def impl_facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
             optionalhook=each.optionalhook,
         )
         for each in impls
-        if all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
+        if not each.impl.startswith("__")  # `__init__` of a proxy would run in the host
+        and all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
     ]
     return tuple(sorted(facts, key=lambda f: f.impl))
 
@@ -144,7 +145,7 @@ def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outc
     return Outcome.failed(
         call,
         code,
-        message.message[:_MAX_MESSAGE],
+        message.message[:MAX_MESSAGE],
         "host" if code == "provider.not_applicable" else "plugin",
         details=details_of(message.details),
         origin=PluginId(origin) if origin else None,

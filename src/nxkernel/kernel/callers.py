@@ -94,8 +94,12 @@ class HookCaller:
         result_callback: Callable[[Any], None] | None = None,
         kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Call all providers, now and whenever a new worker starts."""
-        self._kernel.drive_historic(self.name, kwargs or {}, result_callback)
+        """Call all providers, now and whenever a new worker starts.
+
+        Raises:
+            HookFailed: when the call has no value now; it is remembered all the same.
+        """
+        self._kernel.drive_historic(self.name, kwargs or {}, result_callback).unwrap()
 
 
 class CapabilityCaller:

@@ -387,7 +387,7 @@ class Desk:
                 again = attrs.evolve(call, historic=True)
                 outcome = yield from self._invoke(self._call(again, provider, "call", None, None))
                 if callback is not None and outcome.error is None and outcome.value is not None:
-                    callback(outcome.value)
+                    callback(lift(outcome.value, self._hints_of(call.spec).get("return", Any)))
 
 
 def _check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
