@@ -53,6 +53,7 @@ class Kernel:
         paths: values for the path templates (``media_dir`` ...).
         builtins: the embedder's own implementations by id; they run in the host process.
         required: ids without which the boot fails.
+        api_version: version of the application's own plugin API, for ``compat.api`` in manifests.
 
     Raises:
         KernelConfigError: when the parts do not fit together.
@@ -74,6 +75,7 @@ class Kernel:
         paths: Mapping[str, Path | str] | None = None,
         builtins: Mapping[str, Any] | None = None,
         required: Iterable[str] = (),
+        api_version: str | None = None,
     ) -> None:
         if middleware is _MISSING:
             raise KernelConfigError(
@@ -98,6 +100,7 @@ class Kernel:
             settings=settings or {},
             paths=paths or {},
             taken=self._builtin_ids,
+            api_version=api_version,
         )
         self._state = "new"
         self._registry = Registry(project, self._specs)

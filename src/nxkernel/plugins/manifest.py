@@ -85,8 +85,6 @@ class Manifest:
     #: ``{hook: {"input": schema, "output": schema}}``, files already read.
     contracts: Mapping[HookName, Mapping[str, Any]] = attrs.field(factory=dict)
     state: Literal["warm"] = "warm"
-    #: ``off``, ``warn``, ``strict``, or None where the application decides.
-    rng: str | None = None
     #: The free ``x-`` keys.
     extra: Mapping[str, Any] = EMPTY
     #: Digest of the content, schemas included.
@@ -218,7 +216,7 @@ class _Reader:
 
 def _build(document: Mapping[str, Any], **read: Any) -> Manifest:
     permissions = document.get("permissions", {})
-    plain = ("id", "version", "name", "description", "entrypoint", "state", "rng")
+    plain = ("id", "version", "name", "description", "entrypoint", "state")
     lists = ("provides", "requires", "tags", "depends_on", "conflicts_with", "replaces")
     fields: dict[str, Any] = {key: document[key] for key in plain if key in document}
     fields |= {key: tuple(document.get(key, ())) for key in lists}

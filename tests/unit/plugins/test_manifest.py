@@ -42,7 +42,6 @@ FULL: dict[str, Any] = {
     "settings": {"schema": "settings.schema.json", "defaults": {"lang": "en"}},
     "contracts": {"read_tokens": {"output": "schemas/tokens.schema.json", "input": {}}},
     "state": "warm",
-    "rng": "strict",
     "x-mine": {"any": ["thing", 1.5]},
 }
 SETTINGS = {"properties": {"lang": {"type": "string"}}}
@@ -202,7 +201,6 @@ def test_a_module_alone_is_an_entrypoint(tmp_path: Path) -> None:
         ({"limits": {"timeout_s": 0}}, "limits.timeout_s", "expected more than 0"),
         ({"state": "fresh"}, "state", "is not available yet"),
         ({"state": "cold"}, "state", 'expected one of "warm", "fresh"'),
-        ({"rng": "loud"}, "rng", 'expected one of "off", "warn", "strict"'),
         ({"settings": {"defaults": {}}}, "settings", 'missing key "schema"'),
         ({"settings": {"schema": {"tipe": 1}}}, "settings.schema", "#/tipe: unknown keyword"),
         ({"settings": {"schema": "/etc/passwd"}}, "settings.schema", "not a plain path"),
