@@ -114,7 +114,9 @@ def test_unknown_exception_is_one_line_and_says_how_to_see_more(
     failing.append(ZeroDivisionError("division by zero"))
     shown = run("fail")
     assert shown.code == 1
-    assert shown.err.splitlines()[0] == "error [cli.unexpected]: ZeroDivisionError: division by zero"
+    assert (
+        shown.err.splitlines()[0] == "error [cli.unexpected]: ZeroDivisionError: division by zero"
+    )
     assert "--debug" in shown.err
     assert "Traceback" not in shown.err
     assert set(run("fail", "--json").data["error"]) == ERROR_KEYS

@@ -1,0 +1,147 @@
+"""``nxkernel call``, with an application that answers from a script."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from types import ModuleType, SimpleNamespace
+from typing import Any, Self
+
+import attrs
+import pytest
+
+from nxkernel.types import CallError, CallId, HookName, HookResult, Outcome, PluginId
+from tests.unit.cli.conftest import run
+
+
+@attrs.define
+class FakeKernel(AbstractContextManager["FakeKernel"]):
+    """Remembers how it was called and gives the result that was put in."""
+
+    result: HookResult
+    asked: list[Any] = attrs.field(factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.asked.append("closed")
+
+    def options(self, **options: Any) -> FakeKernel:
+        self.asked.append(options)
+        return self
+
+    def call(self, hook: str, **arguments: Any) -> HookResult:
+        self.asked.append((hook, arguments))
+        return self.result
+
+    def explain(self, hook: str) -> SimpleNamespace:
+        return SimpleNamespace(level="confined")
+
+
+def outcome(value: Any = None, code: str = "", plugin: str = "a.b") -> Outcome:
+    """An outcome with a value, or with the error *code*."""
+    return Outcome(
+        plugin=PluginId(plugin),
+        impl="greet",
+        hook=HookName("greet"),
+        call_id=CallId("1"),
+        value=value,
+        error=CallError(code=code, message="went wrong") if code else None,
+        fault="plugin" if code else None,
+    )
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    """The kernel that ``--app theapp:kernel`` names."""
+    kernel = FakeKernel(HookResult(hook=HookName("greet"), value=["hi"], outcomes=(outcome("hi"),)))
+    module = ModuleType("theapp")
+    module.kernel = kernel
+    monkeypatch.setitem(sys.modules, "theapp", module)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return kernel
+
+
+def call(*words: str) -> Any:
+    """Run ``nxkernel call greet`` with *words*."""
+    return run("call", "greet", "--app", "theapp:kernel", *words)
+
+
+def test_value_goes_to_standard_output_and_outcomes_to_the_other(kernel: FakeKernel) -> None:
+    """A pipe gets the value as JSON and nothing else."""
+    shown = call("--arg", 'name="Ada"', "--arg", 'deep={"n": [1, null]}')
+    assert (shown.code, shown.out) == (0, '["hi"]\n')
+    assert shown.err.startswith("  a.b: ok, ")
+    arguments = {"name": "Ada", "deep": {"n": [1, None]}}
+    assert kernel.asked[1:] == [("greet", arguments), "closed"]
+
+
+def test_options_reach_the_kernel(kernel: FakeKernel) -> None:
+    """Key, timeout and the choice of plugins are those of ``kernel.options``."""
+    call("--key", "doc-17", "--timeout", "2.5", "--only", "a.b", "--only", "c")
+    assert kernel.asked[0] == {"key": "doc-17", "timeout": 2.5, "only": ("a.b", "c")}
+    kernel.asked.clear()
+    call()
+    assert kernel.asked[0] == {"key": None, "timeout": None, "only": None}
+
+
+def test_json_has_value_and_outcomes(kernel: FakeKernel) -> None:
+    """The object holds what ``HookResult`` holds."""
+    data = call("--json").data
+    assert (data["ok"], data["value"], data["degraded"]) == (True, ["hi"], False)
+    assert data["outcomes"][0]["plugin"] == "a.b"
+    assert data["outcomes"][0]["error"] is None
+
+
+@pytest.mark.parametrize("text", ["name", "=1", "name=Ada", "1a=2", "name="])
+def test_an_argument_that_is_no_json_is_refused(kernel: FakeKernel, text: str) -> None:
+    """Nothing is guessed: the message shows how a text is written."""
+    shown = call("--arg", text)
+    assert shown.code == 2
+    assert kernel.asked == []
+
+
+def test_a_bare_text_is_answered_with_the_right_spelling(kernel: FakeKernel) -> None:
+    """The most common mistake has its cure in the message."""
+    assert """--arg 'name="Ada"'""" in call("--arg", "name=Ada").err
+
+
+def test_an_argument_twice_is_refused(kernel: FakeKernel) -> None:
+    """The last one does not silently win."""
+    assert call("--arg", "n=1", "--arg", "n=2").code == 2
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (["plugin.raised"], 1),
+        (["policy.denied"], 3),
+        (["lock.mismatch", "lock.invalid"], 4),
+        (["policy.denied", "plugin.raised"], 1),
+    ],
+)
+def test_failed_outcomes_decide_the_exit_code(
+    kernel: FakeKernel, codes: list[str], expected: int
+) -> None:
+    """What all failures have in common is the exit code, else 1; the value is printed anyway."""
+    outcomes = (outcome("hi"), *(outcome(code=code, plugin=code) for code in codes))
+    kernel.result = attrs.evolve(kernel.result, degraded=True, outcomes=outcomes)
+    shown = call()
+    assert shown.code == expected
+    assert shown.out == '["hi"]\n'
+    for code in codes:
+        assert f"  {code}: [{code}] went wrong (fault: plugin)" in shown.err
+    assert "degraded" in shown.err
+
+
+def test_a_hook_without_a_value_is_an_error(kernel: FakeKernel) -> None:
+    """``hook.failed`` stands in the text and in the object."""
+    error = CallError(code="hook.failed", message="nobody answered")
+    failed = outcome(code="plugin.raised")
+    kernel.result = attrs.evolve(kernel.result, value=None, error=error, outcomes=(failed,))
+    shown = call()
+    assert shown.code == 1
+    assert "error [hook.failed]: nobody answered" in shown.err
+    data = call("--json").data
+    assert (data["ok"], data["error"]["code"]) == (False, "hook.failed")
