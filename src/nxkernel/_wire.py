@@ -255,6 +255,11 @@ class Inbox:
         self._buffer += data
 
     @property
+    def empty(self) -> bool:
+        """Whether every byte that came was part of a frame that was taken."""
+        return not self._buffer
+
+    @property
     def missing(self) -> int:
         """Bytes that the frame under way still lacks, as far as its header is known."""
         if len(self._buffer) < LENGTH.size:

@@ -34,6 +34,11 @@ class Channel:
         """Whether bytes are left to write."""
         return bool(self._backlog)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the worker lives and has said nothing that nobody took yet."""
+        return self._inbox.empty and not self.closed
+
     def send(self, message: FromHost) -> None:
         """Write *message*, as much as fits now; :meth:`pump` writes the rest."""
         self._backlog = memoryview(bytes(self._backlog) + pack(message))

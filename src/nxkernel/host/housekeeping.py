@@ -56,10 +56,12 @@ class Housekeeper:
         os.eventfd_write(self._alarm, 1)
         if self._thread.is_alive():
             self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, Worker):
+                self._drain(key.data)
+                self._release(key.data)
         self._selector.close()
         os.close(self._alarm)
-        for worker in self._workers.values():
-            self._release(worker)
 
     def _run(self) -> None:
         while not self._stopping:

@@ -66,8 +66,10 @@ class Frame:
     """One call on a worker's stack."""
 
     call_id: str
-    #: Absolute deadline; grows while other calls hold the worker.
+    #: Absolute deadline, which nested calls share; grows while other calls hold the worker.
     deadline: float
+    #: Seconds beyond the deadline, to deal with a nested call that used it up.
+    grace: float = 0.0
     #: May come on top of a frame that is starting the worker.
     historic: bool = False
     seq: int = 0
@@ -80,6 +82,11 @@ class Frame:
     lost_by: str | None = None
     #: Plugins in which nested failures began; what the worker claims is held against it.
     origins: set[str] = attrs.Factory(set)
+
+    @property
+    def limit(self) -> float:
+        """When the worker is ended, whatever it does."""
+        return self.deadline + self.grace
 
 
 class Slot:
@@ -166,6 +173,11 @@ class Slot:
             self._stack.clear()
             self.worker = None
         self._ring()
+
+    def holds(self, frame: Frame) -> bool:
+        """Whether *frame* is on the stack."""
+        with self._lock:
+            return frame in self._stack
 
     def replace(self, worker: Worker, frame: Frame) -> None:
         """*worker* is unusable, but *frame*, alone on its stack, has not used it yet."""

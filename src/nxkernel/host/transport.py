@@ -16,9 +16,11 @@ from nxkernel._clock import Clock
 from nxkernel._wire import VERSION, Broker, Failure, FromWorker, Hello, Ready, Refused, Result
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
 from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation, SandboxUnavailable
+from nxkernel.host.channel import Channel
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import allow_cpu, kill
 from nxkernel.host.replies import (
+    MAX_MESSAGE,
     Brokered,
     Loss,
     answered,
@@ -85,6 +87,9 @@ class Transport:
             if signal is Signal.CANCELLED:
                 return cancelled(call)
             return (yield from self._inside(keeper, call, frame, came))
+        except BaseException:
+            self._give_up(keeper, frame)
+            raise
         finally:
             keeper.slot.leave(frame)
 
@@ -99,6 +104,9 @@ class Transport:
             if keeper.slot.worker is None:
                 return (yield from self._start(keeper, frame))
             return None
+        except BaseException:
+            self._give_up(keeper, frame)
+            raise
         finally:
             keeper.slot.leave(frame)
 
@@ -174,6 +182,7 @@ class Transport:
         self, keeper: Keeper, worker: Worker, call: Call, frame: Frame, request: Broker
     ) -> Effects[Outcome | None]:
         """Make a brokered call and reply, once this frame is on top again."""
+        in_time = self._clock.monotonic() < frame.deadline
         keeper.slot.suspend(frame)
         brokered = yield from self._callbacks.brokered(
             call, request.hook, request.payload, frame.deadline
@@ -188,28 +197,24 @@ class Transport:
             return (yield from self._lose(keeper, worker, call, frame, Loss("cancelled")))
         now = self._clock.monotonic()
         frame.deadline += now - ready
-        if brokered.error is not None:
-            # The callee may have used up the common deadline: let the caller deal with that.
-            frame.deadline = max(frame.deadline, now + UNWIND_S)
+        if brokered.error is not None and in_time:
+            # The callee may have used up the common deadline: let the caller deal with that. Not
+            # if it asked later: a plugin that goes on asking would have no deadline at all.
+            frame.grace = max(frame.grace, now + UNWIND_S - frame.deadline)
         worker.channel.send(reply_to(request, brokered))
         return None
 
     def _receive(self, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
         channel = worker.channel
         while True:
-            try:
-                message = channel.next()
-            except ProtocolViolation as error:
-                return Loss("violation", error.message)
-            if message is not None:
-                return message
-            if channel.closed:
-                return Loss("ended")
+            heard = _heard(channel)
+            if heard is not None:
+                return heard
             # Checked here as well: a worker that drips bytes is always "ready".
-            if self._clock.monotonic() >= frame.deadline:
+            if self._clock.monotonic() >= frame.limit:
                 return Loss("deadline")
             write = channel.command if channel.backlog else None
-            signal = yield Io(channel.result, write, frame.deadline)
+            signal = yield Io(channel.result, write, frame.limit)
             if signal is Signal.CANCELLED:
                 return Loss("cancelled")
             if signal is Signal.READY:
@@ -275,7 +280,7 @@ class Transport:
     ) -> Effects[NxError]:
         """The plugin's own import or constructor failed: it would fail again."""
         error = PluginDisabled(
-            f"plugin {keeper.plugin!r} could not be loaded: {word.message}",
+            f"plugin {keeper.plugin!r} could not be loaded: {word.message[:MAX_MESSAGE]}",
             code="plugin.start",
             plugin=keeper.plugin,
             details=details_of(word.details),
@@ -304,8 +309,8 @@ class Transport:
     def _lose(
         self, keeper: Keeper, worker: Worker, call: Call, frame: Frame, loss: Loss
     ) -> Effects[Outcome]:
-        if loss.why != "ended":
-            kill(worker)
+        # Also one that "ended": all that is known is that it closed its pipe.
+        kill(worker)
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         code, text = words_for(loss, "during the call")
         return Outcome.failed(
@@ -323,9 +328,24 @@ class Transport:
         keeper.slot.lose(worker, frame)
         if counted:
             keeper.died(self._clock.monotonic())
-        until = self._clock.monotonic() + _EXIT_WAIT_S
-        yield Gate(lambda: worker.exit is not None, until)
+        yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
+        if worker.exit is None:
+            # It said that it would end by itself.
+            kill(worker)
+            yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
         keeper.buried(worker)
+
+    @staticmethod
+    def _give_up(keeper: Keeper, frame: Frame) -> None:
+        """End the worker after an exception in the host: nobody will read its answer.
+
+        KeyboardInterrupt may strike anywhere; what the worker is in the middle of, nobody knows.
+        """
+        worker = keeper.slot.worker
+        if worker is not None and keeper.slot.holds(frame):
+            kill(worker)
+            keeper.slot.lose(worker, frame)
+            keeper.buried(worker)
 
     def _discard_stale(self, keeper: Keeper, frame: Frame) -> None:
         """Replace a worker that ended or babbled while nobody called it.
@@ -336,12 +356,22 @@ class Transport:
         if worker is None or not keeper.slot.alone:
             return
         worker.channel.pump()
-        try:
-            quiet = worker.channel.next() is None and not worker.channel.closed
-        except ProtocolViolation:
-            quiet = False
-        if not quiet:
+        if not worker.channel.quiet:
             kill(worker)
             keeper.slot.replace(worker, frame)
             keeper.died(self._clock.monotonic())
             keeper.buried(worker)
+
+
+def _heard(channel: Channel) -> FromWorker | Loss | None:
+    """Return the next message, or why there will be none, or None if it may still come."""
+    try:
+        message = channel.next()
+    except ProtocolViolation as error:
+        return Loss("violation", error.message)
+    if message is None:
+        return Loss("ended") if channel.closed else None
+    if channel.backlog:
+        # Else a worker that asks and never reads would fill the host with replies.
+        return Loss("violation", "it speaks before it has read what it was told")
+    return message

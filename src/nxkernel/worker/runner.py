@@ -168,6 +168,8 @@ class Runner:
         """Ask the host to call *hook*; serve whatever arrives until the reply is there."""
         if threading.get_ident() != self._thread:
             raise CallRejected("context.call works in the thread that runs the hookimpl only")
+        if len(self._stack) == 1:
+            raise CallRejected("context.call works while a hookimpl runs, not before")
         payload = encode({name: lower(v, type(v), name) for name, v in arguments.items()})
         self._brokered += 1
         seq = self._brokered
