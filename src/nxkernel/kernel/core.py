@@ -33,6 +33,7 @@ from nxkernel.types import Call, HookResult, ImplFacts, PluginId
 __all__ = ["Kernel"]
 
 _MISSING: Any = object()
+_RESERVED = frozenset({PluginId("host"), PluginId("nxkernel.probe")})
 
 
 class Kernel:
@@ -99,7 +100,8 @@ class Kernel:
             lock=Path(lock) if lock is not None else None,
             settings=settings or {},
             paths=paths or {},
-            taken=self._builtin_ids,
+            # `host` is what policy rules call the application; no plugin may pass for it.
+            taken=self._builtin_ids | _RESERVED,
             api_version=api_version,
         )
         self._state = "new"
