@@ -12,6 +12,7 @@ import click
 
 __all__ = ["load_screenmem"]
 
+PACKAGE = "screenmem"
 _HERE = Path(__file__).resolve().parent
 #: In the wheel, then beside the sources of a checkout.
 _PLACES = (_HERE / "examples", _HERE.parents[1] / "examples")
@@ -31,12 +32,12 @@ def load_screenmem() -> ModuleType:
             f"the example needs {', '.join(lacking)}, which {_are(lacking)} not installed; "
             'run: python -m pip install "nxkernel[demo]"'
         )
-    place = next((place for place in _PLACES if (place / "screenmem" / "app.py").is_file()), None)
+    place = next((place for place in _PLACES if (place / PACKAGE / "app.py").is_file()), None)
     if place is None:
         raise click.ClickException("this installation lacks its example; install nxkernel again")
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
-    return importlib.import_module("screenmem.app")
+    return importlib.import_module(f"{PACKAGE}.app")
 
 
 def _are(names: list[str]) -> str:
