@@ -20,8 +20,16 @@ from nxkernel.dispatch.tasks import Tasks
 __all__ = ["Bell", "run_async", "run_blocking"]
 
 
+#: Longest sleep of one poll, in seconds: its argument is a C int of milliseconds.
+_LONGEST_POLL_S = 86_400.0
+
+
 class Bell:
-    """Tells everybody who waits at a gate to try again. Thread-safe."""
+    """Tells everybody who waits at a gate to try again. Thread-safe.
+
+    Invariant: a callback never runs after :meth:`leave` has returned, because what it writes to
+    may be another's by then. So callbacks run under the lock, and must neither wait nor raise.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,9 +53,8 @@ class Bell:
         if not self._listeners:
             return
         with self._lock:
-            listeners = list(self._listeners.values())
-        for callback in listeners:
-            callback()
+            for callback in self._listeners.values():
+                callback()
 
 
 class _Ear:
@@ -131,8 +138,10 @@ def _poll(waits: list[Io], ear: int, timeout: float | None) -> set[int]:
             poll.register(wait.write, select.POLLOUT)
     if ear >= 0:
         poll.register(ear, select.POLLIN)
-    # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
-    return {fd for fd, _ in poll.poll(None if timeout is None else int(timeout * 1000) + 1)}
+    if timeout is not None:
+        # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
+        timeout = int(min(timeout, _LONGEST_POLL_S) * 1000) + 1
+    return {fd for fd, _ in poll.poll(timeout)}
 
 
 def _abandon(tasks: Tasks) -> None:
@@ -186,14 +195,16 @@ async def _await_any(
         rung.set()
 
     waits = tasks.waits
-    for wait in waits:
-        loop.add_reader(wait.read, wake, wait.read)
-        if wait.write is not None:
-            loop.add_writer(wait.write, wake, wait.write)
     try:
-        await asyncio.wait_for(rung.wait(), _timeout(tasks, clock))
+        for wait in waits:
+            loop.add_reader(wait.read, wake, wait.read)
+            if wait.write is not None:
+                loop.add_writer(wait.write, wake, wait.write)
+        # Not wait_for(): before Python 3.12 it may swallow a cancellation.
+        async with asyncio.timeout(_timeout(tasks, clock)):
+            await rung.wait()
     except TimeoutError:
-        ready.clear()
+        pass  # The deadlines are looked at below.
     finally:
         for wait in waits:
             loop.remove_reader(wait.read)

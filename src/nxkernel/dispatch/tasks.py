@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from contextlib import ExitStack
 from typing import Any
 
 import attrs
@@ -39,6 +40,8 @@ class Tasks:
         self._runnable: deque[tuple[_Task, Any]] = deque([(self._root, None)])
         self._io: dict[_Task, Io] = {}
         self._gates: dict[_Task, Gate] = {}
+        #: Every task that has not returned, the oldest first.
+        self._live: dict[_Task, None] = {self._root: None}
         self.done = False
         self.result: Any = None
         self.cancelled = False
@@ -105,12 +108,15 @@ class Tasks:
                 self._wait(task, effect)
 
     def close(self) -> None:
-        """Close every generator, the innermost first."""
-        for task in [*self._io, *self._gates, *(t for t, _ in self._runnable)]:
-            current: _Task | None = task
-            while current is not None:
-                current.generator.close()
-                current = current.parent
+        """Close every generator, the youngest first.
+
+        None is left to the garbage collector: their last steps take locks, and the collector may
+        run while this thread holds them.
+        """
+        with ExitStack() as stack:
+            for task in self._live:
+                stack.callback(task.generator.close)
+        self._live.clear()
 
     # -- inside --------------------------------------------------------------------------
 
@@ -133,9 +139,12 @@ class Tasks:
         task.results = [None] * len(fork.branches)
         task.missing = len(fork.branches)
         for index, branch in enumerate(fork.branches):
-            self._runnable.append((_Task(branch, task, index), None))
+            child = _Task(branch, task, index)
+            self._live[child] = None
+            self._runnable.append((child, None))
 
     def _finish(self, task: _Task, value: Any) -> None:
+        del self._live[task]
         parent = task.parent
         if parent is None:
             self.done, self.result = True, value
