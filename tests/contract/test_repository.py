@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
+import tokenize
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +19,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".cfg", ".ini", ".yaml", ".txt"}
 FOLDERS = ("src", "tests", "docs", "examples", "contracts", "benchmarks", "tools", "changelog.d")
 SESSIONS = {"tests", "lint", "types", "imports", "docs", "bench", "build", "demo"}
+NO_CODE = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
+    tokenize.ENDMARKER,
+}
 ADR_HEADINGS = ["Context", "Options", "Decision", "Consequences"]
-MAX_LINES = 450
+#: Lines of code in one file. Docstrings, comments and blank lines are free: nobody saves on them.
+MAX_CODE = 400
 # Spelled in two halves, so that this file does not find itself.
 UNFINISHED = re.compile(
     r"\b(?:TO"
@@ -25,13 +33,23 @@ UNFINISHED = re.compile(
     r"ME|XX"
     r"X|NotImplemented"
     r"Error)\b"
-    r"|pytest\.(?:sk"
+)
+PASSED_OVER = re.compile(
+    r"pytest\.(?:sk"
     r"ip|xf"
     r"ail|import"
     r"orskip)|mark\.(?:sk"
     r"ip|xf"
     r"ail)"
 )
+#: What a machine may lack, and how many tests or fixtures of a file say so. Each names the reason,
+#: pytest prints it (`-rs`), and a machine that has everything passes over nothing.
+MAY_BE_LACKING = {
+    "tests/escapes/test_escapes.py": 2,  # Landlock or seccomp; uid 0 for the half that is root
+    "tests/process/test_confine.py": 1,  # uid 0: only root has capabilities to drop
+    "tests/process/test_libraries.py": 2,  # Landlock or seccomp; the libraries of the extra `demo`
+    "tests/unit/host/sandbox/linux/test_landlock.py": 1,  # the newest Landlock
+}
 
 
 def texts(*folders: str) -> Iterator[Path]:
@@ -124,25 +142,52 @@ def test_every_test_states_its_promise() -> None:
     assert silent == []
 
 
+def lines_of_code(text: str) -> int:
+    """Count the lines of *text* that hold code."""
+    free = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    used = {
+        number
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in NO_CODE
+        for number in range(token.start[0], token.end[0] + 1)
+    }
+    return len(used - free)
+
+
 def test_no_source_file_is_longer_than_one_noun() -> None:
     """A file of the product stays short enough to be read in one go."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in sorted((ROOT / "src").rglob("*.py"))
-        if (lines := path.read_text(encoding="utf-8").count("\n")) > MAX_LINES
+        if (lines := lines_of_code(path.read_text(encoding="utf-8"))) > MAX_CODE
     }
     assert long == {}
 
 
-def test_nothing_is_left_unfinished_or_skipped() -> None:
-    """No note to self, no stub, no test that is passed over."""
-    found = [
+def found_lines(pattern: re.Pattern[str]) -> list[str]:
+    """Return ``file:line`` of every line of the repository that *pattern* matches."""
+    return [
         f"{path.relative_to(ROOT)}:{number}"
         for path in texts(*FOLDERS)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if UNFINISHED.search(line)
+        if pattern.search(line)
     ]
-    assert found == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    """No note to self, no stub."""
+    assert found_lines(UNFINISHED) == []
+
+
+def test_no_test_is_passed_over_but_for_what_a_machine_lacks() -> None:
+    """Every place where a test may be passed over is known here, with its reason."""
+    counted = Counter(line.partition(":")[0] for line in found_lines(PASSED_OVER))
+    assert counted == MAY_BE_LACKING
 
 
 def test_import_contract_covers_every_module() -> None:
