@@ -7,6 +7,7 @@ Everything that comes from a worker is its word. What can be checked is checked 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from typing import Any, Literal
 
 import attrs
@@ -126,10 +127,19 @@ def impl_facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
             optionalhook=each.optionalhook,
         )
         for each in impls
-        if not each.impl.startswith("__")  # `__init__` of a proxy would run in the host
-        and all(name.isidentifier() for name in (each.impl, *each.args, *each.kwargs))
+        if _is_possible(each)
     ]
     return tuple(sorted(facts, key=lambda f: f.impl))
+
+
+def _is_possible(impl: Impl) -> bool:
+    """Whether Python has such functions: proxies are made from a worker's words."""
+    arguments = (*impl.args, *impl.kwargs)
+    return (
+        not impl.impl.startswith("__")  # `__init__` of a proxy would run in the host
+        and len(set(arguments)) == len(arguments)
+        and all(n.isidentifier() and not iskeyword(n) for n in (impl.impl, *arguments))
+    )
 
 
 #: Codes that a worker may report; every other one is the host's to give.

@@ -42,6 +42,8 @@ __all__ = ["Brokered", "Callbacks", "Transport"]
 
 #: Seconds that a caller gets to deal with a nested call that used up their common deadline.
 UNWIND_S = 1.0
+#: Seconds in which a worker that could not load its plugin has to end.
+_LEAVE_S = 0.5
 #: Seconds to wait for the zygote's word on a worker that is gone.
 _EXIT_WAIT_S = 5.0
 #: Lines of a lost worker's log that go into the outcome's details.
@@ -286,6 +288,9 @@ class Transport:
             details=details_of(word.details),
         )
         keeper.disable(error)
+        # It ends by itself, with its log flushed; but that is only what it says.
+        yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _LEAVE_S)
+        kill(worker)
         yield from self._bury(keeper, worker, frame, counted=False)
         return error
 
@@ -329,10 +334,6 @@ class Transport:
         if counted:
             keeper.died(self._clock.monotonic())
         yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
-        if worker.exit is None:
-            # It said that it would end by itself.
-            kill(worker)
-            yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
         keeper.buried(worker)
 
     @staticmethod
