@@ -293,9 +293,9 @@ def _ends(word: str) -> bool:
 
 def _across(frame: Frame) -> Iterator[Pair]:
     """A label and what stands to its right, where the row is no row of a wider table."""
-    tabled = _tabled(frame)
+    tabled = _tabled(frame) | {span for card in _cards(frame) for span in card[:2]}
     for left, right in zip(frame.lines, frame.lines[1:], strict=False):
-        if left.span in tabled or not _beside(left, right):
+        if {left.span, right.span} & tabled or not _beside(left, right):
             continue
         if left.text.endswith(":") or (_is_label(left.text) and not right.text.endswith(":")):
             home = next((t for t, table in enumerate(frame.tables) if _holds(table, left)), None)

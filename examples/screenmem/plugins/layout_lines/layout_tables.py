@@ -90,7 +90,7 @@ def _has_header(run: Sequence[Row]) -> bool:
     widest = max(len(row) for row in run)
     named = not any(line.text[-1:] in ":=" or _is_number(line.text) for line in first)
     # Two columns are rather names with values than a table, unless a column has numbers alone.
-    numbers = all(_is_number(row[-1].text) for row in run[1:])
+    numbers = len(run) > 2 and all(_is_number(row[-1].text) for row in run[1:])
     return named and len(first) == widest and (widest > 2 or numbers)
 
 
