@@ -55,9 +55,9 @@ class Registry:
                 known = ", ".join(sorted(self._specs))
                 raise _refused(plugin, f"hook {facts.hook!r} does not exist; known: {known}")
         trial = pluggy.PluginManager(self._project)
-        known = {facts.hook for facts in impls} & self._specs.keys()
-        if known:
-            trial.add_hookspecs(_holder([self._specs[name] for name in sorted(known)]))
+        offered = sorted({facts.hook for facts in impls} & self._specs.keys())
+        if offered:
+            trial.add_hookspecs(_holder([self._specs[name] for name in offered]))
         try:
             trial.register(_proxies(self._project, plugin, impls), plugin)
         except pluggy.PluginValidationError as error:
