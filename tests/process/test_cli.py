@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import attrs
+import psutil
 import pytest
 
 from nxkernel.plugins.lockfile import read_lock
@@ -18,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "examples" / "hello"
 APP = f"""\
 import sys
+import time
 
 sys.path.insert(0, {str(HELLO)!r})
 
@@ -233,3 +238,61 @@ def test_help_loads_neither_kernel_nor_tables(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     )
+
+
+@pytest.fixture
+def screens(tmp_path: Path) -> Path:
+    """A folder with two of the example's screenshots, as somebody's own."""
+    folder = tmp_path / "screens"
+    folder.mkdir()
+    for name in ("chat.png", "config.png"):
+        shutil.copy(ROOT / "examples" / "screenmem" / "screens" / name, folder)
+    return folder
+
+
+def test_demo_answers_from_screenshots_of_ones_own(screens: Path, tmp_path: Path) -> None:
+    """Real OCR in confined workers, answers with citations, a picture, a verified audit."""
+    shown = nxkernel(
+        *("demo", "--json", "--data", screens, "--out", tmp_path / "out"),
+        *("--ask", "Who will bring the projector?", "--ask", "Who won the chess tournament?"),
+        cwd=tmp_path,
+    )
+    assert shown.code == 0, shown.err
+    data = shown.data
+    assert (data["ok"], data["level"]) == (True, "confined")
+    assert data["questions"].items() >= {
+        "asked": 2, "answered": 1, "correct": None, "no_evidence": 1
+    }.items()  # fmt: skip
+    assert data["screens"] == ["chat.png", "config.png"]
+    assert data["citations"]["checked"] == data["citations"]["valid"] > 0
+    answer, refused = data["answers"]
+    assert "Odalys" in {claim["text"] for claim in answer["claims"]}
+    assert refused["state"] == "no_evidence"
+    assert Path(data["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert data["audit"]["verified"] is True
+    assert data["audit"]["calls"] == sum(plugin["calls"] for plugin in data["plugins"])
+    runs = nxkernel("audit", "runs", tmp_path / "out", "--json", cwd=tmp_path).data["runs"]
+    assert runs[0]["calls"] == data["audit"]["calls"]
+
+
+def test_ctrl_c_ends_the_demo_and_leaves_a_sound_record(tmp_path: Path) -> None:
+    """Exit code 130, no traceback, no worker left behind, and what was done is on record."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nxkernel_cli", "demo", "--out", tmp_path / "out"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((tmp_path / "out" / "runs").glob("*/plugins/ocr.rapid")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.split() == ["interrupted"]
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+    assert nxkernel("audit", "verify", tmp_path / "out", cwd=tmp_path).code == 0
