@@ -8,6 +8,6 @@ from tests.unit.examples.loading import SCREENMEM
 
 
 def test_recorded_from_the_shipped_screens() -> None:
-    """Whoever changes a screenshot records its tokens again: `python -m tests.unit.examples.record`."""
+    """Who changes a screenshot records it again: `python -m tests.unit.examples.record`."""
     shipped = {p.name: blob_digest(p.read_bytes()) for p in (SCREENMEM / "screens").glob("*.png")}
     assert shipped == {name: frame["digest"] for name, frame in recorded().items()}
