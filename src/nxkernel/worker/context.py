@@ -18,6 +18,9 @@ class Kernel(Protocol):
     def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
         """Have the host call *hook* and return its value."""
 
+    def rng(self) -> random.Random:
+        """The generator of the call that is on top: the same object for the whole of that call."""
+
     def stream(self, use: str, size: int) -> bytes:
         """Bytes of the seed tree for the call that is on top."""
 
@@ -47,15 +50,11 @@ class PluginContext:
         self.log = logging.getLogger(f"nxkernel.plugin.{plugin_id}")
         self._started_ns = started_ns
         self._kernel = kernel
-        self._rng: tuple[bytes, random.Random] | None = None
 
     @property
     def rng(self) -> random.Random:
         """A generator seeded for the current call: same call, same numbers, on any machine."""
-        seed = self._kernel.stream("py.random", 32)
-        if self._rng is None or self._rng[0] != seed:
-            self._rng = (seed, random.Random(int.from_bytes(seed, "little")))
-        return self._rng[1]
+        return self._kernel.rng()
 
     def numpy_rng(self) -> Any:
         """Return a ``numpy.random.Generator`` seeded for the current call."""

@@ -14,6 +14,8 @@ from nxkernel._wire import Setup
 __all__ = ["Description", "describe"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+#: Frames of the runner, which say nothing about the plugin.
+_OURS = re.compile(r"/nxkernel/(worker/|_wrappers\.py)")
 #: Longest message that crosses, in characters.
 MAX_MESSAGE = 2000
 #: Innermost frames that cross.
@@ -71,7 +73,7 @@ def _text(error: BaseException) -> str:
 
 def _frames(error: BaseException, scrub: _Scrubber) -> list[dict[str, Any]]:
     found = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in found if "/nxkernel/worker/" not in frame.filename]
+    inside = [frame for frame in found if not _OURS.search(frame.filename)]
     return [
         {"file": scrub(f.filename), "line": f.lineno or 0, "function": scrub(f.name)}
         for f in inside[-MAX_FRAMES:]

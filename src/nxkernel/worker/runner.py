@@ -47,6 +47,8 @@ class _Frame:
 
     seq: int
     seed: bytes
+    #: What ``context.rng`` is during the call, once it was asked for.
+    rng: random.Random | None = None
 
 
 class Runner:
@@ -181,6 +183,16 @@ class Runner:
             if isinstance(message, Reply):
                 return _unwrap(message)
             self._accept(message)
+
+    def rng(self) -> random.Random:
+        """The generator of the call on top.
+
+        It belongs to the call, not to its seed: an equal call later begins anew.
+        """
+        frame = self._stack[-1]
+        if frame.rng is None:
+            frame.rng = random.Random(int.from_bytes(self.stream("py.random", 32), "little"))
+        return frame.rng
 
     def stream(self, use: str, size: int) -> bytes:
         """Bytes of the seed tree for the call on top."""
