@@ -56,12 +56,13 @@ class SlotMachine(RuleBasedStateMachine):
         """Let every frame at a gate try again until nobody gets on."""
         while self.rings:
             self.rings = 0
-            for frame in list(self.replied):
-                if self.slot.resume(frame):
-                    self._resumed(frame)
+            # Newcomers first: they must not slip in before a frame whose reply is ready.
             for frame in list(self.waiting):
                 if self.slot.enter(frame):
                     self._entered(frame)
+            for frame in list(self.replied):
+                if self.slot.resume(frame):
+                    self._resumed(frame)
 
     def _entered(self, frame: Frame) -> None:
         ordinary = [each for each in self.waiting if not each.historic]
@@ -140,10 +141,12 @@ class SlotMachine(RuleBasedStateMachine):
         by = data.draw(st.sampled_from(self.stack))
         lost, worker = list(self.stack), self.worker
         self.slot.lose(worker, by)
+        assert self.rings, "nobody was told"
         assert self.slot.worker is None
         assert {frame.lost_by for frame in lost} == {by.call_id}, "somebody was not lost with it"
         self.stack.clear()
         self.worker = self.slot.worker = object()
+        self._newcomer()
         for frame in lost:
             assert self.slot.resume(frame), "a lost frame has to wait"
             self.slot.leave(frame)
@@ -152,6 +155,12 @@ class SlotMachine(RuleBasedStateMachine):
         self.slot.lose(worker, by)
         assert self.slot.worker is self.worker, "the loss of an old worker took the new one"
         self._settle()
+
+    def _newcomer(self) -> None:
+        """A call that finds an idle worker need not wait for the lost ones to leave."""
+        frame = Frame("newcomer", 0.0)
+        assert self.slot.enter(frame) or self.waiting
+        self.slot.leave(frame)
 
     # -- what always holds -----------------------------------------------------------------------
 
