@@ -23,6 +23,7 @@ import msgspec
 from nxkernel.errors import ProtocolViolation
 
 __all__ = [
+    "ENVELOPE",
     "VERSION",
     "Broker",
     "Confine",
@@ -48,6 +49,8 @@ __all__ = [
 
 #: Version of the protocol; a peer with another one is refused at the handshake.
 VERSION: Final = 1
+#: What a frame needs beside its payload, at most.
+ENVELOPE: Final = 4096
 #: The frame header.
 LENGTH: Final = struct.Struct("<I")
 
@@ -92,6 +95,8 @@ class Setup(_Message):
     import_seed: bytes
     #: Wall nanoseconds of the run's start: the base of ``context.now()``.
     run_started_ns: int
+    #: Largest payload that the host takes, in bytes.
+    max_payload: int
 
 
 class Invoke(_Message):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from nxkernel._wire import VERSION, Confine, Setup
+from nxkernel._wire import ENVELOPE, VERSION, Confine, Setup
 from nxkernel.errors import KernelConfigError
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
@@ -131,6 +131,7 @@ def setup(launch: Launch) -> Setup:
         write_roots=list(load.write_roots),
         import_seed=load.import_seed,
         run_started_ns=load.run_started_ns,
+        max_payload=launch.max_frame - ENVELOPE,
     )
 
 

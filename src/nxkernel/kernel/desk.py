@@ -183,8 +183,8 @@ class Desk:
         lowered = lower_arguments(given, self._hints_of(spec), spec.name)
         return self._assemble(spec, lowered, options, nest)
 
-    @staticmethod
     def _assemble(
+        self,
         spec: HookSpec,
         lowered: Mapping[str, Any],
         options: CallOptions,
@@ -196,6 +196,12 @@ class Desk:
             payload = encode(lowered)
         except NotCanonical as error:
             raise CallRejected(f"arguments of {spec.name!r}: {error}", hook=spec.name) from None
+        if len(payload) > self.hosting.max_frame:
+            raise CallRejected(
+                f"arguments of {spec.name!r} have {len(payload)} bytes; the limit is "
+                f"{self.hosting.max_frame}, see Hosting(max_frame=)",
+                hook=spec.name,
+            )
         name = digest(payload)
         return _HookCall(
             spec=spec,

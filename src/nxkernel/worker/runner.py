@@ -118,7 +118,7 @@ class Runner:
         if impl is None:
             raise NxError(f"no hookimpl {message.impl!r} in this plugin")
         if message.phase == "teardown":
-            return _cross(self._teardown(impl, message, inner), Any)
+            return self._cross(self._teardown(impl, message, inner), Any)
         arguments = self._arguments(impl, decode(message.payload))
         value = impl.function(**arguments)
         if message.phase == "setup":
@@ -126,7 +126,7 @@ class Runner:
             return encode(None)
         if inspect.iscoroutine(value):
             value = _run_coroutine(value)
-        return _cross(value, impl.hints.get("return", Any))
+        return self._cross(value, impl.hints.get("return", Any))
 
     def _arguments(self, impl: LoadedImpl, given: Mapping[str, Any]) -> dict[str, Any]:
         names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
@@ -164,6 +164,21 @@ class Runner:
             plugin_us=0,
         )
 
+    def _cross(self, value: Any, hint: Any) -> bytes:
+        """The canonical bytes of a result, by its annotation or else by what it is."""
+        try:
+            payload = encode(lower(value, type(value) if hint is Any else hint, "result"))
+        except CallRejected as error:
+            raise _BadValue("contract.output", error.message, error.details) from None
+        except NotCanonical as error:
+            raise _BadValue("contract.output", f"result: {error}", {}) from None
+        if len(payload) > self._setup.max_payload:
+            raise _BadValue("contract.output", f"result {self._too_large(payload)}", {})
+        return payload
+
+    def _too_large(self, payload: bytes) -> str:
+        return f"has {len(payload)} bytes; the limit is {self._setup.max_payload}"
+
     # -- brokered calls --------------------------------------------------------------------
 
     def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
@@ -173,6 +188,8 @@ class Runner:
         if len(self._stack) == 1:
             raise CallRejected("context.call works while a hookimpl runs, not before")
         payload = encode({name: lower(v, type(v), name) for name, v in arguments.items()})
+        if len(payload) > self._setup.max_payload:
+            raise CallRejected(f"the call of {hook!r} {self._too_large(payload)}")
         self._brokered += 1
         seq = self._brokered
         self._pipe.send(
@@ -197,16 +214,6 @@ class Runner:
     def stream(self, use: str, size: int) -> bytes:
         """Bytes of the seed tree for the call on top."""
         return draw(self._stack[-1].seed, use, size)
-
-
-def _cross(value: Any, hint: Any) -> bytes:
-    """The canonical bytes of a result, by its annotation or else by what it is."""
-    try:
-        return encode(lower(value, type(value) if hint is Any else hint, "result"))
-    except CallRejected as error:
-        raise _BadValue("contract.output", error.message, error.details) from None
-    except NotCanonical as error:
-        raise _BadValue("contract.output", f"result: {error}", {}) from None
 
 
 def _unwrap(reply: Reply) -> Any:
