@@ -49,3 +49,10 @@ def test_huge_files_are_refused(tmp_path: Path) -> None:
     plugin = load("source_folder").Plugin(Context(settings=settings))
     with pytest.raises(ValueError, match=r"big\.png is larger than 1 MiB"):
         plugin.read_frame("big.png")
+
+
+def test_without_a_folder_it_says_so() -> None:
+    """A source that was given no folder names the setting that is missing."""
+    plugin = load("source_folder").Plugin(Context())
+    with pytest.raises(ValueError, match="source.folder one by settings="):
+        plugin.list_frames()

@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 class Plugin:
     def __init__(self, context: nx.PluginContext) -> None:
-        self._folder = Path(context.settings["folder"])
+        self._setting = str(context.settings.get("folder", ""))
         self._largest = int(context.settings.get("largest_mb", 32)) * MIB
 
     @hookimpl
@@ -20,7 +20,7 @@ class Plugin:
         """Return the names of the PNG files in the folder, sorted."""
         return sorted(
             path.name
-            for path in self._folder.iterdir()
+            for path in self._folder().iterdir()
             if path.suffix.lower() == ".png" and not path.name.startswith(".") and path.is_file()
         )
 
@@ -31,7 +31,12 @@ class Plugin:
             raise ValueError(f"{name!r} is no file name")
         if name not in self.list_frames():
             return None
-        path = self._folder / name
+        path = self._folder() / name
         if path.stat().st_size > self._largest:
             raise ValueError(f"{name} is larger than {self._largest // MIB} MiB")
         return path.read_bytes()
+
+    def _folder(self) -> Path:
+        if not self._setting:
+            raise ValueError("the application set no folder; give source.folder one by settings=")
+        return Path(self._setting)
