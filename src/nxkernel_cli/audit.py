@@ -21,7 +21,7 @@ __all__ = ["audit", "log_path"]
 ALL = "all"
 _place = click.argument("place", metavar="DATA_DIR", type=click.Path(path_type=Path))
 _run = click.option("--run", "run_id", metavar="ID", help="Run to look at [default: the newest].")
-_CALL_COLUMNS = ("call", "plugin", "hook", "phase", "status", "error", "fault", "ms", "started")
+_CALL_COLUMNS = ("call", "plugin", "hook", "status", "error", "fault", "ms", "started")
 
 
 @click.group()
@@ -108,13 +108,15 @@ def _known_run(reader: AuditReader, run_id: str | None) -> str:
 
 
 def _call_row(row: CallRecord) -> tuple[object, ...]:
-    hook = row.hook if row.impl == row.hook else f"{row.hook} ({row.impl})"
+    impl = "" if row.impl == row.hook else f" ({row.impl})"
+    phase = "" if row.phase == "call" else f" {row.phase}"
+    hook = row.hook + impl + phase
     ms = None if row.duration_us is None else f"{row.duration_us / 1000:.1f}"
     attempt = f" #{row.attempt}" if row.attempt > 1 else ""
     started = moment(row.started_ns)
     status = row.status + attempt
     return (
-        row.call_id, row.plugin, hook, row.phase, status, row.error_code, row.fault, ms, started,
+        row.call_id, row.plugin, hook, status, row.error_code, row.fault, ms, started,
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ def _print(report: ProbeReport) -> None:
         table(
             ("axis", "mechanism", "tried", "seen", ""),
             [(a.name, a.mechanism, a.tried, a.seen, _verdict(a)) for a in report.axes],
+            prose=("tried",),
         )
     say()
     pairs(sorted(report.machine.items()))
@@ -70,5 +71,5 @@ def _print(report: ProbeReport) -> None:
 
 def _verdict(axis: Axis) -> Styled:
     if axis.denied:
-        return Styled("as promised" if axis.promised else "denied, not promised", "green")
+        return Styled("ok" if axis.promised else "ok, not promised", "green")
     return Styled("NOT AS PROMISED", "bold red") if axis.promised else Styled("not promised", "dim")

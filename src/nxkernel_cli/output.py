@@ -117,19 +117,33 @@ def stderr_console() -> Console:
 
 
 def table(
-    columns: Iterable[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()
+    columns: Iterable[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[str] = (),
+    prose: Iterable[str] = (),
 ) -> None:
-    """Print *rows* below *columns*; those named in *right* are aligned to the right."""
+    """Print *rows* below *columns*; those in *right* are aligned to the right.
+
+    On a terminal the columns in *prose* are folded to fit. No other is: half an id is none.
+    """
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = frozenset(right)
+    numbers, folded = frozenset(right), frozenset(prose)
     for column in columns:
-        shown.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        shown.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            no_wrap=column not in folded,
+            overflow="fold",
+        )
     for row in rows:
         shown.add_row(*(Text(*_styled(cell)) for cell in row))
     console = _console(stderr=False)
+    if not folded:
+        console.width = _WIDE
     with console.capture() as captured:
         console.print(shown)
     for line in captured.get().splitlines():

@@ -59,6 +59,7 @@ def list_(places: tuple[str, ...], as_json: bool) -> None:
             (r["id"], r["version"], " ".join(r["hooks"]), _asks(c), _state(c))
             for c, r in ((candidate, _row(candidate)) for candidate in found)
         ],
+        prose=("hooks", "asks for"),
     )
     for candidate in found:
         if candidate.error is not None:

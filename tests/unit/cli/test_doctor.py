@@ -38,7 +38,7 @@ def test_a_level_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown.code == 0
     lines = [line.split() for line in shown.out.splitlines()]
     assert lines[0] == ["level", "confined:", "holds"]
-    row = ["read.passwd", "landlock", "read", "/etc/passwd", "EACCES", "as", "promised"]
+    row = ["read.passwd", "landlock", "read", "/etc/passwd", "EACCES", "ok"]
     assert row in lines
     assert ["system", "Linux"] in lines
 
@@ -60,8 +60,8 @@ def test_a_level_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("seen", "promised", "word"),
     [
-        ("EACCES", True, "as promised"),
-        ("EACCES", False, "denied, not promised"),
+        ("EACCES", True, "ok"),
+        ("EACCES", False, "ok, not promised"),
         ("went through", True, "NOT AS PROMISED"),
         ("went through", False, "not promised"),
     ],

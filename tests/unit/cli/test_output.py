@@ -71,6 +71,22 @@ def test_table_keeps_every_column_where_no_terminal_is(capsys: pytest.CaptureFix
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_only_prose_is_folded_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a narrow terminal sentences take more lines; an id stays in one piece."""
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "40"}.items():
+        monkeypatch.setenv(name, value)
+    row = ("privilege.capabilities", "hold any capability at all")
+    output.table(("id", "tried"), [row], prose=("tried",))
+    folded = capsys.readouterr().out
+    assert row[0] in folded
+    assert row[1] not in folded
+    assert set(row[1].split()) <= set(folded.split())
+    output.table(("id", "tried"), [row])
+    assert f"{row[0]}  {row[1]}" in capsys.readouterr().out
+
+
 def test_colour_only_on_demand(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
