@@ -54,5 +54,5 @@ def test_huge_files_are_refused(tmp_path: Path) -> None:
 def test_without_a_folder_it_says_so() -> None:
     """A source that was given no folder names the setting that is missing."""
     plugin = load("source_folder").Plugin(Context())
-    with pytest.raises(ValueError, match="source.folder one by settings="):
+    with pytest.raises(ValueError, match=r"source\.folder one by settings="):
         plugin.list_frames()
