@@ -139,20 +139,25 @@ class SlotMachine(RuleBasedStateMachine):
     def lose(self, data: st.DataObject) -> None:
         """The worker is lost; then the lost sessions leave, and the next call brings a new one."""
         by = data.draw(st.sampled_from(self.stack))
-        lost, worker = list(self.stack), self.worker
-        self.slot.lose(worker, by)
+        lost, worker, talking = list(self.stack), self.worker, self._running()
+        ended: list[Any] = []
+        buries = [by] if self.slot.lose(worker, by, ended.append) else []
         assert self.rings, "nobody was told"
         assert self.slot.worker is None
         assert {frame.lost_by for frame in lost} == {by.call_id}, "somebody was not lost with it"
         self.stack.clear()
         self.worker = self.slot.worker = object()
         self._newcomer()
+        # Everybody else may find out by himself.
+        others = [frame for frame in lost if frame is not by]
+        buries += [frame for frame in others if self.slot.lose(worker, frame, ended.append)]
+        assert buries == [talking or by], "a worker is buried by one, who talks to it if any does"
+        assert ended == [worker], "a worker is ended once"
         for frame in lost:
             assert self.slot.resume(frame), "a lost frame has to wait"
             self.slot.leave(frame)
         self.brokering.clear()
         self.replied.clear()
-        self.slot.lose(worker, by)
         assert self.slot.worker is self.worker, "the loss of an old worker took the new one"
         self._settle()
 
@@ -247,11 +252,11 @@ class World:
             if frame.lost_by is not None:
                 return "lost"
             if signal is Signal.CANCELLED:
-                slot.lose(worker, frame)
+                slot.lose(worker, frame, lambda _: None)
                 return "cancelled"
         yield from self._work(node, frame)
         if node.dies:
-            slot.lose(worker, frame)
+            slot.lose(worker, frame, lambda _: None)
             return "died"
         self.answered += 1
         return "answered"

@@ -8,7 +8,9 @@ Invariants, under ``lock``:
 
 * only the frame on top may run, and only the session of the top frame reads the channel;
 * a frame whose reply is ready runs again before anything new comes on top of it;
-* a worker that is lost takes every frame on its stack with it.
+* a worker that is lost takes every frame on its stack with it;
+* a lost worker is buried (its descriptors closed) by one session: the one that was talking to it,
+  or else the one that lost it.
 """
 
 from __future__ import annotations
@@ -78,6 +80,8 @@ class Frame:
     reply_ready: bool = False
     #: It is bringing the worker up: only historic calls may come on top.
     starting: bool = False
+    #: The worker that it talks to, once it does.
+    worker: Worker | None = None
     #: The call that took the worker down with it, or None while the worker lives.
     lost_by: str | None = None
     #: Plugins in which nested failures began; what the worker claims is held against it.
@@ -163,21 +167,24 @@ class Slot:
                 self._queue.remove(frame)
         self._ring()
 
-    def lose(self, worker: Worker, by: Frame) -> None:
-        """*worker* is gone: every frame on its stack is lost, by the fault of *by*."""
+    def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> bool:
+        """*worker* is gone: every frame on its stack is lost, by the fault of *by*.
+
+        Calls *end* with the worker while nobody can have closed its descriptors, and returns
+        whether the session of *by* has to bury it. A session that talks to the worker at this
+        moment, in another thread, waits for its pipe: it will notice, and bury.
+        """
         with self._lock:
             if self.worker is not worker:
-                return
+                return by.running
+            end(worker)
+            others = any(frame.running for frame in self._stack if frame is not by)
             for frame in self._stack:
                 frame.lost_by = by.call_id
             self._stack.clear()
             self.worker = None
         self._ring()
-
-    def holds(self, frame: Frame) -> bool:
-        """Whether *frame* is on the stack."""
-        with self._lock:
-            return frame in self._stack
+        return not others
 
     def replace(self, worker: Worker, frame: Frame) -> None:
         """*worker* is unusable, but *frame*, alone on its stack, has not used it yet."""

@@ -15,7 +15,13 @@ from nxkernel._canonical import NotCanonical
 from nxkernel._clock import Clock
 from nxkernel._wire import VERSION, Broker, Failure, FromWorker, Hello, Ready, Refused, Result
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
-from nxkernel.errors import NxError, PluginDisabled, ProtocolViolation, SandboxUnavailable
+from nxkernel.errors import (
+    NxError,
+    PluginDisabled,
+    ProtocolViolation,
+    SandboxUnavailable,
+    WorkerLost,
+)
 from nxkernel.host.channel import Channel
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import allow_cpu, kill
@@ -84,8 +90,8 @@ class Transport:
         came = self._clock.monotonic()
         if came >= call.deadline:
             return expired(call)
-        signal = yield Gate(lambda: keeper.slot.enter(frame))
         try:
+            signal = yield Gate(lambda: keeper.slot.enter(frame))
             if signal is Signal.CANCELLED:
                 return cancelled(call)
             return (yield from self._inside(keeper, call, frame, came))
@@ -99,8 +105,8 @@ class Transport:
         """Start the plugin's worker if it has none; returns why it could not be."""
         keeper = self._keepers[plugin]
         frame = Frame(call_id="start", deadline=0.0)
-        signal = yield Gate(lambda: keeper.slot.enter(frame))
         try:
+            signal = yield Gate(lambda: keeper.slot.enter(frame))
             if signal is Signal.CANCELLED:
                 return NxError("cancelled", code="call.cancelled", plugin=plugin)
             if keeper.slot.worker is None:
@@ -115,33 +121,37 @@ class Transport:
     def witness(self, keeper: Keeper) -> Effects[NxError | None]:
         """Start a worker, hear what its self-test met, and end it before it loads anything."""
         frame = Frame(call_id="probe", deadline=0.0)
-        yield Gate(lambda: keeper.slot.enter(frame))
         try:
+            yield Gate(lambda: keeper.slot.enter(frame))
             frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
-            worker = keeper.launch()
+            worker = frame.worker = keeper.launch()
             problem = yield from self._hear(keeper, worker, frame)
             if problem is None:
-                kill(worker)
                 yield from self._bury(keeper, worker, frame, counted=False)
             return problem
         except NxError as error:
             return error
+        except BaseException:
+            self._give_up(keeper, frame)
+            raise
         finally:
             keeper.slot.leave(frame)
 
     # -- on the worker -------------------------------------------------------------------
 
     def _inside(self, keeper: Keeper, call: Call, frame: Frame, came: float) -> Effects[Outcome]:
-        self._discard_stale(keeper, frame)
-        if keeper.slot.worker is None:
+        yield from self._discard_stale(keeper, frame)
+        worker = keeper.slot.worker
+        if frame.lost_by is not None:
+            # A call below this one went away with the worker before this one could use it.
+            return lost_with(call, frame.lost_by)
+        if worker is None:
             if call.token is not None:
                 return lost_wrapper(call)
             problem = yield from self._start(keeper, frame)
-            if problem is not None:
-                return refused(call, problem)
-        worker = keeper.slot.worker
-        if worker is None:
-            return cancelled(call)
+            worker = frame.worker
+            if problem is not None or worker is None:
+                return cancelled(call) if problem is None else refused(call, problem)
         if call.token is not None and call.token[0] != worker.generation:
             return lost_wrapper(call)
         began = self._clock.monotonic()
@@ -158,7 +168,7 @@ class Transport:
     def _converse(
         self, keeper: Keeper, worker: Worker, call: Call, frame: Frame
     ) -> Effects[Outcome]:
-        frame.seq = worker.next_seq()
+        frame.seq, frame.worker = worker.next_seq(), worker
         if keeper.cpu_seconds is not None:
             allow_cpu(worker, keeper.cpu_seconds)
         worker.channel.send(invocation(call, frame))
@@ -231,7 +241,7 @@ class Transport:
         began = self._clock.monotonic()
         frame.deadline = began + keeper.start_timeout_s
         try:
-            worker = keeper.launch()
+            worker = frame.worker = keeper.launch()
         except NxError as error:
             return error
         problem = yield from self._greet(keeper, worker, frame)
@@ -243,7 +253,13 @@ class Transport:
         yield from self._callbacks.history(keeper.plugin)
         yield Gate(lambda: keeper.slot.resume(frame))
         frame.starting = False
-        return None
+        if frame.lost_by is None:
+            return None
+        return WorkerLost(
+            f"plugin {keeper.plugin!r}: its worker was lost while historic calls were replayed",
+            plugin=keeper.plugin,
+            details={"lost_by": frame.lost_by},
+        )
 
     def _hear(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
         """Wait for the worker's Hello and hold its word against the kernel's."""
@@ -253,7 +269,6 @@ class Transport:
         try:
             keeper.check(worker, hello.witnessed)
         except NxError as error:
-            kill(worker)
             yield from self._bury(keeper, worker, frame, counted=False)
             return error
         return None
@@ -272,7 +287,6 @@ class Transport:
             self._callbacks.accept(keeper.plugin, impl_facts(ready.impls))
         except PluginDisabled as error:
             keeper.disable(error)
-            kill(worker)
             yield from self._bury(keeper, worker, frame, counted=False)
             return error
         return None
@@ -290,7 +304,6 @@ class Transport:
         keeper.disable(error)
         # It ends by itself, with its log flushed; but that is only what it says.
         yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _LEAVE_S)
-        kill(worker)
         yield from self._bury(keeper, worker, frame, counted=False)
         return error
 
@@ -298,7 +311,6 @@ class Transport:
         self, keeper: Keeper, worker: Worker, frame: Frame, got: Any, wanted: str
     ) -> Effects[NxError]:
         loss = got if isinstance(got, Loss) else Loss("violation", f"{wanted} was expected")
-        kill(worker)
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         code, text = words_for(loss, "while it was starting")
         details = keeper.last_words(worker, _LAST_LINES)
@@ -314,9 +326,12 @@ class Transport:
     def _lose(
         self, keeper: Keeper, worker: Worker, call: Call, frame: Frame, loss: Loss
     ) -> Effects[Outcome]:
-        # Also one that "ended": all that is known is that it closed its pipe.
-        kill(worker)
-        yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
+        lost_by = frame.lost_by
+        counted = loss.why != "cancelled" and lost_by is None
+        yield from self._bury(keeper, worker, frame, counted=counted)
+        if lost_by is not None:
+            # A call below this one took the worker away; its end is not this plugin's doing.
+            return lost_with(call, lost_by)
         code, text = words_for(loss, "during the call")
         return Outcome.failed(
             call,
@@ -329,12 +344,19 @@ class Transport:
     def _bury(
         self, keeper: Keeper, worker: Worker, frame: Frame, *, counted: bool
     ) -> Effects[None]:
-        """Take the worker out of its slot, wait for the zygote's word, and report the exit."""
-        keeper.slot.lose(worker, frame)
+        """End the worker, wait for the zygote's word, report the exit, close what is left of it.
+
+        Also one that "ended": all that is known is that it closed its pipe.
+        """
         if counted:
             keeper.died(self._clock.monotonic())
+        if keeper.slot.lose(worker, frame, kill):
+            yield from self._await_exit(worker)
+            keeper.buried(worker)
+            frame.worker = None
+
+    def _await_exit(self, worker: Worker) -> Effects[None]:
         yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
-        keeper.buried(worker)
 
     @staticmethod
     def _give_up(keeper: Keeper, frame: Frame) -> None:
@@ -342,13 +364,11 @@ class Transport:
 
         KeyboardInterrupt may strike anywhere; what the worker is in the middle of, nobody knows.
         """
-        worker = keeper.slot.worker
-        if worker is not None and keeper.slot.holds(frame):
-            kill(worker)
-            keeper.slot.lose(worker, frame)
+        worker = frame.worker
+        if worker is not None and keeper.slot.lose(worker, frame, kill):
             keeper.buried(worker)
 
-    def _discard_stale(self, keeper: Keeper, frame: Frame) -> None:
+    def _discard_stale(self, keeper: Keeper, frame: Frame) -> Effects[None]:
         """Replace a worker that ended or babbled while nobody called it.
 
         Such a worker must not cost the next call, which did nothing wrong.
@@ -360,8 +380,11 @@ class Transport:
         if not worker.channel.quiet:
             kill(worker)
             keeper.slot.replace(worker, frame)
+            frame.worker = worker
             keeper.died(self._clock.monotonic())
+            yield from self._await_exit(worker)
             keeper.buried(worker)
+            frame.worker = None
 
 
 def _heard(channel: Channel) -> FromWorker | Loss | None:
