@@ -1,0 +1,13 @@
+import nxkernel as nx
+
+hookimpl = nx.HookimplMarker("zoo")
+
+
+class Plugin:
+    @hookimpl
+    def act(self, value):
+        return value
+
+    @hookimpl
+    def echo(self, value):
+        return value

@@ -1,0 +1,1 @@
+raise RuntimeError(f"not on this machine: {__file__}")

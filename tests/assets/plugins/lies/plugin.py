@@ -1,0 +1,123 @@
+import os
+import struct
+import threading
+import time
+
+import msgspec
+
+import nxkernel as nx
+
+hookimpl = nx.HookimplMarker("zoo")
+
+RESULTS = 4
+NIL = b"\xc0"
+
+
+def send(*fields):
+    send_body(msgspec.msgpack.encode(fields))
+
+
+def send_body(body):
+    send_bytes(struct.pack("<I", len(body)) + body)
+
+
+def send_bytes(data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(RESULTS, view) :]
+
+
+def result(seq, payload=NIL, plugin_us=0):
+    send("Result", seq, payload, plugin_us)
+
+
+def failure(seq, code="plugin.raised", message="a lie", details=b"\x80", origin=""):
+    send("Failure", seq, code, message, details, origin, 0)
+
+
+def drip(_):
+    send_bytes(struct.pack("<I", 1000))
+    for _ in range(1000):
+        send_bytes(b" ")
+        time.sleep(0.01)
+
+
+def brokers_without_end(seq):
+    for number in range(10**9):
+        send("Broker", number, seq, "no_such_hook" * 5000, b"\x80")
+
+
+def close(descriptor):
+    os.close(descriptor)
+    threading.Event().wait()
+
+
+#: Every message that answers a call of ours gets the seq that the host gave it.
+LIES = {
+    "garbage": lambda seq: send_bytes(b"\xff" * 64),
+    "4 GiB": lambda seq: send_bytes(b"\xff\xff\xff\xff" + b"x" * 10),
+    "no MessagePack": lambda seq: send_body(b"\xc1\xc1"),
+    "empty frame": lambda seq: send_body(b""),
+    "no message": lambda seq: send_body(b"\x01"),
+    "unknown message": lambda seq: send("Shutdown", 1),
+    "one field more": lambda seq: send("Result", seq, NIL, 0, "more"),
+    "one field less": lambda seq: send("Result", seq),
+    "other types": lambda seq: send("Result", str(seq), NIL, 0),
+    "two in one": lambda seq: send_body(msgspec.msgpack.encode(("Result", seq, NIL, 0)) * 2),
+    "deep message": lambda seq: send_body(b"\x91" * 200_000 + NIL),
+    "wide message": lambda seq: send_body(b"\xdd\xff\xff\xff\xff"),
+    "wrong seq": lambda seq: result(seq + 1),
+    "old seq": lambda seq: result(seq - 1),
+    "huge seq": lambda seq: result(2**64 - 1),
+    "negative seq": lambda seq: result(-seq),
+    "hello": lambda seq: send("Hello", 1, {"socket": "EACCES"}),
+    "ready": lambda seq: send("Ready", []),
+    "refused": lambda seq: send("Refused", "plugin.start", "no", b"\x80"),
+    "pong": lambda seq: send("Pong", seq),
+    "host's own": lambda seq: send("Reply", seq, NIL, None),
+    "foreign broker": lambda seq: send("Broker", 1, seq + 1, "echo", b"\x81\xa5value\x01"),
+    "unsorted": lambda seq: result(seq, b"\x82\xa1b\x01\xa1a\x02"),
+    "twice the key": lambda seq: result(seq, b"\x82\xa1a\x01\xa1a\x02"),
+    "NaN": lambda seq: result(seq, b"\xcb\x7f\xf8\0\0\0\0\0\0"),
+    "int keys": lambda seq: result(seq, b"\x81\x01\x02"),
+    "long int": lambda seq: result(seq, b"\xcd\x00\x01"),
+    "float32": lambda seq: result(seq, b"\xca\0\0\0\0"),
+    "timestamp": lambda seq: result(seq, b"\xd6\xff\0\0\0\1"),
+    "extension": lambda seq: result(seq, b"\xd4\x05\x00"),
+    "bad UTF-8": lambda seq: result(seq, b"\xa1\xff"),
+    "truncated": lambda seq: result(seq, b"\x92\x01"),
+    "trailing": lambda seq: result(seq, NIL + NIL),
+    "nothing": lambda seq: result(seq, b""),
+    "deep": lambda seq: result(seq, b"\x91" * 200_000 + NIL),
+    "wide": lambda seq: result(seq, b"\xdd\xff\xff\xff\xff"),
+    "wide map": lambda seq: result(seq, b"\xdf\xff\xff\xff\xff"),
+    "long string": lambda seq: result(seq, b"\xdb\xff\xff\xff\xff"),
+    "answers twice": lambda seq: (result(seq), result(seq)),
+    "half a frame": lambda seq: (result(seq), send_bytes(b"\x10")),
+    "long time": lambda seq: result(seq, NIL, 2**64 - 1),
+    "negative time": lambda seq: result(seq, NIL, -(2**63)),
+    "host's code": lambda seq: failure(seq, code="policy.denied"),
+    "wrapper's code": lambda seq: failure(seq, code="plugin.timeout"),
+    "origin": lambda seq: failure(seq, origin="prints"),
+    "long text": lambda seq: failure(seq, message="x" * 2**24),
+    "bad details": lambda seq: failure(seq, details=b"\xff\xff"),
+    "details no map": lambda seq: failure(seq, details=b"\x01"),
+    "drip": drip,
+    "brokers": brokers_without_end,
+    "closes results": lambda seq: close(RESULTS),
+    "closes commands": lambda seq: os.close(3),
+}
+
+
+class Plugin:
+    def __init__(self, context):
+        self.runner = context._kernel
+
+    @hookimpl
+    def act(self, value):
+        LIES[value](self.runner._stack[-1].seq)
+        return "the truth"
+
+    @hookimpl
+    def echo(self, value):
+        return value
