@@ -308,13 +308,13 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "plugin.start",
         "The plugin could not be imported or constructed in its worker.",
-        "Read the exception in the message; try `nxkernel plugins check`.",
+        "Read the exception in the message; try `nxkernel plugins check --probe DIR`.",
         PluginDisabled,
     ),
     ErrorCode(
         "plugin.handshake",
         "The plugin offers other hooks than its manifest says.",
-        "Make `hooks` in the manifest agree with the code, or run `nxkernel plugins check`.",
+        "Make `hooks` in the manifest agree with the code; see `nxkernel plugins check --probe`.",
         PluginDisabled,
     ),
     ErrorCode(
@@ -410,7 +410,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "audit.failed",
         "The audit log could not be written or read.",
-        "Check the disk and the file's owner; the call was not made.",
+        "Check the path, the disk and the file's owner.",
         AuditError,
     ),
     ErrorCode(

@@ -42,12 +42,15 @@ class Housekeeper:
 
     def watch(self, worker: Worker) -> None:
         """Take over a new worker's log and exit."""
-        with self._lock:
-            self._workers[worker.pid] = worker
-            early = self._early.pop(worker.pid, None)
-            if early is not None:
-                worker.exit = early
+        # Registered first: once the worker is in the table, its exit may be heard and its log
+        # drained and closed at any moment.
         self._selector.register(worker.log_fd, selectors.EVENT_READ, worker)
+        with self._lock:
+            early = self._early.pop(worker.pid, None)
+            if early is None:
+                self._workers[worker.pid] = worker
+            else:
+                worker.exit = early
         os.eventfd_write(self._alarm, 1)
 
     def stop(self) -> None:
@@ -104,6 +107,7 @@ class Housekeeper:
                     continue
             if worker.log_fd >= 0:
                 self._drain(worker)
+            # Only now: whoever sees the exit may read the end of the log.
             worker.exit = ended
         self._ring()
 

@@ -105,6 +105,7 @@ class Zygote:
             ready = b""
         if ready != b"ready":
             said = self._last_words()
+            self.end()
             self.close()
             raise KernelConfigError(
                 "the zygote did not start; the interpreter said: " + (said or "nothing")
@@ -155,8 +156,11 @@ class Zygote:
                 return found
             found.append(_EXIT.unpack(data))
 
-    def close(self) -> None:
-        """End the zygote and with it every worker that is left."""
+    def end(self) -> None:
+        """End the zygote and with it every worker that is left.
+
+        The exits that it reported can still be read until :meth:`close`.
+        """
         self._control.close()
         try:
             self._process.wait(2)
@@ -165,6 +169,9 @@ class Zygote:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def close(self) -> None:
+        """Close the pipe of exits, once nobody reads it any more."""
         if self.exits_fd >= 0:
             os.close(self.exits_fd)
             self.exits_fd = -1

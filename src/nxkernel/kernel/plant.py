@@ -144,8 +144,10 @@ class Plant:
         for worker in self._outlast(left, _TERM_GRACE_S):
             _signal(worker, signal.SIGKILL)
         if self._zygote is not None:
-            self._zygote.close()
+            self._zygote.end()
         self._housekeeper.stop()
+        if self._zygote is not None:
+            self._zygote.close()
         for keeper in self.keepers.values():
             keeper.close()
         self._zygote = None
