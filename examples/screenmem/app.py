@@ -272,16 +272,19 @@ def evaluate(questions: Iterable[Mapping[str, Any]], answers: Sequence[Json]) ->
         refused = answer["state"] == "no_evidence"
         counts["asked"] += 1
         counts["answered"] += bool(answer["claims"])
-        right = refused if expected.get("no_evidence") else _contains(answer, expected["contains"])
+        right = refused if expected.get("no_evidence") else _is_right(answer, question)
         counts["no_evidence" if expected.get("no_evidence") else "correct"] += right
         if not right:
             wrong.append(question["id"])
     return counts | {"wrong": wrong}
 
 
-def _contains(answer: Json, expected: Sequence[str]) -> bool:
+def _is_right(answer: Json, question: Mapping[str, Any]) -> bool:
+    """Whether the expected words were said, on the word of the expected screenshot."""
     said = " ".join(claim["text"] for claim in answer["claims"]).casefold()
-    return all(text.casefold() in said for text in expected)
+    cited = {citation["name"] for claim in answer["claims"] for citation in claim["citations"]}
+    words = all(text.casefold() in said for text in question["expected"]["contains"])
+    return words and question.get("screen", "") in cited | {""}
 
 
 # --- pictures -----------------------------------------------------------------------------------

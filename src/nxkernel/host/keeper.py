@@ -113,6 +113,12 @@ class Keeper:
         if self._check_status is not None:
             self._check_status(worker.pid)
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker, or None while there is none."""
+        worker = self.slot.worker
+        return worker.pid if worker is not None else None
+
     def state(self, now: float) -> str:
         """The plugin's state in the supervisor's terms."""
         if self.slot.worker is None and not may_start(self._supervision, now):

@@ -20,7 +20,7 @@ from nxkernel.host.transport import Brokered
 from nxkernel.kernel.boot import Boot
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
 from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
-from nxkernel.kernel.impls import agree
+from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.roster import Roster
@@ -226,6 +226,9 @@ class Kernel:
         if not known:
             self._registry.register(plugin, member.priority, impls)
         elif known != tuple(impls):
+            # What was known may come from an earlier boot: the next one shall know better.
+            cache = ImplCache(self.run.data_dir / "cache" / "impls", self.project)
+            cache.put(member.facts.code_digest, impls)
             raise PluginDisabled(
                 f"plugin {plugin!r} offers other hookimpls than when it was first started",
                 code="plugin.handshake",
@@ -305,7 +308,8 @@ class Kernel:
         for spec in self._specs.values():
             if spec.function is hook:
                 return spec.name
-        raise CallRejected(f"{hook!r} is no hookspec of this kernel", code="call.unknown_hook")
+        name = getattr(hook, "__qualname__", type(hook).__name__)
+        raise CallRejected(f"{name} is no hookspec of this kernel", code="call.unknown_hook")
 
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread."""
@@ -402,6 +406,7 @@ class Kernel:
             p50_us=int(statistics.median(samples)) if samples else None,
             start_ms=keeper.start_us / 1000 if keeper and keeper.starts else None,
             starts=keeper.starts if keeper else 0,
+            pid=keeper.pid if keeper else None,
             witnessed=dict(keeper.witnessed) if keeper else {},
             log=keeper.log.text if keeper else str,
         )

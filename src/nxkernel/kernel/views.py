@@ -71,6 +71,8 @@ class PluginView:
     start_ms: float | None
     #: Workers started so far.
     starts: int
+    #: Process id of its worker, or None while it has none.
+    pid: int | None
     #: What its worker's self-test met: attempt -> errno.
     witnessed: dict[str, str]
     _log: Callable[[], str] = attrs.field(repr=False, eq=False)

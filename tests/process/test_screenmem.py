@@ -1,0 +1,147 @@
+"""The flagship example for real: screenshots in, cited answers out, every plugin confined."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psutil
+import pytest
+
+import nxkernel as nx
+from examples.screenmem import app
+from nxkernel.audit.reader import AuditReader, verify
+from nxkernel.testing import FakeClock
+from tests.support import zoo
+
+QUESTIONS: list[dict[str, Any]] = json.loads(app.QUESTIONS.read_text())["questions"]
+
+
+@attrs.frozen
+class Session:
+    """What one whole run of the example left behind."""
+
+    run: nx.Run
+    answers: list[dict[str, Any]]
+    missing: list[app.Missing]
+    plugins: dict[str, Any]
+
+
+def remember(data: Path, screens: Path, questions: list[str], **options: Any) -> Session:
+    """Ingest *screens*, ask *questions*, and return what came of it."""
+    run = nx.Run.create(data, seed=7, clock=options.pop("clock", None))
+    with app.build_kernel(run, screens, **options) as kernel, app.Memory(kernel, run) as memory:
+        memory.ingest()
+        answers = [memory.ask(question) for question in questions]
+        return Session(run, answers, memory.missing, dict(kernel.plugins))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """The example over all of its screenshots, with all of its questions."""
+    questions = [question["question"] for question in QUESTIONS]
+    return remember(tmp_path_factory.mktemp("whole"), app.SCREENS, questions)
+
+
+def some_screens(place: Path, *names: str) -> Path:
+    """Return a folder with copies of a few of the example's screenshots."""
+    place.mkdir()
+    for name in names:
+        shutil.copy(app.SCREENS / name, place / name)
+    return place
+
+
+def test_answers_are_right_and_what_is_not_there_is_refused(whole: Session) -> None:
+    """At least 18 of 20 answerable questions are answered rightly, the others come back empty."""
+    answerable = [q for q in QUESTIONS if "contains" in q["expected"]]
+    result = app.evaluate(QUESTIONS, whole.answers)
+    assert len(answerable) >= 20
+    assert len(QUESTIONS) - len(answerable) >= 4
+    assert result["correct"] >= 0.9 * len(answerable), result["wrong"]
+    assert result["no_evidence"] == len(QUESTIONS) - len(answerable), result["wrong"]
+
+
+def test_every_citation_checks_out(whole: Session) -> None:
+    """No answer is shown with a citation that does not hold, and every claim has one."""
+    counts = [answer["citations"] for answer in whole.answers]
+    assert sum(c["checked"] for c in counts) == sum(c["valid"] for c in counts) > 0
+    assert all(claim["citations"] for answer in whole.answers for claim in answer["claims"])
+
+
+def test_every_plugin_ran_in_a_confined_worker(whole: Session) -> None:
+    """Each plugin had a worker that witnessed its walls; every call is on record as confined."""
+    assert len(whole.plugins) >= 6
+    for view in whole.plugins.values():
+        assert (view.starts, view.level, view.error) == (1, "confined", None)
+        assert view.witnessed["list /"] == "EACCES"
+    levels = {call.level for call in zoo.recorded(whole.run)}
+    assert levels == {"confined"}
+
+
+def test_the_audit_of_the_whole_run_verifies(whole: Session) -> None:
+    """Every call of the run is on record once, and the chain holds up to the run's checkpoint."""
+    report = verify(whole.run.audit_log.path, whole.run.audit_log.checkpoint)
+    assert report.ok, report.problems
+    with AuditReader(whole.run.audit_log.path) as reader:
+        (run,) = reader.runs()
+        calls = reader.calls()
+    assert run.status == "completed"
+    assert {call.status for call in calls} == {"ok"}
+    assert len({call.call_id for call in calls}) == len(calls)
+
+
+def test_another_run_in_another_directory_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Answers and the digest of every result are the same in a second run elsewhere."""
+    screens = some_screens(tmp_path / "screens", "config.png", "terminal.png")
+    asked = [q["question"] for q in QUESTIONS if q.get("screen") in ("config.png", "terminal.png")]
+    sessions = [
+        remember(tmp_path / name, screens, asked, clock=FakeClock())
+        for name in ("one", "two/deeper")
+    ]
+    one, two = (
+        [(c.call_id, c.plugin, c.hook, c.output_digest, c.seed) for c in zoo.recorded(s.run)]
+        for s in sessions
+    )
+    assert one == two
+    assert sessions[0].answers == sessions[1].answers
+
+
+def test_a_killed_reader_costs_its_call_and_no_other(tmp_path: Path) -> None:
+    """SIGKILL of the OCR worker at work: the run ends, the audit has it, the answers say so."""
+    names = ("chat.png", "config.png", "terminal.png")
+    screens = some_screens(tmp_path / "screens", *names)
+    run = nx.Run.create(tmp_path / "data", seed=7)
+    with app.build_kernel(run, screens) as kernel, app.Memory(kernel, run) as memory:
+        memory.ingest(_kill_after(kernel, "chat.png"))
+        answer = memory.ask("Which port does the archive use?")
+        other = memory.ask("How many tests failed?")
+    assert [(m.name, m.code) for m in memory.missing] == [("config.png", "plugin.crashed")]
+    assert answer["state"] == "no_evidence"
+    assert [m["name"] for m in answer["missing"]] == ["config.png"]
+    assert other["state"] == "ok"
+    (failed,) = zoo.recorded(run, errors_only=True)
+    assert (failed.plugin, failed.hook, failed.fault) == ("ocr.rapid", "read_tokens", "plugin")
+    assert failed.error_code == "plugin.crashed"
+    assert verify(run.audit_log.path, run.audit_log.checkpoint).ok
+
+
+def _kill_after(kernel: nx.Kernel, name: str) -> app.Progress:
+    """Return a progress callback that has the OCR worker die in the call after *name*."""
+
+    def progress(done: str, number: int, total: int) -> None:
+        pid = kernel.plugins["ocr.rapid"].pid
+        if done == name and pid is not None:
+            threading.Thread(target=_kill_at_work, args=(psutil.Process(pid),)).start()
+
+    return progress
+
+
+def _kill_at_work(worker: psutil.Process) -> None:
+    """Wait until *worker* has been computing for a while, then kill it."""
+    before = worker.cpu_times().user
+    zoo.eventually(lambda: worker.cpu_times().user > before + 0.2, "the worker is at work")
+    worker.kill()
