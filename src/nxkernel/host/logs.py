@@ -23,21 +23,27 @@ class LogTail:
         """Keep *data*, dropping the oldest bytes beyond the limit."""
         with self._lock:
             self.total += len(data)
-            data = data[-self._limit :]
+            data = _end(data, self._limit)
             self._chunks.append(data)
             self._size += len(data)
-            while self._size - len(self._chunks[0]) >= self._limit:
+            while self._chunks and self._size - len(self._chunks[0]) >= self._limit:
                 self._size -= len(self._chunks.popleft())
 
     def text(self) -> str:
         """Return what is kept, with control characters shown and not obeyed."""
         with self._lock:
-            data = b"".join(self._chunks)[-self._limit :]
+            data = _end(b"".join(self._chunks), self._limit)
         return escape(data.decode("utf-8", "replace"))
 
     def last_lines(self, count: int) -> list[str]:
         """Return the last *count* lines."""
-        return self.text().splitlines()[-count:]
+        lines = self.text().splitlines()
+        return lines[max(0, len(lines) - count) :]
+
+
+def _end(data: bytes, size: int) -> bytes:
+    """The last *size* bytes; ``data[-0:]`` would be all of them."""
+    return data[max(0, len(data) - size) :]
 
 
 def escape(text: str) -> str:

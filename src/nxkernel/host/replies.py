@@ -36,6 +36,7 @@ __all__ = [
     "expired",
     "impl_facts",
     "invocation",
+    "is_possible",
     "lost_with",
     "lost_wrapper",
     "passed_on",
@@ -127,12 +128,12 @@ def impl_facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:
             optionalhook=each.optionalhook,
         )
         for each in impls
-        if _is_possible(each)
+        if is_possible(each)
     ]
     return tuple(sorted(facts, key=lambda f: f.impl))
 
 
-def _is_possible(impl: Impl) -> bool:
+def is_possible(impl: Impl | ImplFacts) -> bool:
     """Whether Python has such functions: proxies are made from a worker's words."""
     arguments = (*impl.args, *impl.kwargs)
     return (

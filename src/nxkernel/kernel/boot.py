@@ -123,7 +123,7 @@ class Boot:
         cache = ImplCache(self.run.data_dir / "cache" / "impls", self.project)
         unknown = []
         for member in self.roster.enabled():
-            known = self.roster.locked_impls(member.id) or cache.get(member.facts.code_digest)
+            known = self.roster.locked_impls(member.id) or _cached(cache, member)
             if known is not None:
                 self._register(member, known)
             if known is None or self.hosting.eager:
@@ -174,6 +174,16 @@ class Boot:
 
     def _drive(self, generator: Any) -> Any:
         return run_blocking(generator, self.run.clock, self.plant.bell)
+
+
+def _cached(cache: ImplCache, member: Member) -> tuple[ImplFacts, ...] | None:
+    """What the cache knows of *member*, unless its manifest says that this is wrong."""
+    known = cache.get(member.facts.code_digest)
+    try:
+        agree(member.id, member.declared, known or ())
+    except PluginDisabled:
+        return None
+    return known
 
 
 def _silent(_kind: str, _plugin: str, _data: Mapping[str, Any]) -> None:

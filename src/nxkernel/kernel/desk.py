@@ -322,10 +322,11 @@ class Desk:
         return outcome
 
     def _counted(self, outcome: Outcome) -> Outcome:
-        stats = self.stats.setdefault(outcome.plugin, PluginStats())
-        stats.calls += 1
-        stats.errors += outcome.error is not None
-        stats.plugin_us.append(outcome.timing.plugin_us)
+        with self._lock:
+            stats = self.stats.setdefault(outcome.plugin, PluginStats())
+            stats.calls += 1
+            stats.errors += outcome.error is not None
+            stats.plugin_us.append(outcome.timing.plugin_us)
         return outcome
 
     def _lifted(self, spec: HookSpec, result: HookResult) -> HookResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nxkernel.errors import PluginDisabled
+from nxkernel.host.replies import is_possible
 from nxkernel.types import ImplFacts, PluginId
 
 __all__ = ["ImplCache", "agree"]
@@ -42,7 +43,8 @@ class _Entry(msgspec.Struct):
 class ImplCache:
     """What was learned from probes, by code digest: plugins with a known code start lazily.
 
-    A wrong entry can do no harm: the handshake of the first worker must agree with it.
+    A wrong entry does little harm: the handshake of the first worker must agree with it, and an
+    entry that did not is replaced.
     """
 
     def __init__(self, folder: Path, project: str) -> None:
@@ -53,16 +55,18 @@ class ImplCache:
         """Return what is known of this code, or None."""
         try:
             entry = msgspec.json.decode(self._path(code_digest).read_bytes(), type=_Entry)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
         if entry.project != self._project or entry.code_digest != code_digest:
+            return None
+        if not all(map(is_possible, entry.impls)):
             return None
         return tuple(sorted(entry.impls, key=lambda facts: facts.impl))
 
     def put(self, code_digest: str, impls: Sequence[ImplFacts]) -> None:
         """Remember; a cache that cannot be written is no error."""
         path = self._path(code_digest)
-        if path.exists():
+        if self.get(code_digest) == tuple(impls):
             return
         entry = _Entry(self._project, code_digest, list(impls))
         temporary = path.with_suffix(f".{os.getpid()}.tmp")

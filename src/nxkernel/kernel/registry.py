@@ -54,6 +54,7 @@ class Registry:
             if facts.hook not in self._specs and not facts.optionalhook:
                 known = ", ".join(sorted(self._specs))
                 raise _refused(plugin, f"hook {facts.hook!r} does not exist; known: {known}")
+            self._verify_arguments(plugin, facts)
         trial = pluggy.PluginManager(self._project)
         offered = sorted({facts.hook for facts in impls} & self._specs.keys())
         if offered:
@@ -62,6 +63,16 @@ class Registry:
             trial.register(_proxies(self._project, plugin, impls), plugin)
         except pluggy.PluginValidationError as error:
             raise _refused(plugin, str(error).replace("\n", " ")) from None
+
+    def _verify_arguments(self, plugin: PluginId, facts: ImplFacts) -> None:
+        """pluggy checks this too, but its message lists a set, whose order may vary."""
+        spec = self._specs.get(facts.hook)
+        if spec is not None and (unknown := sorted(set(facts.args) - set(spec.args))):
+            raise _refused(
+                plugin,
+                f"hookimpl {facts.impl!r} wants {unknown[0]!r}, which hook {facts.hook!r} does not"
+                f" give; its arguments are: {', '.join(spec.args) or 'none'}",
+            )
 
     def register_declared(
         self, plugin: PluginId, priority: int, declared: Sequence[ImplFacts]

@@ -99,8 +99,19 @@ def _hookimpls(project: str, plugin: Any) -> dict[str, LoadedImpl]:
         hook = options.get("specname") or attribute
         function = getattr(plugin, attribute)
         match = next(i for name, i in registered if name == hook and i.function == function)
+        _check_wrapper(attribute, match)
         found[attribute] = _loaded(attribute, hook, match)
     return found
+
+
+def _check_wrapper(attribute: str, impl: pluggy.HookImpl) -> None:
+    """What pluggy checks of a wrapper once it knows the hookspec, which only the host does."""
+    wraps = impl.wrapper or impl.hookwrapper
+    if wraps and not inspect.isgeneratorfunction(impl.function):
+        raise PluginDisabled(
+            f"hookimpl {attribute!r} is a wrapper, but its function has no yield",
+            code="plugin.start",
+        )
 
 
 def _loaded(attribute: str, hook: str, impl: pluggy.HookImpl) -> LoadedImpl:
