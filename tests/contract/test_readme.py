@@ -66,6 +66,32 @@ def test_example_prints_what_readme_says(tmp_path: Path) -> None:
     assert shown.stdout == BLOCKS["output", app]
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What `nxkernel demo` prints, line by line."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "nxkernel_cli", "demo", "--out", folder]
+    shown = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return shown.stdout.splitlines()
+
+
+def test_demo_prints_what_readme_shows(demo: list[str]) -> None:
+    """Questions, answers, boxes and sums are those of a real run, in their order.
+
+    Of a row of the plugins' costs the times are left out: they are the machine's.
+    """
+    sample = BLOCKS["sample", "demo"].splitlines()
+    printed = iter(untimed(line) for line in demo)
+    assert [line for line in sample if line != "…" and untimed(line) not in printed] == []
+    assert len(sample) > 20
+
+
+def untimed(line: str) -> str:
+    """Return *line* without the two times at the end of a plugin's row, and without padding."""
+    row = re.fullmatch(r"(\S+\.\S+ +\d+ +\d+) +[\d.]+ +\d+", line)
+    return " ".join((row[1] if row else line).split())
+
+
 def test_links_lead_somewhere() -> None:
     """Each relative link of README names a file of the repository."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
