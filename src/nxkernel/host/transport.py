@@ -209,9 +209,9 @@ class Transport:
             return (yield from self._lose(keeper, worker, call, frame, Loss("cancelled")))
         now = self._clock.monotonic()
         frame.deadline += now - ready
-        if brokered.error is not None and in_time:
-            # The callee may have used up the common deadline: let the caller deal with that. Not
-            # if it asked later: a plugin that goes on asking would have no deadline at all.
+        if in_time and now >= frame.deadline:
+            # The callee, or one below it, used up the common deadline: let the caller deal with
+            # that. Not if it asked later: who goes on asking would have no deadline at all.
             frame.grace = max(frame.grace, now + UNWIND_S - frame.deadline)
         worker.channel.send(reply_to(request, brokered))
         return None
