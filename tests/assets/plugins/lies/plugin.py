@@ -13,12 +13,16 @@ RESULTS = 4
 NIL = b"\xc0"
 
 
+def frame(body):
+    return struct.pack("<I", len(body)) + body
+
+
 def send(*fields):
     send_body(msgspec.msgpack.encode(fields))
 
 
 def send_body(body):
-    send_bytes(struct.pack("<I", len(body)) + body)
+    send_bytes(frame(body))
 
 
 def send_bytes(data):
@@ -27,12 +31,20 @@ def send_bytes(data):
         view = view[os.write(RESULTS, view) :]
 
 
-def result(seq, payload=NIL, plugin_us=0):
-    send("Result", seq, payload, plugin_us)
+def result(seq, payload=NIL):
+    send("Result", seq, payload, 0)
 
 
-def failure(seq, code="plugin.raised", message="a lie", details=b"\x80", origin=""):
-    send("Failure", seq, code, message, details, origin, 0)
+def forge(*fields, more=b"\0"):
+    """Answer in the runner's place, and go on talking, so that the worker is replaced.
+
+    In one write: the host has the answer and the rest at once, whatever comes later.
+    """
+    send_bytes(frame(msgspec.msgpack.encode(fields)) + more)
+
+
+def forge_failure(seq, code="plugin.raised", message="a lie", details=b"\x80", origin=""):
+    forge("Failure", seq, code, message, details, origin, 0)
 
 
 def drip(_):
@@ -92,16 +104,18 @@ LIES = {
     "wide": lambda seq: result(seq, b"\xdd\xff\xff\xff\xff"),
     "wide map": lambda seq: result(seq, b"\xdf\xff\xff\xff\xff"),
     "long string": lambda seq: result(seq, b"\xdb\xff\xff\xff\xff"),
-    "answers twice": lambda seq: (result(seq), result(seq)),
-    "half a frame": lambda seq: (result(seq), send_bytes(b"\x10")),
-    "long time": lambda seq: result(seq, NIL, 2**64 - 1),
-    "negative time": lambda seq: result(seq, NIL, -(2**63)),
-    "host's code": lambda seq: failure(seq, code="policy.denied"),
-    "wrapper's code": lambda seq: failure(seq, code="plugin.timeout"),
-    "origin": lambda seq: failure(seq, origin="prints"),
-    "long text": lambda seq: failure(seq, message="x" * 2**24),
-    "bad details": lambda seq: failure(seq, details=b"\xff\xff"),
-    "details no map": lambda seq: failure(seq, details=b"\x01"),
+    "answers twice": lambda seq: forge(
+        *("Result", seq, NIL, 0), more=frame(msgspec.msgpack.encode(("Result", seq, NIL, 0)))
+    ),
+    "half a frame": lambda seq: forge("Result", seq, NIL, 0, more=b"\x10"),
+    "long time": lambda seq: forge("Result", seq, NIL, 2**64 - 1),
+    "negative time": lambda seq: forge("Result", seq, NIL, -(2**63)),
+    "host's code": lambda seq: forge_failure(seq, code="policy.denied"),
+    "wrapper's code": lambda seq: forge_failure(seq, code="plugin.timeout"),
+    "origin": lambda seq: forge_failure(seq, origin="prints"),
+    "long text": lambda seq: forge_failure(seq, message="x" * 60_000),
+    "bad details": lambda seq: forge_failure(seq, details=b"\xff\xff"),
+    "details no map": lambda seq: forge_failure(seq, details=b"\x01"),
     "drip": drip,
     "brokers": brokers_without_end,
     "closes results": lambda seq: close(RESULTS),
