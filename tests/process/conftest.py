@@ -44,7 +44,7 @@ def open_zoo(confinement: None, tmp_path: Path) -> Iterator[Opens]:
     """Open kernels of the test's own; each is closed at its end."""
     with ExitStack() as stack:
 
-        def opens(build: Callable[..., nx.Kernel], *animals: str | Path, **options: Any) -> Zoo:
+        def opens(build: Callable[..., nx.Kernel], *animals: str, **options: Any) -> Zoo:
             kernel = build(tmp_path / "data", *animals, **options)
             return Zoo(stack.enter_context(kernel))
 

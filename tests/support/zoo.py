@@ -13,7 +13,7 @@ import decimal
 import enum
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,26 +115,39 @@ def copies(place: Path, plugin: str, ids: Iterable[str]) -> list[Path]:
     return made
 
 
+def meeting(place: Path, ids: Sequence[str]) -> dict[str, Any]:
+    """Return what a kernel needs for plugins *ids* that wait for one another in a shared folder."""
+    hall = place / "hall"
+    hall.mkdir()
+    return {
+        "folders": copies(place / "guests", "meets", ids),
+        "paths": {"media_dir": hall},
+        "settings": {name: {"place": str(hall)} for name in ids},
+        "grants": {name: nx.Grant(read=("{media_dir}",), write=("{media_dir}",)) for name in ids},
+    }
+
+
 def build(
     data: Path,
-    *animals: str | Path,
+    *animals: str,
     seed: int | str = 7,
     clock: Any = None,
     rules: Iterable[nx.Rule] = (),
     breaker: nx.Breaker | None = None,
+    folders: Sequence[Path] = (),
     **options: Any,
 ) -> nx.Kernel:
-    """Return a kernel over *animals*, ids or folders, with the standard stack; not yet entered."""
+    """Return a kernel over *animals* and copies in *folders*, not yet entered."""
     run = nx.Run.create(data, seed=seed, clock=clock)
     stack = nx.standard_stack(run, rules=list(rules))
     if breaker is not None:
         stack = [breaker if isinstance(each, nx.Breaker) else each for each in stack]
     options.setdefault("middleware", stack)
-    places = [folder(each) if isinstance(each, str) else each for each in animals]
-    return nx.Kernel("zoo", specs=[Hooks], run=run, plugins=nx.discover(*places), **options)
+    plugins = nx.discover(*map(folder, animals), *folders)
+    return nx.Kernel("zoo", specs=[Hooks], run=run, plugins=plugins, **options)
 
 
-def patient(data: Path, *animals: str | Path, **options: Any) -> nx.Kernel:
+def patient(data: Path, *animals: str, **options: Any) -> nx.Kernel:
     """Return a kernel that never gives up on a plugin, for many faults of the same one."""
     never = 10**6
     hosting = nx.Hosting(restart_intensity=never, timeout_s=PATIENCE_S)

@@ -1,0 +1,52 @@
+"""A plain fan-out is under way in all providers at once.
+
+Shown without a clock: each provider waits until all have come to the same place. Called one after
+the other, the first would wait for ever.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.process.conftest import Opens
+from tests.support.zoo import build, code_of, meeting, patient, recorded
+
+IDS = ("a", "b", "c", "d", "e", "f")
+
+
+def test_providers_run_at_the_same_time(open_zoo: Opens, tmp_path: Path) -> None:
+    """Six providers meet; their results come in the order of the providers."""
+    zoo = open_zoo(patient, **meeting(tmp_path, IDS))
+    assert zoo.kernel.hook.act(value=len(IDS)) == list(IDS)
+
+
+def test_every_intent_is_recorded_before_the_first_end(open_zoo: Opens, tmp_path: Path) -> None:
+    """On record too, all calls began before any of them ended."""
+    zoo = open_zoo(patient, **meeting(tmp_path, IDS))
+    zoo.kernel.hook.act(value=len(IDS))
+    rows = recorded(zoo.kernel.run, hook="act")
+    assert len(rows) == len(IDS)
+    assert max(row.intent_seq or 0 for row in rows) < min(row.seq for row in rows)
+
+
+def test_one_that_fails_holds_up_no_other(open_zoo: Opens) -> None:
+    """Crash and exception of some providers leave the results of the others."""
+    zoo = open_zoo(build, "dies", "prints", "raises")
+    result = zoo.kernel.call("act", value="exit")
+    assert result.value == ["exit"]
+    assert result.degraded
+    assert {o.plugin: code_of(o) for o in result} == {
+        "dies": "plugin.crashed",
+        "prints": "ok",
+        "raises": "plugin.raised",
+    }
+
+
+def test_time_of_one_is_not_taken_from_another(open_zoo: Opens) -> None:
+    """A provider that overran its deadline takes no result with it."""
+    zoo = open_zoo(build, "sleeps", "prints")
+    result = zoo.kernel.options(timeout=1.0).call("act", value=3600)
+    assert {o.plugin: code_of(o) for o in result} == {
+        "prints": "ok",
+        "sleeps": "plugin.timeout",
+    }
