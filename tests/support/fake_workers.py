@@ -148,6 +148,7 @@ class FakeZygote(Zygote):
         self._scripts = script
         self._threads: list[threading.Thread] = []
         self.exits_fd, self._exits = os.pipe()
+        self.gone = False
         os.set_blocking(self.exits_fd, False)
         self.processes: list[subprocess.Popen[bytes]] = []
         self.problems: list[BaseException] = []

@@ -27,8 +27,8 @@ class Housekeeper:
         self._ring = ring
         self._lock = threading.Lock()
         self._workers: dict[int, Worker] = {}
-        #: Exits of processes that were reported before their worker was registered.
-        self._early: dict[int, Exit] = {}
+        #: Exits that were heard, until their worker is in the table: one may end before it is.
+        self._exits: dict[int, Exit] = {}
         self._selector = selectors.DefaultSelector()
         self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._alarm, selectors.EVENT_READ)
@@ -46,11 +46,7 @@ class Housekeeper:
         # drained and closed at any moment.
         self._selector.register(worker.log_fd, selectors.EVENT_READ, worker)
         with self._lock:
-            early = self._early.pop(worker.pid, None)
-            if early is None:
-                self._workers[worker.pid] = worker
-            else:
-                worker.exit = early
+            self._workers[worker.pid] = worker
         os.eventfd_write(self._alarm, 1)
 
     def stop(self) -> None:
@@ -66,6 +62,11 @@ class Housekeeper:
         self._selector.close()
         os.close(self._alarm)
 
+    def abandon(self) -> None:
+        """In a forked child, which has no such thread: close what was inherited."""
+        self._selector.close()
+        os.close(self._alarm)
+
     def _run(self) -> None:
         while not self._stopping:
             for key, _ in self._selector.select():
@@ -76,6 +77,7 @@ class Housekeeper:
                 else:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(self._alarm)
+                    self._record()
 
     def _drain(self, worker: Worker) -> None:
         if worker.log_fd < 0:
@@ -94,37 +96,34 @@ class Housekeeper:
         worker.log_fd = -1
 
     def _hear(self, zygote: Zygote) -> None:
-        exits = zygote.exits()
-        if not exits and self._zygote_gone(zygote):
-            return
-        for pid, status in exits:
+        for pid, status in zygote.exits():
             code = os.waitstatus_to_exitcode(status)
             ended = Exit(status=code if code >= 0 else None, signal=-code if code < 0 else None)
+            self._exits[pid] = ended
+        self._record()
+        if zygote.gone:
+            self._mourn(zygote)
+
+    def _record(self) -> None:
+        """Tell the workers in the table of their exits; only the housekeeping thread does this."""
+        for pid in list(self._exits):
             with self._lock:
                 worker = self._workers.pop(pid, None)
-                if worker is None:
-                    self._early[pid] = ended
-                    continue
-            if worker.log_fd >= 0:
-                self._drain(worker)
-            # Only now: whoever sees the exit may read the end of the log.
-            worker.exit = ended
+            if worker is not None:
+                if worker.log_fd >= 0:
+                    self._drain(worker)
+                # Only now: whoever sees the exit may read the end of the log.
+                worker.exit = self._exits.pop(pid)
         self._ring()
 
-    def _zygote_gone(self, zygote: Zygote) -> bool:
-        """An exits pipe at its end: the zygote died, and all workers with it."""
-        try:
-            gone = os.read(zygote.exits_fd, 1) == b""
-        except BlockingIOError:
-            return False
-        if gone:
-            self._selector.unregister(zygote.exits_fd)
-            with self._lock:
-                for worker in self._workers.values():
-                    worker.exit = Exit(status=None, signal=9)
-                self._workers.clear()
-            self._ring()
-        return gone
+    def _mourn(self, zygote: Zygote) -> None:
+        """The zygote ended, and all workers with it: nobody will report their exits."""
+        self._selector.unregister(zygote.exits_fd)
+        with self._lock:
+            for worker in self._workers.values():
+                worker.exit = Exit(status=None, signal=9)
+            self._workers.clear()
+        self._ring()
 
     @staticmethod
     def _release(worker: Worker) -> None:

@@ -68,6 +68,8 @@ class Zygote:
         self._control = control
         #: Readable when a worker has ended; see :meth:`exits`.
         self.exits_fd = exits
+        #: Set once the zygote has closed its end, which it does by ending.
+        self.gone = False
         os.set_blocking(exits, False)
         self._greet(profile)
 
@@ -153,6 +155,7 @@ class Zygote:
             except BlockingIOError:
                 return found
             if len(data) < _EXIT.size:
+                self.gone = True
                 return found
             found.append(_EXIT.unpack(data))
 

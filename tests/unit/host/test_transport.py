@@ -329,10 +329,13 @@ def test_a_deadline_ends_the_worker() -> None:
 def test_a_worker_that_drips_bytes_does_not_outlast_its_deadline() -> None:
     """Always ready to be read, never finished: the deadline counts all the same."""
 
+    pause = threading.Event()
+
     def drip(peer: Peer, _: Invoke) -> None:
         peer.write(struct.pack("<I", 1 << 19))
         while True:
             peer.write(b"x" * 8)
+            pause.wait(0.001)
 
     with Host([answering(drip)]) as host:
         assert code(host.call(deadline=host.clock.monotonic() + 0.05)) == "plugin.timeout"
