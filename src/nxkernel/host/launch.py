@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 
 from nxkernel._wire import ENVELOPE, VERSION, Confine, Setup
-from nxkernel.errors import KernelConfigError
+from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Worker
@@ -73,24 +73,20 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
     """Fork a worker and tell it to confine itself.
 
     Raises:
-        SandboxUnavailable: when the zygote is gone.
+        SandboxUnavailable: when the zygote is gone, or the host has too many files open.
     """
-    command_read, command_write = os.pipe()
-    result_read, result_write = os.pipe()
-    log_read, log_write = os.pipe()
+    ours, theirs = _pipes()
+    command_write, result_read, log_read = ours
     ruleset = launch.confinement.ruleset_fd
-    theirs = [command_read, result_write, log_write]
     try:
         spawned = zygote.spawn(
             [*theirs, *([ruleset] if ruleset >= 0 else [])], with_ruleset=ruleset >= 0
         )
     except BaseException:
-        for fd in (command_write, result_read, log_read):
-            os.close(fd)
+        _close(ours)
         raise
     finally:
-        for fd in theirs:
-            os.close(fd)
+        _close(theirs)
     os.set_blocking(log_read, False)
     channel = Channel(command_write, result_read, launch.max_frame)
     channel.send(_confine(launch))
@@ -103,6 +99,26 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
         generation=generation,
         level=launch.level,
     )
+
+
+def _pipes() -> tuple[list[int], list[int]]:
+    """Command, result and log: the host's ends, and the worker's."""
+    made: list[int] = []
+    try:
+        for _ in range(3):
+            made += os.pipe()
+    except OSError as error:
+        _close(made)
+        raise SandboxUnavailable(
+            f"a worker cannot be started: {error.strerror}; raise the limit of open files"
+        ) from None
+    command_read, command_write, result_read, result_write, log_read, log_write = made
+    return [command_write, result_read, log_read], [command_read, result_write, log_write]
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _confine(launch: Launch) -> Confine:

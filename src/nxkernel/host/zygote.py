@@ -77,9 +77,12 @@ class Zygote:
     def _exec(profile: Profile, control: int, exits: int) -> subprocess.Popen[bytes]:
         # A tiny shim in the child would be needed to renumber descriptors; instead the two are
         # passed under their own numbers and `-c` moves them before anything else is imported.
+        # By way of numbers above both: the embedder may have any number of files open.
+        above = max(control, exits, _EXITS_FD) + 1
         move = (
-            f"import os;os.dup2({control},200);os.dup2({exits},201);"
-            f"os.dup2(200,{_CONTROL_FD});os.dup2(201,{_EXITS_FD});os.closerange(5,1024);"
+            f"import os;os.dup2({control},{above});os.dup2({exits},{above + 1});"
+            f"os.dup2({above},{_CONTROL_FD});os.dup2({above + 1},{_EXITS_FD});"
+            f"os.closerange(5,{above + 2});"
             "import runpy,sys;runpy.run_path(sys.argv[1],run_name='__main__')"
         )
         command = [str(profile.python), "-s", "-P", "-S", "-c", move, str(profile.bootstrap)]
@@ -114,7 +117,10 @@ class Zygote:
             )
 
     def _receive(self, timeout: float) -> bytes:
-        if not select.select([self._control], [], [], timeout)[0]:
+        # Not select(): it knows no descriptor above 1023.
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not poll.poll(timeout * 1000):
             return b""
         return self._control.recv(64)
 
