@@ -169,6 +169,7 @@ class Plant:
         """In a forked child of the embedder: drop every inherited descriptor, touch no process."""
         if self._zygote is not None:
             self._zygote.abandon()
+        self._housekeeper.abandon()
         for keeper in self.keepers.values():
             keeper.abandon()
         self._zygote = None
