@@ -46,6 +46,7 @@ PASSED_OVER = re.compile(
 #: pytest prints it (`-rs`), and a machine that has everything passes over nothing.
 MAY_BE_LACKING = {
     "tests/escapes/test_escapes.py": 2,  # Landlock or seccomp; uid 0 for the half that is root
+    "tests/process/conftest.py": 1,  # Landlock or seccomp
     "tests/process/test_confine.py": 1,  # uid 0: only root has capabilities to drop
     "tests/process/test_libraries.py": 2,  # Landlock or seccomp; the libraries of the extra `demo`
     "tests/unit/host/sandbox/linux/test_landlock.py": 1,  # the newest Landlock
