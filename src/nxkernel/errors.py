@@ -185,7 +185,7 @@ class SandboxUnavailable(NxError):
 class ProtocolViolation(NxError):
     """The other end of the wire sent something that the protocol forbids."""
 
-    default_code = "wire.violation"
+    default_code = "protocol.violation"
 
 
 class SchemaInvalid(NxError):
@@ -324,7 +324,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         WorkerLost,
     ),
     ErrorCode(
-        "wire.violation",
+        "protocol.violation",
         "A worker sent bytes that the protocol forbids, and was ended.",
         "Treat the plugin as hostile or broken.",
         ProtocolViolation,

@@ -88,6 +88,6 @@ def test_record_of_a_stormy_run_is_whole(tmp_path: Path) -> None:
             code_of(zoo.act("lies", "garbage")),
             code_of(zoo.act("raises", "exit")),
         ]
-    assert codes == ["plugin.crashed", "plugin.timeout", "wire.violation", "plugin.raised"]
+    assert codes == ["plugin.crashed", "plugin.timeout", "protocol.violation", "plugin.raised"]
     report = verify(kernel.run.audit_log.path)
     assert report.ok, report

@@ -17,7 +17,7 @@ FAULTS = [
     ("import.ends", "plugin.crashed", "ended while it was starting"),
     ("import.segfault", "plugin.crashed", "ended while it was starting"),
     ("import.hangs", "plugin.timeout", "overran its deadline while it was starting"),
-    ("import.babbles", "wire.violation", "a frame announces 4294967295 bytes"),
+    ("import.babbles", "protocol.violation", "a frame announces 4294967295 bytes"),
     ("import.lingers", "plugin.start", "as if"),
     ("init.raises", "plugin.start", "KeyError: 'no model here'"),
     ("init.calls", "plugin.start", "context.call works while a hookimpl runs"),

@@ -56,7 +56,7 @@ def test_message_out_of_protocol_ends_the_worker(zoo: Zoo, lie: str, reason: str
     """Frames, messages and ids are checked before use; the next call has a new worker."""
     outcome = zoo.act("lies", lie)
     assert outcome.error is not None
-    assert (outcome.error.code, outcome.fault) == ("wire.violation", "plugin")
+    assert (outcome.error.code, outcome.fault) == ("protocol.violation", "plugin")
     assert reason in outcome.error.message
     assert zoo.answers("lies")
 
@@ -86,7 +86,7 @@ def test_value_without_canonical_form_ends_the_worker(zoo: Zoo, lie: str, reason
     """An answer in other bytes than the canonical ones would have another digest: it is none."""
     outcome = zoo.act("lies", lie)
     assert outcome.error is not None
-    assert (outcome.error.code, outcome.fault) == ("wire.violation", "plugin")
+    assert (outcome.error.code, outcome.fault) == ("protocol.violation", "plugin")
     assert reason in outcome.error.message
     assert zoo.answers("lies")
 

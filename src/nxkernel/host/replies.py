@@ -15,7 +15,7 @@ import attrs
 from nxkernel._canonical import NotCanonical, decode, digest
 from nxkernel._wire import Broker, Failure, Impl, Invoke, Reply, Result
 from nxkernel.errors import NxError
-from nxkernel.host.slot import Frame, Worker
+from nxkernel.host.slot import CLOSED, Frame, Worker
 from nxkernel.types import (
     EMPTY,
     Call,
@@ -200,7 +200,7 @@ def words_for(loss: Loss, when: str) -> tuple[str, str]:
         "ended": ("plugin.crashed", f"ended {when}"),
         "deadline": ("plugin.timeout", f"overran its deadline {when}"),
         "cancelled": ("call.cancelled", f"was ended {when}: the caller went away"),
-        "violation": ("wire.violation", f"broke the protocol {when}: {loss.detail}"),
+        "violation": ("protocol.violation", f"broke the protocol {when}: {loss.detail}"),
     }[loss.why]
 
 
@@ -228,6 +228,9 @@ def lost_wrapper(call: Call) -> Outcome:
 
 def lost_with(call: Call, by: str) -> Outcome:
     """The outcome of a call that was on the stack of a worker that another call took down."""
+    if by == CLOSED:
+        text = "the kernel was closed before the call was answered"
+        return Outcome.failed(call, "kernel.not_running", text, "host")
     return Outcome.failed(
         call,
         "plugin.crashed",

@@ -216,10 +216,10 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize("script", VIOLATIONS.values(), ids=VIOLATIONS.keys())
 def test_a_violation_ends_that_worker_and_not_the_host(script: Script) -> None:
-    """The call says ``wire.violation``, the worker is killed, the next call has a new one."""
+    """The call says ``protocol.violation``, the worker is killed, the next call has a new one."""
     with Host([script, GOOD]) as host:
         outcome = host.call()
-        assert (code(outcome), outcome.fault) == ("wire.violation", "plugin")
+        assert (code(outcome), outcome.fault) == ("protocol.violation", "plugin")
         assert outcome.error is not None
         assert outcome.error.details["signal"] == 9
         assert host.reports == [("worker.exit", {"exit_status": None, "signal": 9})]
@@ -240,7 +240,7 @@ def test_a_worker_that_asks_and_never_reads_is_a_violation() -> None:
         peer.wait()
 
     with Host([answering(ask)], broker=brokered) as host:
-        assert code(host.call()) == "wire.violation"
+        assert code(host.call()) == "protocol.violation"
 
 
 # -- workers that end ------------------------------------------------------------------------------
@@ -424,9 +424,9 @@ def dies_loading(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "expected", "fault"),
     [
-        (other_version, "wire.violation", "plugin"),
-        (speaks_first, "wire.violation", "plugin"),
-        (no_handshake, "wire.violation", "plugin"),
+        (other_version, "protocol.violation", "plugin"),
+        (speaks_first, "protocol.violation", "plugin"),
+        (no_handshake, "protocol.violation", "plugin"),
         (cannot_confine, "sandbox.unavailable", "host"),
         (dies_loading, "plugin.crashed", "plugin"),
     ],
