@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nxkernel._wire import Setup, Stop
-from nxkernel.errors import NxError, PluginDisabled, SandboxUnavailable, WorkerLost
+from nxkernel.errors import (
+    KernelNotRunning,
+    NxError,
+    PluginDisabled,
+    SandboxUnavailable,
+    WorkerLost,
+)
 from nxkernel.host.housekeeping import Housekeeper
-from nxkernel.host.launch import Launch, setup, start
+from nxkernel.host.launch import Launch, kill, setup, start
 from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Slot, Worker
 from nxkernel.host.supervisor import Supervision, died, may_start
@@ -56,6 +62,8 @@ class Keeper:
         self.witnessed: Mapping[str, str] = {}
         self._plan = plan
         self._launch: Launch | None = None
+        #: The last worker, once the slot is closed.
+        self._retired: Worker | None = None
         self._zygote = zygote
         self._housekeeper = housekeeper
         self._supervision = supervision
@@ -66,6 +74,8 @@ class Keeper:
 
     def refusal(self, now: float) -> NxError | None:
         """Why no worker may be started now, or None."""
+        if self.slot.closed:
+            return KernelNotRunning("the kernel was closed before the call was made")
         if self.disabled is not None:
             return self.disabled
         if may_start(self._supervision, now):
@@ -147,16 +157,20 @@ class Keeper:
         """The exit and the end of the log, for an outcome's details."""
         return {**_exit_facts(worker), "log": worker.log.last_lines(lines)}
 
+    def retire(self) -> None:
+        """Let no call in any more, and end the worker under the calls that are on it."""
+        self._retired = self.slot.close(kill)
+
     def ask_to_stop(self) -> Worker | None:
         """First step of the stop ladder; returns the worker that was asked."""
-        worker = self.slot.worker
-        if worker is not None:
-            worker.channel.send(Stop())
-        return worker
+        if self._retired is not None:
+            self._retired.channel.send(Stop())
+        return self._retired
 
     def close(self) -> None:
         """Give back the last worker's descriptors and what was built for starting workers."""
-        worker, self.slot.worker = self.slot.worker, None
+        worker, self._retired = self._retired or self.slot.worker, None
+        self.slot.worker = None
         if worker is not None:
             self.buried(worker)
         if self._launch is not None and self._launch.confinement.ruleset_fd >= 0:

@@ -25,9 +25,11 @@ import attrs
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
 
-__all__ = ["Exit", "Frame", "Slot", "Worker"]
+__all__ = ["CLOSED", "Exit", "Frame", "Slot", "Worker"]
 
 State = Literal["stopped", "starting", "ready", "busy"]
+#: Stands for a call's id where no call but the end of the kernel took a worker away.
+CLOSED = "kernel.close"
 
 
 @attrs.frozen
@@ -103,6 +105,8 @@ class Slot:
         self._queue: deque[Frame] = deque()
         self.worker: Worker | None = None
         self.generation = 0
+        #: The kernel is closing: nobody gets a worker any more, and nobody waits for one.
+        self.closed = False
 
     @property
     def state(self) -> State:
@@ -122,6 +126,9 @@ class Slot:
     def enter(self, frame: Frame) -> bool:
         """Put *frame* on top if the gate is open and it is its turn."""
         with self._lock:
+            if self.closed:
+                frame.lost_by = CLOSED
+                return True
             first = not self._queue or self._queue[0] is frame
             if (first or frame.historic) and self._open_for(frame):
                 if self._queue and self._queue[0] is frame:
@@ -179,12 +186,31 @@ class Slot:
                 return by.running
             end(worker)
             others = any(frame.running for frame in self._stack if frame is not by)
-            for frame in self._stack:
-                frame.lost_by = by.call_id
-            self._stack.clear()
-            self.worker = None
+            self._lose_all(by.call_id)
         self._ring()
         return not others
+
+    def _lose_all(self, by: str) -> None:
+        for frame in self._stack:
+            frame.lost_by = by
+        self._stack.clear()
+        self.worker = None
+
+    def close(self, end: Callable[[Worker], None]) -> Worker | None:
+        """Let no call in any more and end the worker under the calls that are on it.
+
+        Returns the worker if no session talks to it: an idle one, which can be asked to stop, or
+        one whose calls all wait for something else. The caller has to bury it.
+        """
+        with self._lock:
+            self.closed = True
+            worker = self.worker
+            if worker is not None and self._stack:
+                end(worker)
+            talking = any(frame.running for frame in self._stack)
+            self._lose_all(CLOSED)
+        self._ring()
+        return None if talking else worker
 
     def replace(self, worker: Worker, frame: Frame) -> None:
         """*worker* is unusable, but *frame*, alone on its stack, has not used it yet."""

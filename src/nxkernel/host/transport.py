@@ -16,6 +16,7 @@ from nxkernel._clock import Clock
 from nxkernel._wire import VERSION, Broker, Failure, FromWorker, Hello, Ready, Refused, Result
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
 from nxkernel.errors import (
+    KernelNotRunning,
     NxError,
     PluginDisabled,
     ProtocolViolation,
@@ -41,7 +42,7 @@ from nxkernel.host.replies import (
     reply_to,
     words_for,
 )
-from nxkernel.host.slot import Frame, Worker
+from nxkernel.host.slot import CLOSED, Frame, Worker
 from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
@@ -253,13 +254,7 @@ class Transport:
         yield from self._callbacks.history(keeper.plugin)
         yield Gate(lambda: keeper.slot.resume(frame))
         frame.starting = False
-        if frame.lost_by is None:
-            return None
-        return WorkerLost(
-            f"plugin {keeper.plugin!r}: its worker was lost while historic calls were replayed",
-            plugin=keeper.plugin,
-            details={"lost_by": frame.lost_by},
-        )
+        return None if frame.lost_by is None else _lost_start(keeper, frame.lost_by)
 
     def _hear(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
         """Wait for the worker's Hello and hold its word against the kernel's."""
@@ -310,6 +305,10 @@ class Transport:
     def _bad_start(
         self, keeper: Keeper, worker: Worker, frame: Frame, got: Any, wanted: str
     ) -> Effects[NxError]:
+        lost_by = frame.lost_by
+        if lost_by is not None:
+            yield from self._bury(keeper, worker, frame, counted=False)
+            return _lost_start(keeper, lost_by)
         loss = got if isinstance(got, Loss) else Loss("violation", f"{wanted} was expected")
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         code, text = words_for(loss, "while it was starting")
@@ -385,6 +384,17 @@ class Transport:
             yield from self._await_exit(worker)
             keeper.buried(worker)
             frame.worker = None
+
+
+def _lost_start(keeper: Keeper, by: str) -> NxError:
+    """Why a worker that was loaded, or nearly so, did not come to its first call."""
+    if by == CLOSED:
+        return KernelNotRunning("the kernel was closed before the call was made")
+    return WorkerLost(
+        f"plugin {keeper.plugin!r}: its worker was lost while historic calls were replayed",
+        plugin=keeper.plugin,
+        details={"lost_by": by},
+    )
 
 
 def _heard(channel: Channel) -> FromWorker | Loss | None:

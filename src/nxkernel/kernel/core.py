@@ -6,11 +6,12 @@ import os
 import statistics
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from nxkernel.dispatch.drivers import run_async, run_blocking
-from nxkernel.dispatch.effects import Effects
+from nxkernel.dispatch.effects import Effects, Gate
 from nxkernel.dispatch.executor import Provider
 from nxkernel.dispatch.stack import Event, Middleware
 from nxkernel.errors import CallRejected, KernelConfigError, KernelNotRunning, PluginDisabled
@@ -24,6 +25,7 @@ from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.traffic import Traffic
 from nxkernel.kernel.views import Explanation, PluginView, ProviderView
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.run import Run
@@ -33,6 +35,8 @@ from nxkernel.types import Call, HookResult, ImplFacts, PluginId
 __all__ = ["Kernel"]
 
 _MISSING: Any = object()
+#: Seconds that calls of other threads have to end when the kernel is closed.
+_LAST_CALLS_S = 2.0
 _RESERVED = frozenset({PluginId("host"), PluginId("nxkernel.probe")})
 
 
@@ -107,6 +111,7 @@ class Kernel:
         self._state = "new"
         self._registry = Registry(project, self._specs)
         self._plant = Plant(self._hosting, self._sandbox.level, run.clock)
+        self._traffic = Traffic(self._plant.bell.ring)
         self._desk = self._make_desk()
 
     def _make_desk(self) -> Desk:
@@ -192,12 +197,21 @@ class Kernel:
     def _shut(self, state: str) -> None:
         self._state = state
         _live.discard(self)
-        try:
-            self._plant.stop()
-        finally:
-            for each in self._middleware:
-                each.close()
-            self._write_checkpoint()
+        with ExitStack() as steps:
+            # Backwards: each step is taken whatever becomes of those before it.
+            steps.callback(self._write_checkpoint)
+            for each in reversed(self._middleware):
+                steps.callback(each.close)
+            steps.callback(self._plant.stop)
+            self._plant.retire()
+            self._drive(self._last_calls())
+
+    def _last_calls(self) -> Effects[None]:
+        """Wait until calls of other threads have their outcomes, and the stack has seen them.
+
+        Not for ever: one may be under way further up in this very thread or event loop.
+        """
+        yield Gate(lambda: not self._traffic.calls, self.run.clock.monotonic() + _LAST_CALLS_S)
 
     def _write_checkpoint(self) -> None:
         """Put the audit's head beside the run: without it, a cut-off tail cannot be seen."""
@@ -313,18 +327,20 @@ class Kernel:
 
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread."""
-        self._check_running()
-        result: HookResult = self._drive(self._desk.hook_call(hook, arguments, options))
-        return result
+        with self._traffic:
+            self._check_running()
+            result: HookResult = self._drive(self._desk.hook_call(hook, arguments, options))
+            return result
 
     async def adrive(
         self, hook: str, arguments: Mapping[str, Any], options: CallOptions
     ) -> HookResult:
         """Make one call in this event loop."""
-        self._check_running()
-        generator = self._desk.hook_call(hook, arguments, options)
-        result: HookResult = await run_async(generator, self.run.clock, self._plant.bell)
-        return result
+        with self._traffic:
+            self._check_running()
+            generator = self._desk.hook_call(hook, arguments, options)
+            result: HookResult = await run_async(generator, self.run.clock, self._plant.bell)
+            return result
 
     def drive_historic(
         self,
@@ -333,9 +349,10 @@ class Kernel:
         callback: Callable[[Any], None] | None,
     ) -> HookResult:
         """Make one historic call in this thread."""
-        self._check_running()
-        result: HookResult = self._drive(self._desk.historic_call(hook, arguments, callback))
-        return result
+        with self._traffic:
+            self._check_running()
+            result: HookResult = self._drive(self._desk.historic_call(hook, arguments, callback))
+            return result
 
     def _drive(self, generator: Any) -> Any:
         return run_blocking(generator, self.run.clock, self._plant.bell)

@@ -134,6 +134,11 @@ class Plant:
 
     # -- ending --------------------------------------------------------------------------
 
+    def retire(self) -> None:
+        """Let no call reach a worker any more; what is under way ends with ``lost_by`` set."""
+        for keeper in list(self.keepers.values()):
+            keeper.retire()
+
     def stop(self) -> None:
         """Climb the stop ladder: ask, wait, SIGTERM, wait, SIGKILL; then end the zygote."""
         asked = [k.ask_to_stop() for k in self.keepers.values()]
