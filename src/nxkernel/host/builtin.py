@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import pluggy
 
+from nxkernel import _wrappers
 from nxkernel._canonical import NotCanonical, decode, digest, encode
 from nxkernel._values import NotLiftable, hints_of, lift, lower
 from nxkernel._wrappers import arriving, enter, leave
@@ -24,6 +25,9 @@ from nxkernel.host.replies import passed_on
 from nxkernel.types import EMPTY, Call, HookName, ImplFacts, Outcome, PluginId
 
 __all__ = ["Builtins"]
+
+#: Files whose frames say nothing about a builtin's failure.
+_OURS = {__file__, _wrappers.__file__}
 
 
 @attrs.frozen
@@ -55,14 +59,18 @@ class Builtins:
         inner = call.inner_error
         arrived = arriving(inner.code, inner.message) if inner else None
         try:
-            value, token = self._run(impl, call, arrived)
-            payload = encode(lower(value, impl.hints.get("return", type(value)), "result"))
-        except (CallRejected, NotCanonical) as error:
-            return Outcome.failed(call, "contract.output", str(error), "plugin")
+            arguments = {} if call.phase == "teardown" else _arguments(impl, call)
         except NotLiftable as error:
             return Outcome.failed(call, "provider.not_applicable", str(error), "host")
+        try:
+            value, token = self._run(impl, call, arguments, arrived)
         except Exception as error:
             return passed_on(call) if error is arrived else _raised(call, error)
+        hint = impl.hints.get("return", Any) if call.phase == "call" else Any
+        try:
+            payload = encode(lower(value, type(value) if hint is Any else hint, "result"))
+        except (CallRejected, NotCanonical) as error:
+            return Outcome.failed(call, "contract.output", _words(error), "plugin")
         return Outcome(
             plugin=call.plugin,
             impl=call.impl,
@@ -74,19 +82,25 @@ class Builtins:
             annotations={"token": (0, token)} if token else EMPTY,
         )
 
-    def _run(self, impl: _Impl, call: Call, arrived: NxError | None) -> tuple[Any, int]:
+    def _run(
+        self, impl: _Impl, call: Call, arguments: Mapping[str, Any], arrived: NxError | None
+    ) -> tuple[Any, int]:
         if call.phase == "teardown":
             wrapper = self._suspended.pop(call.token[1] if call.token else 0)
             inner = None if arrived else decode(call.payload)
             return leave(wrapper, inner, arrived, old_style=impl.facts.hookwrapper), 0
-        given = decode(call.payload)
-        names = [*impl.facts.args, *(k for k in impl.facts.kwargs if k in given)]
-        value = impl.function(**{n: lift(given[n], impl.hints.get(n, Any)) for n in names})
+        value = impl.function(**arguments)
         if call.phase == "setup":
             token = next(self._tokens)
             self._suspended[token] = enter(value)
             return None, token
         return (_run_coroutine(value) if inspect.iscoroutine(value) else value), 0
+
+
+def _arguments(impl: _Impl, call: Call) -> dict[str, Any]:
+    given = decode(call.payload)
+    names = [*impl.facts.args, *(k for k in impl.facts.kwargs if k in given)]
+    return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
 
 
 def _run_coroutine(coroutine: Any) -> Any:
@@ -100,27 +114,51 @@ def _run_coroutine(coroutine: Any) -> Any:
 
 
 def _raised(call: Call, error: Exception) -> Outcome:
-    frames = traceback.extract_tb(error.__traceback__)[1:]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in _OURS]
     details = {"frames": [f"{f.name}:{f.lineno}" for f in frames]}
     text = f"{type(error).__name__}: {error}".removesuffix(": ")
     return Outcome.failed(call, "plugin.raised", text, "plugin", details=details)
 
 
+def _words(error: CallRejected | NotCanonical) -> str:
+    return error.message if isinstance(error, CallRejected) else str(error)
+
+
 def _hookimpls(project: str, plugin: Any) -> list[_Impl]:
-    if not [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), project + "_impl")]:
-        raise KernelConfigError(f"builtins: {type(plugin).__name__} has no hookimpl of {project!r}")
+    """Find the hookimpls as pluggy does, under the names of their attributes, as a worker does."""
     manager = pluggy.PluginManager(project)
     manager.register(plugin, "builtin")
-    return [
-        _Impl(_facts(caller.name, impl), impl.function, hints_of(impl.function))
-        for caller in sorted(manager.get_hookcallers(plugin) or (), key=lambda c: c.name)
+    by_function = {
+        (caller.name, impl.function): impl
+        for caller in manager.get_hookcallers(plugin) or ()
         for impl in caller.get_hookimpls()
-    ]
+    }
+    found = []
+    for attribute in sorted(dir(plugin)):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is not None:
+            hook = options.get("specname") or attribute
+            impl = by_function[hook, getattr(plugin, attribute)]
+            _check_wrapper(attribute, impl)
+            found.append(
+                _Impl(_facts(attribute, hook, impl), impl.function, hints_of(impl.function))
+            )
+    if not found:
+        raise KernelConfigError(f"builtins: {type(plugin).__name__} has no hookimpl of {project!r}")
+    return found
 
 
-def _facts(hook: str, impl: pluggy.HookImpl) -> ImplFacts:
+def _check_wrapper(attribute: str, impl: pluggy.HookImpl) -> None:
+    wraps = impl.wrapper or impl.hookwrapper
+    if wraps and not inspect.isgeneratorfunction(impl.function):
+        raise KernelConfigError(
+            f"builtins: hookimpl {attribute!r} is a wrapper, but its function has no yield"
+        )
+
+
+def _facts(attribute: str, hook: str, impl: pluggy.HookImpl) -> ImplFacts:
     return ImplFacts(
-        impl=impl.function.__name__,
+        impl=attribute,
         hook=HookName(hook),
         args=tuple(impl.argnames),
         kwargs=tuple(impl.kwargnames),
