@@ -11,7 +11,7 @@ import pytest
 
 import nxkernel as nx
 from nxkernel.audit.verification import verify
-from tests.support.zoo import Zoo, build, code_of, patient
+from tests.support.zoo import Zoo, build, code_of, eventually, patient
 
 pytestmark = pytest.mark.usefixtures("confinement")
 
@@ -76,6 +76,20 @@ def test_calls_after_the_end_are_refused(tmp_path: Path) -> None:
         kernel.call("act", value=1)
     with pytest.raises(nx.KernelNotRunning), kernel:
         pass
+
+
+def test_call_under_way_ends_with_its_kernel(tmp_path: Path) -> None:
+    """A thread that waits for an answer gets an outcome that says why there will be none."""
+    found = []
+    with patient(tmp_path, "sleeps", hosting=IMPATIENT) as kernel:
+        zoo = Zoo(kernel)
+        thread = threading.Thread(target=lambda: found.append(zoo.act("sleeps", 3600)))
+        thread.start()
+        eventually(lambda: "going to sleep" in zoo.log("sleeps"), "the plugin sleeps")
+    thread.join()
+    (outcome,) = found
+    assert (code_of(outcome), outcome.fault) == ("kernel.not_running", "host")
+    assert verify(kernel.run.audit_log.path).ok
 
 
 def test_record_of_a_stormy_run_is_whole(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from nxkernel.audit.reader import AuditReader
+from nxkernel.audit.verification import verify
 from tests.support import interpreter
 from tests.support.zoo import PATIENCE_S
 
@@ -65,6 +67,19 @@ def test_killed_host_leaves_no_process(tmp_path: Path) -> None:
     finally:
         for pidfd in pidfds:
             os.close(pidfd)
+
+
+def test_calls_of_a_killed_host_are_on_record(tmp_path: Path) -> None:
+    """Their intents are there, without an end, in a log that verifies."""
+    with start("sleep", tmp_path) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        program.kill()
+    log = tmp_path / "audit" / "audit.db"
+    with AuditReader(log) as reader:
+        found = {(call.plugin, call.status) for call in reader.interrupted()}
+    assert found == {("sleeps", "interrupted"), ("hangs", "interrupted")}
+    assert verify(log).ok
 
 
 def test_workers_outlive_the_thread_that_booted_them(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 from tests.process.conftest import Opens
 from tests.support.zoo import build, code_of, meeting, patient, recorded
 
@@ -18,6 +20,16 @@ def test_providers_run_at_the_same_time(open_zoo: Opens, tmp_path: Path) -> None
     """Six providers meet; their results come in the order of the providers."""
     zoo = open_zoo(patient, **meeting(tmp_path, IDS))
     assert zoo.kernel.hook.act(value=len(IDS)) == list(IDS)
+
+
+def test_fifty_plugins_run_at_the_same_time(open_zoo: Opens, tmp_path: Path) -> None:
+    """All fifty are under way at once, each in a process of its own, under one zygote."""
+    ids = [f"guest-{number:02}" for number in range(50)]
+    before = psutil.Process().children()
+    zoo = open_zoo(patient, **meeting(tmp_path, ids))
+    assert zoo.kernel.hook.act(value=len(ids)) == ids
+    (zygote,) = set(psutil.Process().children()) - set(before)
+    assert len(zygote.children()) == len(ids)
 
 
 def test_every_intent_is_recorded_before_the_first_end(open_zoo: Opens, tmp_path: Path) -> None:

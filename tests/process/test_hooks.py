@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import pytest
 
 import nxkernel as nx
@@ -61,6 +62,32 @@ class TestWrappers:
         assert result.error.message == "LookupError: after"
         with pytest.raises(nx.HookFailed):
             result.unwrap()
+
+
+class Assassin:
+    """A builtin that ends every worker of its kernel: what a wrapper may meet at its yield."""
+
+    def __init__(self) -> None:
+        self.others = psutil.Process().children()
+
+    @nx.HookimplMarker("zoo")
+    def wrapped(self, value: object) -> object:
+        for zygote in set(psutil.Process().children()) - set(self.others):
+            for worker in zygote.children():
+                worker.kill()
+                worker.wait()
+        return value
+
+
+def test_wrapper_that_dies_at_its_yield_fails_the_hook(open_zoo: Opens) -> None:
+    """Its second phase is gone with its worker; a new worker takes the next call."""
+    zoo = open_zoo(patient, "wraps.new", builtins={"assassin": Assassin()})
+    result = zoo.kernel.call("wrapped", value="x")
+    assert [code_of(o) for o in result] == ["ok", "ok", "plugin.crashed"]
+    assert result.error is not None
+    assert result.error.code == "plugin.crashed"
+    zoo.kernel.call("wrapped", value="x")
+    assert zoo.kernel.plugins["wraps.new"].starts == 2
 
 
 class TestOrder:

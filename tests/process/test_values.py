@@ -12,7 +12,7 @@ import pytest
 import nxkernel as nx
 from tests.support.zoo import Mood, Stop, Trip, Zoo
 
-ANIMALS = ("travels", "prints")
+ANIMALS = ("travels", "prints", "makes")
 
 NOON = datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC)
 TRIP = Trip(
@@ -84,6 +84,16 @@ def test_value_beyond_the_frame_is_refused(zoo: Zoo) -> None:
         zoo.act("prints", bytes(65 << 20))
     assert zoo.act("prints", 1).value == 1
     assert zoo.kernel.plugins["prints"].starts == starts
+
+
+def test_result_beyond_the_frame_is_refused(zoo: Zoo) -> None:
+    """A result of 100 MiB is the plugin's mistake, told by its worker, which goes on."""
+    outcome = zoo.act("makes", 100 << 20)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.fault) == ("contract.output", "plugin")
+    assert "bytes; the limit is" in outcome.error.message
+    assert zoo.act("makes", 1).value == b"\0"
+    assert zoo.kernel.plugins["makes"].starts == 1
 
 
 def test_argument_that_cannot_cross_names_its_path(zoo: Zoo) -> None:

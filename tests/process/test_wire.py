@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.zoo import SOON_S, Zoo, code_of, recorded
+from tests.support.zoo import SOON_S, Zoo, code_of, eventually, recorded
 
 ANIMALS = ("lies", "prints")
 #: Largest frame of the default hosting, and room for a few copies of it.
@@ -104,6 +104,12 @@ def test_worker_that_closes_its_answers_is_ended(zoo: Zoo) -> None:
     assert outcome.error.code == "plugin.crashed"
     assert outcome.error.details["signal"] is not None
     assert zoo.answers("lies")
+
+
+def test_worker_that_closes_its_commands_is_replaced(zoo: Zoo) -> None:
+    """It can hear nothing any more and ends; when that is seen, there is a new one."""
+    assert zoo.act("lies", "closes commands").value == "the truth"
+    eventually(lambda: zoo.answers("lies"), "a new worker answers")
 
 
 @pytest.mark.parametrize("lie", ["answers twice", "half a frame"])
