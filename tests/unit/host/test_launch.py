@@ -1,0 +1,139 @@
+"""Starting one worker: what is opened is closed, whatever goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+from nxkernel._wire import Confine, Inbox, unpack_from_host
+from nxkernel.errors import KernelConfigError, SandboxUnavailable
+from nxkernel.host.channel import Channel
+from nxkernel.host.launch import Launch, kill, setup, start
+from nxkernel.host.logs import LogTail
+from nxkernel.host.slot import Worker
+from nxkernel.host.zygote import Spawned
+
+
+@attrs.frozen
+class Confinement:
+    ruleset_fd: int = -1
+    program: bytes = b"12345678"
+    limits: Mapping[str, tuple[int, int]] = attrs.field(factory=lambda: {"AS": (1, 2)})
+
+
+LAUNCH = Launch(
+    level="confined",
+    confinement=Confinement(),
+    environment={"TZ": "UTC"},
+    run_dir="/run/p",
+    max_frame=1000,
+)
+
+
+class Zygote:
+    """Spawns nothing; keeps copies of what a worker would get."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.given: list[int] = []
+        self.with_ruleset = False
+
+    def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:
+        if self.error is not None:
+            raise self.error
+        self.given, self.with_ruleset = [os.dup(fd) for fd in fds], with_ruleset
+        return Spawned(1234, -1)
+
+
+def run(zygote: Zygote, launch: Launch = LAUNCH) -> Worker:
+    return start(zygote, launch, LogTail(10), 3)  # type: ignore[arg-type]
+
+
+def open_files() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_a_worker_is_told_to_confine_itself_first() -> None:
+    """The first message holds the confinement and nothing of the plugin."""
+    before, zygote = open_files(), Zygote()
+    worker = run(zygote)
+    inbox = Inbox(1000)
+    inbox.feed(os.read(zygote.given[0], 1000))
+    body = inbox.next()
+    assert body is not None
+    assert unpack_from_host(body) == Confine(
+        1, "confined", b"12345678", {"AS": (1, 2)}, {"TZ": "UTC"}, "/run/p"
+    )
+    assert inbox.next() is None
+    assert (worker.pid, worker.generation, worker.level) == (1234, 3, "confined")
+    worker.channel.close()
+    for fd in (*zygote.given, worker.log_fd):
+        os.close(fd)
+    assert open_files() == before
+
+
+def test_the_ruleset_is_passed_and_kept() -> None:
+    """The descriptor goes along; the host's own stays open for the next worker."""
+    ruleset = os.open(os.devnull, os.O_RDONLY)
+    zygote = Zygote()
+    worker = run(zygote, attrs.evolve(LAUNCH, confinement=Confinement(ruleset_fd=ruleset)))
+    assert (len(zygote.given), zygote.with_ruleset) == (4, True)
+    os.fstat(ruleset)
+    worker.channel.close()
+    for fd in (*zygote.given, worker.log_fd, ruleset):
+        os.close(fd)
+
+
+def test_a_zygote_that_is_gone_leaves_no_pipe() -> None:
+    """The error goes on, the six ends of the pipes do not stay."""
+    before = open_files()
+    with pytest.raises(SandboxUnavailable, match="gone"):
+        run(Zygote(SandboxUnavailable("gone")))
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("possible", [0, 1, 2])
+def test_too_many_open_files_are_an_error_with_a_next_step(
+    possible: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a bare OSError out of a call, and no leak of the pipes that could be made."""
+    pipe, left = os.pipe, iter(range(possible))
+
+    def limited() -> tuple[int, int]:
+        if next(left, None) is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return pipe()
+
+    before = open_files()
+    monkeypatch.setattr(os, "pipe", limited)
+    with pytest.raises(SandboxUnavailable, match="raise the limit of open files"):
+        run(Zygote())
+    assert open_files() == before
+
+
+def test_a_probe_has_nothing_to_load() -> None:
+    """Asking for its Setup is a mistake of the host."""
+    with pytest.raises(KernelConfigError):
+        setup(LAUNCH)
+
+
+def worker_of(pidfd: int, channel: Any = None) -> Worker:
+    return Worker(0, pidfd, channel or Channel.__new__(Channel), LogTail(1), -1, 1, "process")
+
+
+def test_killing_is_final_and_may_be_repeated() -> None:
+    """A process that ended already is no error."""
+    process = subprocess.Popen(["sleep", "1000"])
+    pidfd = os.pidfd_open(process.pid)
+    worker = worker_of(pidfd)
+    kill(worker)
+    assert process.wait() == -signal.SIGKILL
+    kill(worker)
+    os.close(pidfd)
