@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import pluggy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -215,3 +218,105 @@ def test_confined_workers_give_what_pluggy_gives(seed: int, tmp_path: Path) -> N
         assert typed(ask_workers(kernel, case)) == expected
         awaited = typed(asyncio.run(await_workers(kernel, case)))
         assert awaited == {name: expected[name] for name in awaited}
+
+
+# -- deviations that are not in the random sets ----------------------------------------------------
+
+
+ODD = """
+import pluggy
+hookimpl = pluggy.HookimplMarker("random")
+
+class Own(ValueError):
+    pass
+
+@hookimpl
+def hook(x):
+    if x == "own":
+        raise Own("text")
+    if x == "exit":
+        raise SystemExit(3)
+    raise ValueError("text")
+
+@hookimpl(wrapper=True, specname="hook")
+def around(x):
+    try:
+        return (yield)
+    except ValueError as error:
+        return ["ValueError", str(error), type(error).__name__]
+    except Exception as error:
+        return ["Exception", str(error), type(error).__name__]
+"""
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, nx.Kernel]]:
+    """pluggy's hook and a kernel, over one plugin that raises what is odd."""
+    folder = tmp_path_factory.mktemp("odd")
+    spec = Spec("hook", ("x",), (), firstresult=True, historic=False, on_failure=None)
+    case = Case(specs=(spec,), plugins=(), calls={})
+    (folder / "plugins" / "odd").mkdir(parents=True)
+    (folder / "plugins" / "odd" / "plugin.py").write_text(ODD)
+    manifest = {
+        "schema_version": 1,
+        "id": "odd",
+        "version": "1",
+        "entrypoint": "plugin",
+        "hooks": ["hook", {"hook": "hook", "impl": "around"}],
+    }
+    (folder / "plugins" / "odd" / "plugin.json").write_text(json.dumps(manifest))
+    module = types.ModuleType("odd")
+    exec(ODD, module.__dict__)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(case.specs_module())
+    manager.register(module, "odd")
+    with nx.Kernel(
+        PROJECT,
+        specs=[case.specs_module()],
+        run=nx.Run.create(folder / "data"),
+        plugins=nx.discover(folder / "plugins"),
+        middleware=[],
+    ) as kernel:
+        yield manager.hook.hook, kernel
+
+
+def test_a_builtin_exception_keeps_its_class_and_not_its_text(odd: tuple[Any, nx.Kernel]) -> None:
+    """``except ValueError`` catches it on both sides; its text has the code before it here."""
+    hook, kernel = odd
+    assert hook(x="") == ["ValueError", "text", "ValueError"]
+    assert kernel.hook.hook(x="") == [
+        "ValueError",
+        "[plugin.raised] ValueError: text",
+        "ValueError",
+    ]
+
+
+def test_an_exception_of_a_plugins_own_is_none_of_its_bases(odd: tuple[Any, nx.Kernel]) -> None:
+    """Its class does not cross, so what it derives from does not either."""
+    hook, kernel = odd
+    assert hook(x="own") == ["ValueError", "text", "Own"]
+    assert kernel.hook.hook(x="own") == [
+        "Exception",
+        "[plugin.raised] Own: text",
+        "PluginFailed",
+    ]
+
+
+def test_an_exit_ends_a_call_and_no_caller(odd: tuple[Any, nx.Kernel]) -> None:
+    """What ends the caller under pluggy is a failure like any other here."""
+    hook, kernel = odd
+    with pytest.raises(SystemExit):
+        hook(x="exit")
+    assert kernel.hook.hook(x="exit")[0] == "Exception"
+
+
+def test_arguments_are_the_hookspecs_no_more_and_no_less(odd: tuple[Any, nx.Kernel]) -> None:
+    """pluggy passes over what the hookspec lacks, and warns of what is missing."""
+    hook, kernel = odd
+    assert hook(x="", more=1)
+    with pytest.raises(nx.CallRejected, match="more"):
+        kernel.hook.hook(x="", more=1)
+    with pytest.warns(UserWarning, match="'x'"), pytest.raises(pluggy.HookCallError):
+        hook()
+    with pytest.raises(nx.CallRejected, match="x"):
+        kernel.hook.hook()
