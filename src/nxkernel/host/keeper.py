@@ -159,7 +159,7 @@ class Keeper:
 
     def retire(self) -> None:
         """Let no call in any more, and end the worker under the calls that are on it."""
-        self._retired = self.slot.close(kill)
+        self._retired = self._retired or self.slot.close(kill)
 
     def ask_to_stop(self) -> Worker | None:
         """First step of the stop ladder; returns the worker that was asked."""

@@ -141,6 +141,7 @@ class Plant:
 
     def stop(self) -> None:
         """Climb the stop ladder: ask, wait, SIGTERM, wait, SIGKILL; then end the zygote."""
+        self.retire()
         asked = [k.ask_to_stop() for k in self.keepers.values()]
         workers = [w for w in asked if w is not None]
         left = self._outlast(workers, self._hosting.stop_grace_s)
