@@ -205,26 +205,33 @@ def test_nothing_cited_nothing_drawn(open_memory: Open, tmp_path: Path) -> None:
     assert not (tmp_path / "none.png").exists()
 
 
+def said(text: str, screen: str) -> dict[str, object]:
+    """An answer of one claim that cites one screenshot."""
+    return {"state": "ok", "claims": [{"text": text, "citations": [{"name": screen}]}]}
+
+
 def test_evaluation_counts() -> None:
-    """Right, refused and wrong answers are counted apart."""
+    """Right, refused and wrong answers are counted apart; the right words must cite their screen."""
     questions = [
-        {"id": "a", "expected": {"contains": ["Room Kelp"]}},
+        {"id": "a", "expected": {"contains": ["Room Kelp"]}, "screen": "calendar.png"},
         {"id": "b", "expected": {"no_evidence": True}},
         {"id": "c", "expected": {"contains": ["52"]}},
         {"id": "d", "expected": {"no_evidence": True}},
+        {"id": "e", "expected": {"contains": ["22"]}, "screen": "terminal.png"},
     ]
     answers = [
-        {"state": "ok", "claims": [{"text": "room kelp"}]},
+        said("room kelp", "calendar.png"),
         {"state": "no_evidence", "claims": []},
         {"state": "no_evidence", "claims": []},
         {"state": "error", "claims": []},
+        said("22", "invoice.png"),
     ]
     assert app.evaluate(questions, answers) == {
-        "asked": 4,
-        "answered": 1,
+        "asked": 5,
+        "answered": 2,
         "correct": 1,
         "no_evidence": 1,
-        "wrong": ["c", "d"],
+        "wrong": ["c", "d", "e"],
     }
 
 
