@@ -10,31 +10,22 @@ import asyncio
 import inspect
 import itertools
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
-
-import attrs
-import pluggy
 
 from nxkernel import _wrappers
 from nxkernel._canonical import NotCanonical, decode, digest, encode
-from nxkernel._values import NotLiftable, hints_of, lift, lower
+from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._values import NotLiftable, lift, lower
 from nxkernel._wrappers import arriving, enter, leave
-from nxkernel.errors import CallRejected, KernelConfigError, NxError
+from nxkernel.errors import CallRejected, KernelConfigError, NxError, PluginDisabled
 from nxkernel.host.replies import passed_on
-from nxkernel.types import EMPTY, Call, HookName, ImplFacts, Outcome, PluginId
+from nxkernel.types import EMPTY, Call, ImplFacts, Outcome, PluginId
 
 __all__ = ["Builtins"]
 
 #: Files whose frames say nothing about a builtin's failure.
 _OURS = {__file__, _wrappers.__file__}
-
-
-@attrs.frozen
-class _Impl:
-    facts: ImplFacts
-    function: Any
-    hints: Mapping[str, Any]
 
 
 class Builtins:
@@ -44,7 +35,7 @@ class Builtins:
         self._impls = {
             (PluginId(name), impl.facts.impl): impl
             for name in sorted(objects)
-            for impl in _hookimpls(project, objects[name])
+            for impl in _hookimpls(project, name, objects[name])
         }
         self._suspended: dict[int, Generator[Any, Any, Any]] = {}
         self._tokens = itertools.count(1)
@@ -83,7 +74,7 @@ class Builtins:
         )
 
     def _run(
-        self, impl: _Impl, call: Call, arguments: Mapping[str, Any], arrived: NxError | None
+        self, impl: FoundImpl, call: Call, arguments: Mapping[str, Any], arrived: NxError | None
     ) -> tuple[Any, int]:
         if call.phase == "teardown":
             wrapper = self._suspended.pop(call.token[1] if call.token else 0)
@@ -97,7 +88,7 @@ class Builtins:
         return (_run_coroutine(value) if inspect.iscoroutine(value) else value), 0
 
 
-def _arguments(impl: _Impl, call: Call) -> dict[str, Any]:
+def _arguments(impl: FoundImpl, call: Call) -> dict[str, Any]:
     given = decode(call.payload)
     names = [*impl.facts.args, *(k for k in impl.facts.kwargs if k in given)]
     return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
@@ -124,47 +115,11 @@ def _words(error: CallRejected | NotCanonical) -> str:
     return error.message if isinstance(error, CallRejected) else str(error)
 
 
-def _hookimpls(project: str, plugin: Any) -> list[_Impl]:
-    """Find the hookimpls as pluggy does, under the names of their attributes, as a worker does."""
-    manager = pluggy.PluginManager(project)
-    manager.register(plugin, "builtin")
-    by_function = {
-        (caller.name, impl.function): impl
-        for caller in manager.get_hookcallers(plugin) or ()
-        for impl in caller.get_hookimpls()
-    }
-    found = []
-    for attribute in sorted(dir(plugin)):
-        options = manager.parse_hookimpl_opts(plugin, attribute)
-        if options is not None:
-            hook = options.get("specname") or attribute
-            impl = by_function[hook, getattr(plugin, attribute)]
-            _check_wrapper(attribute, impl)
-            found.append(
-                _Impl(_facts(attribute, hook, impl), impl.function, hints_of(impl.function))
-            )
+def _hookimpls(project: str, name: str, plugin: Any) -> Iterable[FoundImpl]:
+    try:
+        found = find_hookimpls(project, plugin)
+    except PluginDisabled as error:
+        raise KernelConfigError(f"builtins[{name!r}]: {error.message}") from None
     if not found:
-        raise KernelConfigError(f"builtins: {type(plugin).__name__} has no hookimpl of {project!r}")
-    return found
-
-
-def _check_wrapper(attribute: str, impl: pluggy.HookImpl) -> None:
-    wraps = impl.wrapper or impl.hookwrapper
-    if wraps and not inspect.isgeneratorfunction(impl.function):
-        raise KernelConfigError(
-            f"builtins: hookimpl {attribute!r} is a wrapper, but its function has no yield"
-        )
-
-
-def _facts(attribute: str, hook: str, impl: pluggy.HookImpl) -> ImplFacts:
-    return ImplFacts(
-        impl=attribute,
-        hook=HookName(hook),
-        args=tuple(impl.argnames),
-        kwargs=tuple(impl.kwargnames),
-        wrapper=bool(impl.wrapper),
-        hookwrapper=bool(impl.hookwrapper),
-        tryfirst=bool(impl.tryfirst),
-        trylast=bool(impl.trylast),
-        optionalhook=bool(impl.optionalhook),
-    )
+        raise KernelConfigError(f"builtins[{name!r}] has no hookimpl of {project!r}")
+    return found.values()

@@ -155,7 +155,7 @@ class Keeper:
 
     def last_words(self, worker: Worker, lines: int) -> dict[str, Any]:
         """The exit and the end of the log, for an outcome's details."""
-        return {**_exit_facts(worker), "log": worker.log.last_lines(lines)}
+        return {**_exit_facts(worker), "log": worker.log.last_lines(lines, worker.log_from)}
 
     def retire(self) -> None:
         """Let no call in any more, and end the worker under the calls that are on it."""

@@ -98,6 +98,7 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
         log_fd=log_read,
         generation=generation,
         level=launch.level,
+        log_from=log.total,
     )
 
 

@@ -29,15 +29,19 @@ class LogTail:
             while self._chunks and self._size - len(self._chunks[0]) >= self._limit:
                 self._size -= len(self._chunks.popleft())
 
-    def text(self) -> str:
-        """Return what is kept, with control characters shown and not obeyed."""
+    def text(self, since: int = 0) -> str:
+        """Return what is kept, with control characters shown and not obeyed.
+
+        *since*: only what came after that many bytes in all.
+        """
         with self._lock:
-            data = _end(b"".join(self._chunks), self._limit)
+            size = min(self._limit, self.total - since)
+            data = _end(b"".join(self._chunks), size)
         return escape(data.decode("utf-8", "replace"))
 
-    def last_lines(self, count: int) -> list[str]:
-        """Return the last *count* lines."""
-        lines = self.text().splitlines()
+    def last_lines(self, count: int, since: int = 0) -> list[str]:
+        """Return the last *count* lines, of what came after *since* bytes."""
+        lines = self.text(since).splitlines()
         return lines[max(0, len(lines) - count) :]
 
 

@@ -55,6 +55,8 @@ class Worker:
     #: Counts the workers of this slot; part of a wrapper's token.
     generation: int
     level: str
+    #: Bytes in the plugin's log that are from earlier workers.
+    log_from: int = 0
     #: Set by housekeeping when the zygote has waited for it.
     exit: Exit | None = None
     _seq: int = 0

@@ -14,13 +14,22 @@ from nxkernel.types import ImplFacts, PluginId
 
 __all__ = ["ImplCache", "agree"]
 
+#: Most hookimpls of one plugin: each of them multiplies what a fan-out costs everybody.
+MAX_IMPLS = 256
+
 
 def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplFacts]) -> None:
     """Hold what was found against what the manifest declares.
 
     Raises:
-        PluginDisabled: when a hook is missing or is not declared.
+        PluginDisabled: when a hook is missing or is not declared, or there are too many.
     """
+    if len(found) > MAX_IMPLS:
+        raise PluginDisabled(
+            f"plugin {plugin!r}: it has {len(found)} hookimpls; the limit is {MAX_IMPLS}",
+            code="plugin.handshake",
+            plugin=plugin,
+        )
     said = {facts.hook for facts in declared}
     does = {facts.hook for facts in found}
     problems = [f"the manifest names {h!r}, the code does not implement it" for h in said - does]

@@ -109,7 +109,7 @@ def _serve(pipe: Pipe) -> int:
     install_file_shims(message.write_roots)
     runner = Runner(pipe, message, decode(message.settings))
     try:
-        plugin = load(message, runner.context)
+        impls = load(message, runner.context)
     except BaseException as error:
         failure = describe(error, message)
         pipe.send(
@@ -120,7 +120,7 @@ def _serve(pipe: Pipe) -> int:
             )
         )
         return 0
-    runner.serve(plugin)
+    runner.serve(impls)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from nxkernel._wire import Setup
+from nxkernel.errors import NxError
 
 __all__ = ["Description", "describe"]
 
@@ -35,8 +36,9 @@ class Description:
 def describe(error: BaseException, setup: Setup) -> Description:
     """Describe *error* so that the same cause gives the same bytes."""
     scrub = _Scrubber(setup)
-    text = scrub(_text(error))
     name = type(error).__name__
+    # An error that came from elsewhere has its name and code already; once is enough.
+    text = scrub(_text(error)).removeprefix(f"{name}: ")
     details: dict[str, Any] = {
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
         "frames": _frames(error, scrub),
@@ -66,7 +68,7 @@ class _Scrubber:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return error.message if isinstance(error, NxError) else str(error)
     except BaseException:
         return "<the exception's text cannot be made>"
 

@@ -7,41 +7,20 @@ import importlib
 import inspect
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import attrs
-import pluggy
-
-from nxkernel._values import hints_of
-from nxkernel._wire import Impl, Setup
+from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._wire import Setup
 from nxkernel.errors import PluginDisabled
 from nxkernel.worker.context import PluginContext
 
-__all__ = ["Loaded", "LoadedImpl", "load"]
+__all__ = ["load"]
 
 
-@attrs.frozen
-class LoadedImpl:
-    """One hookimpl, ready to be called."""
-
-    facts: Impl
-    function: Callable[..., Any]
-    #: Annotations of its arguments.
-    hints: Mapping[str, Any]
-
-
-@attrs.frozen
-class Loaded:
-    """A plugin in its worker."""
-
-    #: By attribute name.
-    impls: Mapping[str, LoadedImpl]
-
-
-def load(setup: Setup, context: PluginContext) -> Loaded:
-    """Import the plugin's object, construct it if it is a class, and list its hookimpls.
+def load(setup: Setup, context: PluginContext) -> Mapping[str, FoundImpl]:
+    """Import the plugin's object, construct it if it is a class, and return its hookimpls.
 
     Raises:
         PluginDisabled: when the entrypoint names nothing.
@@ -52,7 +31,7 @@ def load(setup: Setup, context: PluginContext) -> Loaded:
     # Seeded before the plugin's first import: many libraries draw at import time.
     random.seed(setup.import_seed)
     plugin = _construct(_resolve(setup.entrypoint), context)
-    return Loaded(impls=_hookimpls(setup.project, plugin))
+    return find_hookimpls(setup.project, plugin)
 
 
 def _resolve(entrypoint: str) -> Any:
@@ -81,52 +60,3 @@ def _construct(target: Any, context: PluginContext) -> Any:
         p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters
     )
     return cls(context) if takes_one else cls()
-
-
-def _hookimpls(project: str, plugin: Any) -> dict[str, LoadedImpl]:
-    manager = pluggy.PluginManager(project)
-    manager.register(plugin, "plugin")
-    registered = [
-        (caller.name, impl)
-        for caller in manager.get_hookcallers(plugin) or ()
-        for impl in caller.get_hookimpls()
-    ]
-    found = {}
-    for attribute in sorted(dir(plugin)):
-        options = manager.parse_hookimpl_opts(plugin, attribute)
-        if options is None:
-            continue
-        hook = options.get("specname") or attribute
-        function = getattr(plugin, attribute)
-        match = next(i for name, i in registered if name == hook and i.function == function)
-        _check_wrapper(attribute, match)
-        found[attribute] = _loaded(attribute, hook, match)
-    return found
-
-
-def _check_wrapper(attribute: str, impl: pluggy.HookImpl) -> None:
-    """What pluggy checks of a wrapper once it knows the hookspec, which only the host does."""
-    wraps = impl.wrapper or impl.hookwrapper
-    if wraps and not inspect.isgeneratorfunction(impl.function):
-        raise PluginDisabled(
-            f"hookimpl {attribute!r} is a wrapper, but its function has no yield",
-            code="plugin.start",
-        )
-
-
-def _loaded(attribute: str, hook: str, impl: pluggy.HookImpl) -> LoadedImpl:
-    return LoadedImpl(
-        facts=Impl(
-            impl=attribute,
-            hook=hook,
-            args=tuple(impl.argnames),
-            kwargs=tuple(impl.kwargnames),
-            wrapper=bool(impl.wrapper),
-            hookwrapper=bool(impl.hookwrapper),
-            tryfirst=bool(impl.tryfirst),
-            trylast=bool(impl.trylast),
-            optionalhook=bool(impl.optionalhook),
-        ),
-        function=impl.function,
-        hints=hints_of(impl.function),
-    )

@@ -20,14 +20,26 @@ from typing import Any
 import attrs
 
 from nxkernel._canonical import NotCanonical, decode, encode
+from nxkernel._hookimpls import FoundImpl
 from nxkernel._seeds import draw
 from nxkernel._values import NotLiftable, lift, lower
-from nxkernel._wire import Broker, Failure, Invoke, Ping, Pong, Ready, Reply, Result, Setup, Stop
+from nxkernel._wire import (
+    Broker,
+    Failure,
+    Impl,
+    Invoke,
+    Ping,
+    Pong,
+    Ready,
+    Reply,
+    Result,
+    Setup,
+    Stop,
+)
 from nxkernel._wrappers import arriving, enter, leave
 from nxkernel.errors import CallRejected, NxError
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.failure import describe
-from nxkernel.worker.loader import Loaded, LoadedImpl
 from nxkernel.worker.pipe import Pipe
 
 __all__ = ["Runner"]
@@ -57,7 +69,7 @@ class Runner:
     def __init__(self, pipe: Pipe, setup: Setup, settings: Mapping[str, Any]) -> None:
         self._pipe = pipe
         self._setup = setup
-        self._impls: Mapping[str, LoadedImpl] = {}
+        self._impls: Mapping[str, FoundImpl] = {}
         self._stack: list[_Frame] = [_Frame(seq=0, seed=setup.import_seed)]
         self._brokered = 0
         #: Wrappers between their two phases, by the seq of the first one.
@@ -74,10 +86,10 @@ class Runner:
 
     # -- the loop ------------------------------------------------------------------------
 
-    def serve(self, plugin: Loaded) -> None:
+    def serve(self, impls: Mapping[str, FoundImpl]) -> None:
         """Say what the plugin implements, then answer until told to stop."""
-        self._impls = plugin.impls
-        self._pipe.send(Ready(impls=[impl.facts for impl in plugin.impls.values()]))
+        self._impls = impls
+        self._pipe.send(Ready(impls=[Impl(**attrs.asdict(i.facts)) for i in impls.values()]))
         while True:
             message = self._pipe.receive()
             if isinstance(message, Stop):
@@ -128,7 +140,7 @@ class Runner:
             value = _run_coroutine(value)
         return self._cross(value, impl.hints.get("return", Any))
 
-    def _arguments(self, impl: LoadedImpl, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(self, impl: FoundImpl, given: Mapping[str, Any]) -> dict[str, Any]:
         names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
         try:
             return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
@@ -139,7 +151,7 @@ class Runner:
                 {"impl": impl.facts.impl},
             ) from None
 
-    def _teardown(self, impl: LoadedImpl, message: Invoke, inner: NxError | None) -> Any:
+    def _teardown(self, impl: FoundImpl, message: Invoke, inner: NxError | None) -> Any:
         generator = self._suspended.pop(message.token)
         value = None if inner else decode(message.payload)
         return leave(generator, value, inner, old_style=impl.facts.hookwrapper)

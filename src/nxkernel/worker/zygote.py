@@ -53,6 +53,7 @@ PRELOAD = (
     "cattrs",
     "msgspec",
     "pluggy",
+    "nxkernel._hookimpls",
     "nxkernel._seeds",
     "nxkernel._values",
     "nxkernel._wire",

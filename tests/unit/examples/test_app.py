@@ -211,7 +211,7 @@ def said(text: str, screen: str) -> dict[str, object]:
 
 
 def test_evaluation_counts() -> None:
-    """Right, refused and wrong answers are counted apart; the right words must cite their screen."""
+    """Right, refused and wrong are counted apart; the right words must cite their screenshot."""
     questions = [
         {"id": "a", "expected": {"contains": ["Room Kelp"]}, "screen": "calendar.png"},
         {"id": "b", "expected": {"no_evidence": True}},

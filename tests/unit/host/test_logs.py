@@ -79,3 +79,14 @@ def test_reading_and_writing_threads_do_not_disturb_each_other() -> None:
         assert len(tail.text()) <= 64
     writer.join()
     assert tail.total == 22000
+
+
+def test_lines_of_an_earlier_worker_are_left_out() -> None:
+    """What was there before a point in the stream is not told as what came after it."""
+    tail = LogTail(100)
+    tail.feed(b"of the first\n")
+    before = tail.total
+    assert tail.last_lines(5, before) == []
+    tail.feed(b"of the second\n")
+    assert tail.last_lines(5, before) == ["of the second"]
+    assert tail.last_lines(5) == ["of the first", "of the second"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nxkernel.errors import PluginDisabled
-from nxkernel.kernel.impls import ImplCache, agree
+from nxkernel.kernel.impls import MAX_IMPLS, ImplCache, agree
 from nxkernel.types import HookName, ImplFacts, PluginId
 
 DIGEST = "sha256:" + "ab" * 32
@@ -43,6 +43,14 @@ def test_other_hooks_disable_the_plugin(declared: list[str], found: list[str], w
         agree(PluginId("p"), named(*declared), named(*found))
     assert (caught.value.code, caught.value.plugin) == ("plugin.handshake", "p")
     assert caught.value.details == {"declared": sorted(declared), "found": sorted(found)}
+
+
+def test_the_number_of_hookimpls_is_limited() -> None:
+    """A plugin cannot multiply what a fan-out costs everybody."""
+    many = [ImplFacts(impl=f"a{n}", hook=HookName("a")) for n in range(MAX_IMPLS + 1)]
+    agree(PluginId("p"), named("a"), many[:-1])
+    with pytest.raises(PluginDisabled, match="257 hookimpls; the limit is 256"):
+        agree(PluginId("p"), named("a"), many)
 
 
 def test_what_was_learned_is_remembered(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""The hookimpls of an object as pluggy finds them: a plugin in a worker, a builtin in the host."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import pluggy
+
+from nxkernel._values import hints_of
+from nxkernel.errors import PluginDisabled
+from nxkernel.types import HookName, ImplFacts
+
+__all__ = ["FoundImpl", "find_hookimpls"]
+
+
+@attrs.frozen
+class FoundImpl:
+    """One hookimpl, ready to be called."""
+
+    facts: ImplFacts
+    function: Callable[..., Any]
+    #: Annotations of its arguments and, under ``return``, of its result.
+    hints: Mapping[str, Any]
+
+
+def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:
+    """Return the hookimpls of *plugin* by the name of their attribute, sorted.
+
+    Raises:
+        PluginDisabled: for a wrapper whose function has no yield. pluggy finds that too, but only
+            once it knows the hookspec.
+    """
+    manager = pluggy.PluginManager(project)
+    manager.register(plugin, "plugin")
+    registered = {
+        (caller.name, impl.function): impl
+        for caller in manager.get_hookcallers(plugin) or ()
+        for impl in caller.get_hookimpls()
+    }
+    found = {}
+    for attribute in sorted(dir(plugin)):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is not None:
+            hook = options.get("specname") or attribute
+            impl = registered[hook, getattr(plugin, attribute)]
+            found[attribute] = _found(attribute, hook, impl)
+    return found
+
+
+def _found(attribute: str, hook: str, impl: pluggy.HookImpl) -> FoundImpl:
+    facts = ImplFacts(
+        impl=attribute,
+        hook=HookName(hook),
+        args=tuple(impl.argnames),
+        kwargs=tuple(impl.kwargnames),
+        wrapper=bool(impl.wrapper),
+        hookwrapper=bool(impl.hookwrapper),
+        tryfirst=bool(impl.tryfirst),
+        trylast=bool(impl.trylast),
+        optionalhook=bool(impl.optionalhook),
+    )
+    if facts.wraps and not inspect.isgeneratorfunction(impl.function):
+        raise PluginDisabled(
+            f"hookimpl {attribute!r} is a wrapper, but its function has no yield",
+            code="plugin.start",
+        )
+    return FoundImpl(facts, impl.function, hints_of(impl.function))
