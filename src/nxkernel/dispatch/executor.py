@@ -11,6 +11,7 @@ Held to ``pluggy._callers._multicall`` by a differential test; what differs on p
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -153,7 +154,8 @@ class _Run:
                 self.inner = Inner(value=self.answers)
             self.degraded = bool(self.failures)
         if self.inner.error is not None and self._may_fall_back():
-            self.inner = Inner(value=self.spec.options.fallback)
+            # A copy: what the caller does with it must not become the next call's fallback.
+            self.inner = Inner(value=copy.deepcopy(self.spec.options.fallback))
             self.degraded = True
 
     def _may_fall_back(self) -> bool:

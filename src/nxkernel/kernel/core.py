@@ -20,7 +20,7 @@ from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered
 from nxkernel.kernel.boot import Boot
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
-from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
+from nxkernel.kernel.desk import CallOptions, Desk, PluginStats, with_plain_fallback
 from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
@@ -91,7 +91,9 @@ class Kernel:
         self._sandbox = sandbox or Sandbox()
         self._hosting = hosting or Hosting()
         self._middleware = tuple(middleware)
-        self._specs = collect_specs(project, specs)
+        self._specs = {
+            name: with_plain_fallback(spec) for name, spec in collect_specs(project, specs).items()
+        }
         self._builtins = Builtins(project, builtins or {})
         self._builtin_ids = frozenset(PluginId(name) for name in builtins or {})
         self._required = frozenset(required)
@@ -286,7 +288,8 @@ class Kernel:
 
         Args:
             timeout: seconds for each provider.
-            key: the logical call id, from which the call's seed derives; a scalar or a tuple.
+            key: the logical call id, from which the call's seed derives: an int, a str, bytes,
+                or a tuple of them.
             only: ask these plugins only.
         """
         names = None if only is None else frozenset(only)
@@ -294,6 +297,11 @@ class Kernel:
             raise CallRejected(f"options(only=): no plugin {unknown[0]!r}")
         if timeout is not None and not timeout > 0:
             raise CallRejected("options(timeout=) must be more than 0 seconds")
+        parts = key if isinstance(key, tuple) else () if key is None else (key,)
+        if wrong := [part for part in parts if type(part) not in (int, str, bytes)]:
+            raise CallRejected(
+                f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
+            )
         return Caller(self, CallOptions(timeout=timeout, key=key, only=names))
 
     def capability(self, name: str) -> CapabilityCaller:

@@ -18,7 +18,7 @@ import attrs
 from nxkernel import errors
 from nxkernel._canonical import NotCanonical, decode, digest, encode
 from nxkernel._clock import Clock
-from nxkernel._values import NotLiftable, hints_of, lift, lower_arguments
+from nxkernel._values import NotLiftable, hints_of, lift, lower, lower_arguments
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Provider, execute
 from nxkernel.dispatch.stack import Middleware, PluginFacts, open_stack
@@ -42,7 +42,7 @@ from nxkernel.types import (
     RunId,
 )
 
-__all__ = ["CallOptions", "Desk", "PluginStats"]
+__all__ = ["CallOptions", "Desk", "PluginStats", "with_plain_fallback"]
 
 #: Durations kept per plugin for its median.
 _SAMPLES = 1000
@@ -334,12 +334,14 @@ class Desk:
         hint = self._hints_of(spec).get("return", Any)
         if hint is Any or result.error is not None:
             return result
+        if not spec.firstresult and not isinstance(result.value, list):
+            return result  # A wrapper may make anything of a fan-out, as under pluggy.
         try:
             if spec.firstresult:
                 value = None if result.value is None else lift(result.value, hint)
             else:
                 value = [lift(each, hint) for each in result.value]
-        except (NotLiftable, TypeError) as error:
+        except NotLiftable as error:
             text = f"a wrapper made a value that does not fit the hookspec: {error}"
             broken = CallError(code="contract.output", message=text)
             return attrs.evolve(result, value=None, error=broken)
@@ -397,6 +399,27 @@ class Desk:
                     callback(lift(outcome.value, self._hints_of(call.spec).get("return", Any)))
 
 
+def with_plain_fallback(spec: HookSpec) -> HookSpec:
+    """Return *spec* with its fallback as the plain data that a provider's answer would be.
+
+    Raises:
+        KernelConfigError: for a fallback that could not cross either.
+    """
+    fallback = spec.options.fallback
+    if not spec.options.has_fallback or fallback is None:
+        return spec
+    hint = hints_of(spec.function).get("return", Any)
+    if hint is Any or (not spec.firstresult and not isinstance(fallback, list)):
+        hint = type(fallback)
+    elif not spec.firstresult:
+        hint = list[hint]  # type: ignore[valid-type]
+    try:
+        plain = lower(fallback, hint, "fallback")
+    except CallRejected as error:
+        raise errors.KernelConfigError(f"hook {spec.name!r}: {error.message}") from None
+    return attrs.evolve(spec, options=attrs.evolve(spec.options, fallback=plain))
+
+
 def _check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     given = {**spec.defaults, **arguments}
     unknown = sorted(given.keys() - set(spec.args))
@@ -446,6 +469,7 @@ def _brokered_error(code: str, message: str, origin: str) -> Brokered:
 
 def _origin(result: HookResult, parent: Call) -> str:
     for outcome in result.outcomes:
-        if outcome.error is not None:
+        # Not a provider that failed too and was skipped.
+        if outcome.error is not None and outcome.error == result.error:
             return parent.plugin if outcome.fault == "caller" else outcome.origin or outcome.plugin
     return parent.plugin
