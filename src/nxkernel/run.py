@@ -82,7 +82,7 @@ class Run:
 def _claim(runs: Path) -> Path:
     """Make the next folder; mkdir decides between two that count at once."""
     runs.mkdir(exist_ok=True, mode=0o700)
-    taken = [int(p.name[1:]) for p in runs.iterdir() if p.name[1:].isdigit()]
+    taken = [int(p.name[1:]) for p in runs.iterdir() if p.name[1:].isdecimal()]
     for number in range(max(taken, default=0) + 1, _MOST_RUNS):
         folder = runs / f"r{number:06d}"
         try:
