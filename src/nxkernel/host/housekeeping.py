@@ -30,13 +30,15 @@ class Housekeeper:
         #: Exits that were heard, until their worker is in the table: one may end before it is.
         self._exits: dict[int, Exit] = {}
         self._selector = selectors.DefaultSelector()
-        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector.register(self._alarm, selectors.EVENT_READ)
+        #: Made by :meth:`start`: a kernel that is never entered must leave nothing open.
+        self._alarm = -1
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="nxkernel-housekeeping", daemon=True)
 
     def start(self, zygote: Zygote) -> None:
         """Start the thread."""
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._alarm, selectors.EVENT_READ)
         self._selector.register(zygote.exits_fd, selectors.EVENT_READ, zygote)
         self._thread.start()
 
@@ -52,20 +54,24 @@ class Housekeeper:
     def stop(self) -> None:
         """Drain what is left and end the thread."""
         self._stopping = True
-        os.eventfd_write(self._alarm, 1)
         if self._thread.is_alive():
+            os.eventfd_write(self._alarm, 1)
             self._thread.join()
         for key in list(self._selector.get_map().values()):
             if isinstance(key.data, Worker):
                 self._drain(key.data)
                 self._release(key.data)
-        self._selector.close()
-        os.close(self._alarm)
+        self._close()
 
     def abandon(self) -> None:
         """In a forked child, which has no such thread: close what was inherited."""
+        self._close()
+
+    def _close(self) -> None:
         self._selector.close()
-        os.close(self._alarm)
+        if self._alarm >= 0:
+            os.close(self._alarm)
+            self._alarm = -1
 
     def _run(self) -> None:
         while not self._stopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -135,3 +136,13 @@ def test_stopping_reads_what_is_left() -> None:
     assert worker.log_fd == -1
     for fd in (*bench.pipes, bench.zygote.exits_fd):
         os.close(fd)
+
+
+def test_what_was_never_started_leaves_nothing_open() -> None:
+    """A kernel may be built and thrown away."""
+    before = sorted(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        Housekeeper(lambda: None)
+        Housekeeper(lambda: None).stop()
+    gc.collect()
+    assert sorted(os.listdir("/proc/self/fd")) == before
