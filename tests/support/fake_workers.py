@@ -1,7 +1,7 @@
 """Workers that are scripts in threads of the test, with all of the host's real parts before them.
 
-Only the zygote is a stand-in: where the real one forks, it starts ``sleep`` as the process and a
-thread that speaks for it on the worker's pipes. Slot, keeper, housekeeper, channel and transport
+Only the zygote is a stand-in: where the real one forks, it starts a process that does nothing and
+a thread that speaks for it on the worker's pipes. Slot, keeper, housekeeper, channel and transport
 are the real ones.
 """
 
@@ -66,7 +66,12 @@ IMPL = Impl("hook", "hook", ("x",), (), False, False, False, False, False)
 
 
 class Ended(Exception):
-    """The host closed its end, or the process behind the script was killed."""
+    """The host closed its end, or the process behind the script was killed, or is to end."""
+
+    def __init__(self, status: int | None = None) -> None:
+        super().__init__()
+        #: The exit status with which the process ends; without one, it is killed.
+        self.status = status
 
 
 class Peer:
@@ -141,8 +146,12 @@ def echo(peer: Peer, call: Invoke) -> None:
     peer.send(Result(call.seq, call.payload, 7))
 
 
+#: A process that does nothing until it is told with which status to end.
+_PROCESS = ["sh", "-c", "read status && exit $status"]
+
+
 class FakeZygote(Zygote):
-    """Starts ``sleep`` and a script for each worker."""
+    """Starts a process that does nothing, and a script that speaks for it, for each worker."""
 
     def __init__(self, script: Iterator[Script]) -> None:
         self._scripts = script
@@ -155,7 +164,7 @@ class FakeZygote(Zygote):
 
     def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:
         assert not with_ruleset
-        process = subprocess.Popen(["sleep", "1000"])
+        process = subprocess.Popen(_PROCESS, stdin=subprocess.PIPE)
         pidfd = os.pidfd_open(process.pid)
         self.processes.append(process)
         peer = Peer(*(os.dup(fd) for fd in fds))
@@ -168,16 +177,18 @@ class FakeZygote(Zygote):
         return Spawned(process.pid, pidfd)
 
     def _speak(self, script: Script, peer: Peer, process: subprocess.Popen[bytes]) -> None:
+        status = None
         try:
             script(peer)
-        except Ended:
-            pass
+        except Ended as ended:
+            status = ended.status
         except BaseException as problem:
             self.problems.append(problem)
-        finally:
-            # Its last act is to end, which closes what it holds.
-            peer.close()
+        # Its last act is to end, which closes what it holds.
+        if status is None:
             process.kill()
+        process.communicate(b"%d\n" % (status or 0))
+        peer.close()
 
     def _reap(self, process: subprocess.Popen[bytes], peer: Peer) -> None:
         status = process.wait()

@@ -398,6 +398,10 @@ def speaks_first(peer: Peer) -> None:
 
 def cannot_confine(peer: Peer) -> None:
     os.write(peer.log, b"worker: OSError: landlock\n")
+    raise Ended(70)
+
+
+def dies_at_once(peer: Peer) -> None:
     raise Ended
 
 
@@ -428,6 +432,7 @@ def dies_loading(peer: Peer) -> None:
         (speaks_first, "protocol.violation", "plugin"),
         (no_handshake, "protocol.violation", "plugin"),
         (cannot_confine, "sandbox.unavailable", "host"),
+        (dies_at_once, "plugin.crashed", "plugin"),
         (dies_loading, "plugin.crashed", "plugin"),
     ],
 )
