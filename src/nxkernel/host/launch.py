@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 from collections.abc import Mapping
 from typing import Protocol
@@ -17,7 +18,7 @@ from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Worker
 from nxkernel.host.zygote import Zygote
 
-__all__ = ["Confinement", "Launch", "Load", "allow_cpu", "kill", "setup", "start"]
+__all__ = ["Confinement", "Launch", "Load", "allow_cpu", "has_ended", "kill", "setup", "start"]
 
 
 class Confinement(Protocol):
@@ -158,6 +159,13 @@ def kill(worker: Worker) -> None:
         signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def has_ended(worker: Worker) -> bool:
+    """Whether the process is over, though the zygote may not have said so yet."""
+    poll = select.poll()
+    poll.register(worker.pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def allow_cpu(worker: Worker, seconds: float) -> None:

@@ -25,7 +25,7 @@ from nxkernel.errors import (
 )
 from nxkernel.host.channel import Channel
 from nxkernel.host.keeper import Keeper
-from nxkernel.host.launch import allow_cpu, kill
+from nxkernel.host.launch import allow_cpu, has_ended, kill
 from nxkernel.host.replies import (
     MAX_MESSAGE,
     Brokered,
@@ -47,6 +47,8 @@ from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
+#: Status with which a worker ends that could not confine itself; ``worker.child`` says the same.
+EXIT_CONFINE = 70
 #: Seconds that a caller gets to deal with a nested call that used up their common deadline.
 UNWIND_S = 1.0
 #: Seconds in which a worker that could not load its plugin has to end.
@@ -264,6 +266,9 @@ class Transport:
         try:
             keeper.check(worker, hello.witnessed)
         except NxError as error:
+            if has_ended(worker):
+                # There was nobody left to be looked at: a death, not a missing guarantee.
+                return (yield from self._bad_start(keeper, worker, frame, Loss("ended"), "Hello"))
             yield from self._bury(keeper, worker, frame, counted=False)
             return error
         return None
@@ -313,7 +318,7 @@ class Transport:
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         code, text = words_for(loss, "while it was starting")
         details = keeper.last_words(worker, _LAST_LINES)
-        if wanted == "Hello" and loss.why == "ended":
+        if wanted == "Hello" and details["exit_status"] == EXIT_CONFINE:
             said = details["log"][-1:] or ["nothing"]
             return SandboxUnavailable(
                 f"a worker could not confine itself: {said[0]}", details=details
