@@ -141,7 +141,7 @@ class SlotMachine(RuleBasedStateMachine):
         by = data.draw(st.sampled_from(self.stack))
         lost, worker, talking = list(self.stack), self.worker, self._running()
         ended: list[Any] = []
-        buries = [by] if self.slot.lose(worker, by, ended.append) else []
+        self.slot.lose(worker, by, ended.append)
         assert self.rings, "nobody was told"
         assert self.slot.worker is None
         assert {frame.lost_by for frame in lost} == {by.call_id}, "somebody was not lost with it"
@@ -149,9 +149,10 @@ class SlotMachine(RuleBasedStateMachine):
         self.worker = self.slot.worker = object()
         self._newcomer()
         # Everybody else may find out by himself.
-        others = [frame for frame in lost if frame is not by]
-        buries += [frame for frame in others if self.slot.lose(worker, frame, ended.append)]
-        assert buries == [talking or by], "a worker is buried by one, who talks to it if any does"
+        for frame in lost:
+            self.slot.lose(worker, frame, ended.append)
+        heirs = [frame for frame in lost if frame.buries is worker]
+        assert heirs == [talking or by], "a worker is buried by one, who talks to it if any does"
         assert ended == [worker], "a worker is ended once"
         for frame in lost:
             assert self.slot.resume(frame), "a lost frame has to wait"

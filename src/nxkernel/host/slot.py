@@ -88,6 +88,8 @@ class Frame:
     worker: Worker | None = None
     #: The call that took the worker down with it, or None while the worker lives.
     lost_by: str | None = None
+    #: A lost worker that this session has to bury before it ends.
+    buries: Worker | None = None
     #: Plugins in which nested failures began; what the worker claims is held against it.
     origins: set[str] = attrs.Factory(set)
 
@@ -176,21 +178,24 @@ class Slot:
                 self._queue.remove(frame)
         self._ring()
 
-    def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> bool:
+    def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> None:
         """*worker* is gone: every frame on its stack is lost, by the fault of *by*.
 
-        Calls *end* with the worker while nobody can have closed its descriptors, and returns
-        whether the session of *by* has to bury it. A session that talks to the worker at this
-        moment, in another thread, waits for its pipe: it will notice, and bury.
+        Calls *end* with the worker while nobody can have closed its descriptors. The session that
+        talks to the worker at this moment, perhaps in another thread, has to bury it, because it
+        waits for its pipe; if none does, that of *by*.
         """
         with self._lock:
             if self.worker is not worker:
-                return by.running
+                return
             end(worker)
-            others = any(frame.running for frame in self._stack if frame is not by)
+            heir = self._talking() or by
+            heir.buries = worker
             self._lose_all(by.call_id)
         self._ring()
-        return not others
+
+    def _talking(self) -> Frame | None:
+        return next((frame for frame in self._stack if frame.running), None)
 
     def _lose_all(self, by: str) -> None:
         for frame in self._stack:
@@ -206,13 +211,14 @@ class Slot:
         """
         with self._lock:
             self.closed = True
-            worker = self.worker
+            worker, heir = self.worker, self._talking()
             if worker is not None and self._stack:
                 end(worker)
-            talking = any(frame.running for frame in self._stack)
+            if heir is not None:
+                heir.buries = worker
             self._lose_all(CLOSED)
         self._ring()
-        return None if talking else worker
+        return worker if heir is None else None
 
     def replace(self, worker: Worker, frame: Frame) -> None:
         """*worker* is unusable, but *frame*, alone on its stack, has not used it yet."""

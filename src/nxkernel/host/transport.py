@@ -97,7 +97,9 @@ class Transport:
             signal = yield Gate(lambda: keeper.slot.enter(frame))
             if signal is Signal.CANCELLED:
                 return cancelled(call)
-            return (yield from self._inside(keeper, call, frame, came))
+            outcome = yield from self._inside(keeper, call, frame, came)
+            yield from self._inter(keeper, frame)
+            return outcome
         except BaseException:
             self._give_up(keeper, frame)
             raise
@@ -112,9 +114,11 @@ class Transport:
             signal = yield Gate(lambda: keeper.slot.enter(frame))
             if signal is Signal.CANCELLED:
                 return NxError("cancelled", code="call.cancelled", plugin=plugin)
+            problem = None
             if keeper.slot.worker is None:
-                return (yield from self._start(keeper, frame))
-            return None
+                problem = yield from self._start(keeper, frame)
+            yield from self._inter(keeper, frame)
+            return problem
         except BaseException:
             self._give_up(keeper, frame)
             raise
@@ -354,13 +358,16 @@ class Transport:
         """
         if counted:
             keeper.died(self._clock.monotonic())
-        if keeper.slot.lose(worker, frame, kill):
-            yield from self._await_exit(worker)
-            keeper.buried(worker)
-            frame.worker = None
+        keeper.slot.lose(worker, frame, kill)
+        yield from self._inter(keeper, frame)
 
-    def _await_exit(self, worker: Worker) -> Effects[None]:
-        yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
+    def _inter(self, keeper: Keeper, frame: Frame) -> Effects[None]:
+        """Bury the worker that this session has to bury, if any."""
+        worker = frame.buries
+        if worker is not None:
+            yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _EXIT_WAIT_S)
+            keeper.buried(worker)
+            frame.buries = None
 
     @staticmethod
     def _give_up(keeper: Keeper, frame: Frame) -> None:
@@ -368,9 +375,11 @@ class Transport:
 
         KeyboardInterrupt may strike anywhere; what the worker is in the middle of, nobody knows.
         """
-        worker = frame.worker
-        if worker is not None and keeper.slot.lose(worker, frame, kill):
-            keeper.buried(worker)
+        if frame.worker is not None:
+            keeper.slot.lose(frame.worker, frame, kill)
+        if frame.buries is not None:
+            keeper.buried(frame.buries)
+            frame.buries = None
 
     def _discard_stale(self, keeper: Keeper, frame: Frame) -> Effects[None]:
         """Replace a worker that ended or babbled while nobody called it.
@@ -384,11 +393,9 @@ class Transport:
         if not worker.channel.quiet:
             kill(worker)
             keeper.slot.replace(worker, frame)
-            frame.worker = worker
+            frame.buries = worker
             keeper.died(self._clock.monotonic())
-            yield from self._await_exit(worker)
-            keeper.buried(worker)
-            frame.worker = None
+            yield from self._inter(keeper, frame)
 
 
 def _lost_start(keeper: Keeper, by: str) -> NxError:

@@ -62,8 +62,8 @@ def test_a_worker_in_use_is_ended_and_left_to_its_session(place: Place) -> None:
     frame = place.entered("1")
     assert place.close() is None
     assert place.ended == [place.worker]
-    assert frame.lost_by == CLOSED
-    assert place.slot.lose(place.worker, frame, place.ended.append)
+    assert (frame.lost_by, frame.buries) == (CLOSED, place.worker)
+    place.slot.lose(place.worker, frame, place.ended.append)
     assert place.ended == [place.worker]
 
 
@@ -74,8 +74,7 @@ def test_a_worker_whose_calls_all_wait_is_handed_over_dead(place: Place) -> None
     assert place.close() is place.worker
     assert place.ended == [place.worker]
     assert place.slot.resume(frame)
-    assert frame.lost_by == CLOSED
-    assert not place.slot.lose(place.worker, frame, place.ended.append)
+    assert (frame.lost_by, frame.buries) == (CLOSED, None)
 
 
 def test_whoever_waits_gets_in_to_hear_that_it_is_over(place: Place) -> None:

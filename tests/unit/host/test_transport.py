@@ -6,6 +6,7 @@ The workers are scripts (``tests/support/fake_workers.py``), so that they can sa
 from __future__ import annotations
 
 import os
+import select
 import struct
 import threading
 from typing import Any
@@ -663,6 +664,14 @@ class Cancellable:
             self.tasks.retry()
             self.tasks.step()
 
+    def finish(self) -> Any:
+        """Go on to the end."""
+        while not self.tasks.done:
+            self.tasks.ready({wait.read for wait in self.tasks.waits})
+            self.tasks.retry()
+            self.tasks.step()
+        return self.tasks.result
+
     def cancel(self) -> Any:
         self.tasks.cancel()
         self.tasks.step()
@@ -770,6 +779,43 @@ def test_a_caller_that_goes_away_from_below_takes_the_call_on_top_along() -> Non
         assert len(host.reports) == 1
         assert host.call().ok
         assert host.keeper.refusal(host.clock.monotonic()) is None
+
+
+def test_a_lost_worker_is_buried_also_by_a_session_that_had_gone_on_to_wait() -> None:
+    """The call on top asks for a nested call in the very moment in which the worker is lost."""
+    asked, on_top, told = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(parent: Any, *_: Any) -> Effects[Brokered]:
+        asked.set()
+        if parent.call_id == "1":
+            yield Gate(lambda: False)
+        return Brokered(payload=encode(None))
+
+    def script(peer: Peer, call: Invoke) -> None:
+        if call.impl == "on top":
+            on_top.set()
+            told.wait(20)
+        peer.send(Broker(1, call.seq, "other", encode({})))
+
+    def exchange(impl: str, call_id: str) -> Cancellable:
+        call = the_call(host.clock, impl=impl, call_id=call_id)
+        return Cancellable(host, host.transport.exchange(call))
+
+    with Host([answering(script)], broker=wait) as host:
+        lower = exchange("below", "1")
+        lower.until(asked)
+        upper = exchange("on top", "2")
+        assert on_top.wait(20)
+        worker = host.keeper.slot.worker
+        assert worker is not None
+        told.set()
+        assert select.select([worker.channel.result], [], [], 20)[0]
+        assert code(lower.cancel()) == "call.cancelled"
+        assert worker.pidfd >= 0
+        outcome = upper.finish()
+        assert (code(outcome), outcome.fault) == ("plugin.crashed", "host")
+        assert worker.pidfd == -1
+        assert len(host.reports) == 1
 
 
 def test_an_interrupt_in_the_host_does_not_leave_a_half_used_worker() -> None:
