@@ -97,6 +97,8 @@ class Setup(_Message):
     run_started_ns: int
     #: Largest payload that the host takes, in bytes.
     max_payload: int
+    #: Folder of the application's modules that plugins may import, or empty.
+    api_dir: str
 
 
 class Invoke(_Message):

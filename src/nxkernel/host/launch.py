@@ -55,6 +55,8 @@ class Load:
     import_seed: bytes
     #: Wall nanoseconds of the run's start.
     run_started_ns: int
+    #: Folder of the application's modules that plugins may import, or empty.
+    api_dir: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -150,6 +152,7 @@ def setup(launch: Launch) -> Setup:
         import_seed=load.import_seed,
         run_started_ns=load.run_started_ns,
         max_payload=launch.max_frame - ENVELOPE,
+        api_dir=load.api_dir,
     )
 
 

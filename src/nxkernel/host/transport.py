@@ -6,8 +6,8 @@ workers under way, and asyncio can drive the same code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -47,6 +47,7 @@ from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
+T = TypeVar("T")
 #: Status with which a worker ends that could not confine itself; ``worker.child`` says the same.
 EXIT_CONFINE = 70
 #: Seconds that a caller gets to deal with a nested call that used up their common deadline.
@@ -93,56 +94,61 @@ class Transport:
         came = self._clock.monotonic()
         if came >= call.deadline:
             return expired(call)
-        try:
-            signal = yield Gate(lambda: keeper.slot.enter(frame))
-            if signal is Signal.CANCELLED:
-                return cancelled(call)
-            outcome = yield from self._inside(keeper, call, frame, came)
-            yield from self._inter(keeper, frame)
-            return outcome
-        except BaseException:
-            self._give_up(keeper, frame)
-            raise
-        finally:
-            keeper.slot.leave(frame)
+        outcome = yield from self._session(
+            keeper, frame, lambda: self._inside(keeper, call, frame, came)
+        )
+        return outcome or cancelled(call)
 
     def ensure(self, plugin: PluginId) -> Effects[NxError | None]:
         """Start the plugin's worker if it has none; returns why it could not be."""
         keeper = self._keepers[plugin]
         frame = Frame(call_id="start", deadline=0.0)
-        try:
-            signal = yield Gate(lambda: keeper.slot.enter(frame))
-            if signal is Signal.CANCELLED:
-                return NxError("cancelled", code="call.cancelled", plugin=plugin)
-            problem = None
-            if keeper.slot.worker is None:
-                problem = yield from self._start(keeper, frame)
-            yield from self._inter(keeper, frame)
-            return problem
-        except BaseException:
-            self._give_up(keeper, frame)
-            raise
-        finally:
-            keeper.slot.leave(frame)
+        return (yield from self._session(keeper, frame, lambda: self._ensure(keeper, frame)))
+
+    def _ensure(self, keeper: Keeper, frame: Frame) -> Effects[NxError | None]:
+        return (yield from self._start(keeper, frame)) if keeper.slot.worker is None else None
 
     def witness(self, keeper: Keeper) -> Effects[NxError | None]:
         """Start a worker, hear what its self-test met, and end it before it loads anything."""
         frame = Frame(call_id="probe", deadline=0.0)
+        return (yield from self._session(keeper, frame, lambda: self._witness(keeper, frame)))
+
+    def _witness(self, keeper: Keeper, frame: Frame) -> Effects[NxError | None]:
+        frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
         try:
-            yield Gate(lambda: keeper.slot.enter(frame))
-            frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
             worker = frame.worker = keeper.launch()
-            problem = yield from self._hear(keeper, worker, frame)
-            if problem is None:
-                yield from self._bury(keeper, worker, frame, counted=False)
-            return problem
         except NxError as error:
             return error
+        problem = yield from self._hear(keeper, worker, frame)
+        if problem is None:
+            yield from self._bury(keeper, worker, frame, counted=False)
+        return problem
+
+    def _session(
+        self, keeper: Keeper, frame: Frame, body: Callable[[], Effects[T]]
+    ) -> Effects[T | None]:
+        """Wait for *frame*'s turn on the worker, run *body*, and leave whatever happens.
+
+        Returns None when the caller went away before its turn came.
+        """
+        try:
+            try:
+                signal = yield Gate(lambda: keeper.slot.enter(frame))
+                if signal is Signal.CANCELLED:
+                    return None
+                result = yield from body()
+                yield from self._inter(keeper, frame)
+                return result
+            except BaseException:
+                self._give_up(keeper, frame)
+                raise
+            finally:
+                keeper.slot.leave(frame)
         except BaseException:
-            self._give_up(keeper, frame)
-            raise
-        finally:
+            # Once more: an interrupt may have struck in the middle of leaving, and a frame that
+            # stays behind would block its plugin for ever.
             keeper.slot.leave(frame)
+            raise
 
     # -- on the worker -------------------------------------------------------------------
 

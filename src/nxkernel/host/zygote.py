@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -19,6 +21,8 @@ from nxkernel.errors import KernelConfigError, SandboxUnavailable
 __all__ = ["Profile", "Spawned", "Zygote"]
 
 _EXIT = struct.Struct("<ii")
+#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid.
+_REQUEST, _ANSWER = struct.Struct("<I?"), struct.Struct("<Ii")
 _START_TIMEOUT_S = 60.0
 #: Descriptors in the zygote, by agreement with ``worker.bootstrap`` and ``worker.zygote``.
 _CONTROL_FD, _EXITS_FD = 3, 4
@@ -58,6 +62,7 @@ class Zygote:
 
     def __init__(self, profile: Profile) -> None:
         self._lock = threading.Lock()
+        self._requests = 0
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         exits, their_exits = os.pipe()
         try:
@@ -141,16 +146,26 @@ class Zygote:
         Raises:
             SandboxUnavailable: when the zygote is gone.
         """
-        request = b"spawn+ruleset" if with_ruleset else b"spawn"
         with self._lock:
+            self._requests += 1
+            request = _REQUEST.pack(self._requests, with_ruleset)
             try:
                 socket.send_fds(self._control, [request], list(fds))
-                reply, pidfds, _, _ = socket.recv_fds(self._control, 64, 1)
+                while True:
+                    number, spawned = self._answer()
+                    if number == self._requests:
+                        return spawned
+                    _end(spawned)
             except OSError:
-                reply, pidfds = b"", []
-        if not pidfds:
-            raise SandboxUnavailable("the zygote is gone; no worker can be started")
-        return Spawned(pid=struct.unpack("<i", reply)[0], pidfd=pidfds[0])
+                raise SandboxUnavailable("the zygote is gone; no worker can be started") from None
+
+    def _answer(self) -> tuple[int, Spawned]:
+        """Receive one answer; it may be to a request whose caller was interrupted."""
+        answer, pidfds, _, _ = socket.recv_fds(self._control, 64, 1)
+        if len(answer) != _ANSWER.size or not pidfds:
+            raise OSError("the zygote has no answer")
+        number, pid = _ANSWER.unpack(answer)
+        return number, Spawned(pid=pid, pidfd=pidfds[0])
 
     def exits(self) -> list[tuple[int, int]]:
         """Return the workers that have ended since the last call, as (pid, wait status)."""
@@ -194,3 +209,10 @@ class Zygote:
         self._process.returncode = 0
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def _end(spawned: Spawned) -> None:
+    """End a worker that nobody waits for any more."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(spawned.pidfd, signal.SIGKILL)
+    os.close(spawned.pidfd)

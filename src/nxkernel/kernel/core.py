@@ -58,6 +58,8 @@ class Kernel:
         paths: values for the path templates (``media_dir`` ...).
         builtins: the embedder's own implementations by id; they run in the host process.
         required: ids without which the boot fails.
+        api: the application's modules that plugins may import for their types; nothing else of
+            the application is there for them.
         api_version: version of the application's own plugin API, for ``compat.api`` in manifests.
 
     Raises:
@@ -80,6 +82,7 @@ class Kernel:
         paths: Mapping[str, Path | str] | None = None,
         builtins: Mapping[str, Any] | None = None,
         required: Iterable[str] = (),
+        api: Sequence[str] = (),
         api_version: str | None = None,
     ) -> None:
         if middleware is _MISSING:
@@ -108,6 +111,7 @@ class Kernel:
             paths=paths or {},
             # `host` is what policy rules call the application; no plugin may pass for it.
             taken=self._builtin_ids | _RESERVED,
+            api=api,
             api_version=api_version,
         )
         self._state = "new"

@@ -17,6 +17,7 @@ from nxkernel.dispatch.stack import PluginFacts
 from nxkernel.errors import KernelConfigError, NxError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.launch import Confinement, Launch, Load
 from nxkernel.kernel.plant import code_folders, worker_environment
+from nxkernel.kernel.shared import share
 from nxkernel.plugins.codestore import Admitted, CodeStore
 from nxkernel.plugins.compat import Versions, resolve
 from nxkernel.plugins.discovery import Candidate
@@ -63,6 +64,7 @@ class Roster:
         settings: Mapping[str, Mapping[str, Any]],
         paths: Mapping[str, Path | str],
         taken: frozenset[PluginId],
+        api: Sequence[str] = (),
         api_version: str | None = None,
     ) -> None:
         self._run = run
@@ -75,7 +77,9 @@ class Roster:
         self._settings = settings
         self._paths = paths
         self._taken = taken
+        self._api = api
         self._api_version = api_version
+        self._api_dir: Path | None = None
         self.members: dict[PluginId, Member] = {}
         #: Filled by :meth:`enlist`; the desk reads them.
         self.facts: dict[PluginId, PluginFacts] = {}
@@ -147,6 +151,7 @@ class Roster:
         if self._lock_path is not None:
             self._lock = read_lock(self._lock_path)
         store = CodeStore(self._run.data_dir / "cache" / "code")
+        self._api_dir = share(self._api, store)
         for candidate in self._candidates:
             member = self._enlist(candidate, store)
             self.members[member.id] = member
@@ -253,6 +258,7 @@ class Roster:
                 write_roots=tuple(sorted({str(run_dir), *granted.write})),
                 import_seed=draw(child(run_key(self._run.seed), "import", member.id), "import"),
                 run_started_ns=self._run.started_ns,
+                api_dir=str(self._api_dir or ""),
             ),
         )
 
@@ -313,7 +319,7 @@ class Roster:
 
         data = self._run.data_dir
         plan = policy.ConfinementPlan(
-            code=(str(admitted.path),),
+            code=tuple(str(path) for path in (admitted.path, self._api_dir) if path is not None),
             read=(*policy.default_read_paths(code_folders()), *granted.read),
             write=tuple(sorted({str(run_dir), *granted.write})),
             protected=(str(data / "audit"), str(data / "cache" / "code")),

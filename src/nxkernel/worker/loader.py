@@ -26,7 +26,7 @@ def load(setup: Setup, context: PluginContext) -> Mapping[str, FoundImpl]:
         PluginDisabled: when the entrypoint names nothing.
         BaseException: whatever the plugin's own code raises.
     """
-    sys.path[:0] = [setup.code_dir]
+    sys.path[:0] = [folder for folder in (setup.code_dir, setup.api_dir) if folder]
     sys.argv[:] = [setup.plugin]
     # Seeded before the plugin's first import: many libraries draw at import time.
     random.seed(setup.import_seed)

@@ -28,6 +28,8 @@ __all__ = ["serve"]
 #: The pipe on which exits are reported: ``pid, wait status``.
 EXITS_FD = 4
 EXIT = struct.Struct("<ii")
+#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid.
+REQUEST, ANSWER = struct.Struct("<I?"), struct.Struct("<Ii")
 #: What a worker needs after it can no longer be sure to read the library, and what most plugins
 #: import anyway. Nothing here may start a thread: Landlock would miss it.
 PRELOAD = (
@@ -119,22 +121,24 @@ class _Zygote:
         request, fds, _, _ = socket.recv_fds(self._control, 64, 8)
         if not request:
             os._exit(0)
+        number, with_ruleset = REQUEST.unpack(request)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(request, fds, parent)
+            self._become_worker(fds, with_ruleset, parent)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = pid
         self._poll.register(pidfd, select.POLLIN)
-        socket.send_fds(self._control, [struct.pack("<i", pid)], [pidfd])
+        # The number tells the host which request this answers: it may have been interrupted.
+        socket.send_fds(self._control, [ANSWER.pack(number, pid)], [pidfd])
 
-    def _become_worker(self, request: bytes, fds: list[int], parent: int) -> None:
+    def _become_worker(self, fds: list[int], with_ruleset: bool, parent: int) -> None:
         # Descriptors of the zygote are closed by number in the child: detach, so that no
         # destructor closes a number that means something else by then.
         self._control.detach()
-        child.main(fds, with_ruleset=request == b"spawn+ruleset", parent=parent)
+        child.main(fds, with_ruleset=with_ruleset, parent=parent)
 
     def _bury(self, pidfd: int) -> None:
         pid = self._children.pop(pidfd)
