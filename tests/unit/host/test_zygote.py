@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ control.recv(65536)
 control.send(b"ready")
 os.write(4, struct.pack("<ii", 77, 9))
 while control.recv(100):
-    control.send(struct.pack("<i", 1))
+    control.send(b"no process")
 """
 
 
@@ -87,4 +88,44 @@ def test_a_zygote_that_is_gone_starts_no_worker(tmp_path: Path) -> None:
     zygote.end()
     with pytest.raises(SandboxUnavailable, match="zygote is gone"):
         zygote.spawn([0], with_ruleset=False)
+    zygote.close()
+
+
+#: Answers a request that was given up before it answers the one that it got.
+LATE = """
+import os, signal, socket, struct
+control = socket.socket(fileno=3)
+control.recv(65536)
+control.send(b"ready")
+
+def child():
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    return pid, os.pidfd_open(pid)
+
+number, _ = struct.unpack("<I?", control.recv(100))
+pids = []
+for answered in (number - 1, number):
+    pid, pidfd = child()
+    pids.append(pid)
+    socket.send_fds(control, [struct.pack("<Ii", answered, pid)], [pidfd])
+_, status = os.waitpid(pids[0], 0)
+os.write(4, struct.pack("<ii", pids[1], status))
+control.recv(100)
+os.kill(pids[1], signal.SIGKILL)
+"""
+
+
+def test_an_interrupted_request_leaves_no_answer_to_the_next(tmp_path: Path) -> None:
+    """An answer that comes late is not taken for another worker; its worker is ended."""
+    zygote = Zygote(profile(tmp_path, LATE))
+    spawned = zygote.spawn([0], with_ruleset=False)
+    poll = select.poll()
+    poll.register(zygote.exits_fd, select.POLLIN)
+    assert poll.poll(20_000)
+    assert zygote.exits() == [(spawned.pid, signal.SIGKILL)]
+    os.close(spawned.pidfd)
+    zygote.end()
     zygote.close()
