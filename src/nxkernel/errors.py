@@ -320,7 +320,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "plugin.quarantined",
         "The worker died too often; it is not started again for now.",
-        "Read the log and the exit status; close and boot the kernel to try again.",
+        "Read the log and the exit status; it is tried again after the period.",
         WorkerLost,
     ),
     ErrorCode(
@@ -362,7 +362,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "policy.denied",
         "A brokered call was not requested by the manifest or not granted.",
-        "Add it to `requires` in the manifest and to the policy's rules.",
+        "Add it to `requires` in the manifest, and grant it: `Grant(calls=)`, a rule, or the lockfile.",
         PolicyDenied,
     ),
     ErrorCode(

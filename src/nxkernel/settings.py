@@ -30,8 +30,15 @@ class Sandbox:
 
     #: The weakest level that is acceptable.
     require: Level = attrs.field(default="confined", validator=_level)
-    #: The level to use; None is the same as ``require``.
+    #: The level to use, at least as strong as ``require``; None is the same as ``require``.
     prefer: Level | None = attrs.field(default=None, validator=_level)
+
+    def __attrs_post_init__(self) -> None:
+        if self.prefer and LEVELS.index(self.prefer) > LEVELS.index(self.require):
+            raise KernelConfigError(
+                f"Sandbox(prefer={self.prefer!r}) is weaker than require={self.require!r}; "
+                "to accept less, say so in require"
+            )
 
     @property
     def level(self) -> Level:

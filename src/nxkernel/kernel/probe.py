@@ -233,6 +233,6 @@ def _advice(level: Level) -> str:
     if level == "isolated":
         return 'this version has no level isolated; require "confined"'
     return (
-        "use a Linux kernel with Landlock (5.19 or newer) and seccomp; in a container, allow both. "
+        "use Linux 6.2 or newer with Landlock and seccomp switched on; in a container, allow both. "
         'Sandbox(require="process") accepts a separate process without confinement'
     )
