@@ -362,7 +362,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "policy.denied",
         "A brokered call was not requested by the manifest or not granted.",
-        "Add it to `requires` in the manifest; grant it by `Grant(calls=)`, a rule or the lockfile.",
+        "Add it to `requires` in the manifest; grant it by `Grant(calls=)`, rule or lockfile.",
         PolicyDenied,
     ),
     ErrorCode(
