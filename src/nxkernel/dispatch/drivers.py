@@ -28,33 +28,36 @@ class Bell:
     """Tells everybody who waits at a gate to try again. Thread-safe.
 
     Invariant: a callback never runs after :meth:`leave` has returned, because what it writes to
-    may be another's by then. So callbacks run under the lock, and must neither wait nor raise.
+    may be another's by then. So callbacks run under the lock, and must not wait.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: dict[int, Callable[[], None]] = {}
-        self._next = 0
+        self._listeners: dict[Callable[[], None], None] = {}
 
-    def listen(self, callback: Callable[[], None]) -> int:
-        """Call *callback* at every ring; returns the number for :meth:`leave`."""
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call *callback* at every ring until it leaves."""
         with self._lock:
-            self._next += 1
-            self._listeners[self._next] = callback
-            return self._next
+            self._listeners[callback] = None
 
-    def leave(self, number: int) -> None:
-        """Stop calling the callback of that number."""
+    def leave(self, callback: Callable[[], None]) -> None:
+        """Stop calling *callback*; no error if it does not listen."""
         with self._lock:
-            self._listeners.pop(number, None)
+            self._listeners.pop(callback, None)
 
     def ring(self) -> None:
-        """Wake every listener."""
+        """Wake every listener. One that breaks is not called again, and costs the others nothing.
+
+        An interrupt in its thread may have left it half made.
+        """
         if not self._listeners:
             return
         with self._lock:
-            for callback in self._listeners.values():
-                callback()
+            for callback in list(self._listeners):
+                try:
+                    callback()
+                except Exception:
+                    del self._listeners[callback]
 
 
 class _Ear:
@@ -62,13 +65,12 @@ class _Ear:
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
-        self._number = 0
         self.fd = -1
 
     def open(self) -> None:
         if self.fd < 0:
             self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._number = self._bell.listen(self._ping)
+            self._bell.listen(self._ping)
 
     def _ping(self) -> None:
         os.eventfd_write(self.fd, 1)
@@ -81,7 +83,7 @@ class _Ear:
 
     def close(self) -> None:
         if self.fd >= 0:
-            self._bell.leave(self._number)
+            self._bell.leave(self._ping)
             os.close(self.fd)
             self.fd = -1
 
@@ -162,7 +164,11 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
     tasks = Tasks(root)
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
-    number = bell.listen(lambda: _ring_in(loop, rung))
+
+    def ring() -> None:
+        _ring_in(loop, rung)
+
+    bell.listen(ring)
     try:
         while not _advance(tasks):
             rung.clear()
@@ -175,7 +181,7 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
         _abandon(tasks)
         raise
     finally:
-        bell.leave(number)
+        bell.leave(ring)
 
 
 def _ring_in(loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> None:

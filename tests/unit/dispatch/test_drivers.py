@@ -310,13 +310,32 @@ def test_drivers_close_what_they_opened(drive: Driver, pipes: list[Pipe]) -> Non
 def test_the_bell_rings_everybody_and_nobody_who_left() -> None:
     """Each listener is called once a ring, until it leaves."""
     bell, heard = Bell(), []
-    first = bell.listen(lambda: heard.append(1))
+
+    def first() -> None:
+        heard.append(1)
+
+    bell.listen(first)
     bell.listen(lambda: heard.append(2))
     bell.ring()
     bell.leave(first)
     bell.leave(first)
     bell.ring()
     assert heard == [1, 2, 2]
+
+
+def test_a_listener_that_breaks_costs_the_others_nothing() -> None:
+    """The ringing thread does not hear of it, and it is not called again."""
+    bell, heard = Bell(), []
+
+    def broken() -> None:
+        heard.append("broken")
+        raise ValueError
+
+    bell.listen(broken)
+    bell.listen(lambda: heard.append("other"))
+    bell.ring()
+    bell.ring()
+    assert heard == ["broken", "other", "other"]
 
 
 def test_nobody_is_rung_after_leaving() -> None:
@@ -328,13 +347,13 @@ def test_nobody_is_rung_after_leaving() -> None:
         inside.set()
         go_on.wait()
 
-    number = bell.listen(slow)
+    bell.listen(slow)
     ringer = threading.Thread(target=bell.ring)
     ringer.start()
     inside.wait()
 
     def leave() -> None:
-        bell.leave(number)
+        bell.leave(slow)
         left.set()
 
     leaver = threading.Thread(target=leave)
