@@ -84,8 +84,8 @@ class _Ear:
     def close(self) -> None:
         if self.fd >= 0:
             self._bell.leave(self._ping)
-            os.close(self.fd)
-            self.fd = -1
+            fd, self.fd = self.fd, -1
+            os.close(fd)
 
 
 def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:

@@ -86,7 +86,8 @@ class Channel:
 
     def close(self) -> None:
         """Close both pipes; safe to call twice."""
-        for fd in (self.command, self.result):
+        # Forgotten first: an interrupt in between may leak one, but never close another's.
+        ends, self.command, self.result = (self.command, self.result), -1, -1
+        for fd in ends:
             if fd >= 0:
                 os.close(fd)
-        self.command = self.result = -1

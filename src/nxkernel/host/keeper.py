@@ -17,7 +17,7 @@ from nxkernel.errors import (
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.launch import Launch, kill, setup, start
 from nxkernel.host.logs import LogTail
-from nxkernel.host.slot import Slot, Worker
+from nxkernel.host.slot import Frame, Slot, Worker
 from nxkernel.host.supervisor import Supervision, died, may_start
 from nxkernel.host.zygote import Zygote
 from nxkernel.types import PluginId
@@ -87,8 +87,8 @@ class Keeper:
             plugin=self.plugin,
         )
 
-    def launch(self) -> Worker:
-        """Start a worker in the slot.
+    def launch(self, frame: Frame) -> Worker:
+        """Start a worker in the slot, for *frame* to talk to.
 
         Raises:
             NxError: when its confinement cannot be built or the zygote is gone.
@@ -97,8 +97,8 @@ class Keeper:
             self._launch = self._plan()
         self.slot.generation += 1
         worker = start(self._zygote(), self._launch, self.log, self.slot.generation)
+        frame.worker = self.slot.worker = worker
         self._housekeeper.watch(worker)
-        self.slot.worker = worker
         self.starts += 1
         return worker
 
@@ -149,9 +149,9 @@ class Keeper:
         """Report the exit and give back what the worker held."""
         self._report("worker.exit", self.plugin, _exit_facts(worker))
         worker.channel.close()
-        if worker.pidfd >= 0:
-            os.close(worker.pidfd)
-            worker.pidfd = -1
+        pidfd, worker.pidfd = worker.pidfd, -1
+        if pidfd >= 0:
+            os.close(pidfd)
 
     def last_words(self, worker: Worker, lines: int) -> dict[str, Any]:
         """The exit and the end of the log, for an outcome's details."""

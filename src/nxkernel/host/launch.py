@@ -6,7 +6,7 @@ import os
 import resource
 import select
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -16,7 +16,7 @@ from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Worker
-from nxkernel.host.zygote import Zygote
+from nxkernel.host.zygote import Spawned, Zygote
 
 __all__ = ["Confinement", "Launch", "Load", "allow_cpu", "has_ended", "kill", "setup", "start"]
 
@@ -79,17 +79,26 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
         SandboxUnavailable: when the zygote is gone, or the host has too many files open.
     """
     ours, theirs = _pipes()
-    command_write, result_read, log_read = ours
     ruleset = launch.confinement.ruleset_fd
+    spawned = None
     try:
         spawned = zygote.spawn(
             [*theirs, *([ruleset] if ruleset >= 0 else [])], with_ruleset=ruleset >= 0
         )
+        return _worker(spawned, ours, launch, log, generation)
     except BaseException:
         _close(ours)
+        if spawned is not None:
+            os.close(spawned.pidfd)  # It ends by itself: its pipes are closed.
         raise
     finally:
         _close(theirs)
+
+
+def _worker(
+    spawned: Spawned, ends: Sequence[int], launch: Launch, log: LogTail, generation: int
+) -> Worker:
+    command_write, result_read, log_read = ends
     os.set_blocking(log_read, False)
     channel = Channel(command_write, result_read, launch.max_frame)
     channel.send(_confine(launch))

@@ -116,7 +116,7 @@ class Transport:
     def _witness(self, keeper: Keeper, frame: Frame) -> Effects[NxError | None]:
         frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
         try:
-            worker = frame.worker = keeper.launch()
+            worker = keeper.launch(frame)
         except NxError as error:
             return error
         problem = yield from self._hear(keeper, worker, frame)
@@ -254,7 +254,7 @@ class Transport:
         began = self._clock.monotonic()
         frame.deadline = began + keeper.start_timeout_s
         try:
-            worker = frame.worker = keeper.launch()
+            worker = keeper.launch(frame)
         except NxError as error:
             return error
         problem = yield from self._greet(keeper, worker, frame)

@@ -835,6 +835,30 @@ def test_an_interrupt_in_the_host_does_not_leave_a_half_used_worker() -> None:
         assert host.starts == 2
 
 
+@pytest.mark.parametrize("moment", ["watch", "_report"])
+def test_an_interrupt_while_a_worker_comes_or_goes_leaves_no_half_of_one(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that was never greeted, nor one that is closed twice."""
+
+    def interrupt(*_: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def die(peer: Peer) -> None:
+        greeting(peer)
+        peer.receive()
+        raise Ended
+
+    with Host([die, GOOD]) as host:
+        target = host._housekeeper if moment == "watch" else host.keeper
+        monkeypatch.setattr(target, moment, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            host.call()
+        assert host.call().value == {"x": 1}
+        assert host.starts == 2
+
+
 # -- nothing is left -------------------------------------------------------------------------------
 
 
