@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -270,9 +271,7 @@ class Roster:
             from nxkernel.host.sandbox.linux import policy
 
             confinement = policy.build(
-                policy.ConfinementPlan(
-                    read=policy.default_read_paths(code_folders()), write=(str(run_dir),)
-                )
+                policy.ConfinementPlan(read=self._libraries, write=(str(run_dir),))
             )
         return Launch(
             level=self._level,
@@ -281,6 +280,13 @@ class Roster:
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
         )
+
+    @cached_property
+    def _libraries(self) -> tuple[str, ...]:
+        """What any worker's code may read; looked up once, and not for each plugin."""
+        from nxkernel.host.sandbox.linux import policy
+
+        return policy.default_read_paths(code_folders())
 
     def _run_dir(self, plugin: PluginId) -> Path:
         folder = self._run.dir / "plugins" / plugin
@@ -320,7 +326,7 @@ class Roster:
         data = self._run.data_dir
         plan = policy.ConfinementPlan(
             code=tuple(str(path) for path in (admitted.path, self._api_dir) if path is not None),
-            read=(*policy.default_read_paths(code_folders()), *granted.read),
+            read=(*self._libraries, *granted.read),
             write=tuple(sorted({str(run_dir), *granted.write})),
             protected=(str(data / "audit"), str(data / "cache" / "code")),
             connect_tcp=tuple(int(port.removeprefix("tcp:")) for port in granted.network),
