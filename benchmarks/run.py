@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import nxkernel as nx
+from benchmarks.fleet import fleet, memory_mb
 from benchmarks.measure import Row, interleave, ratios
 from benchmarks.peers import new_interpreter, pipe_echo, raw_echo
 
@@ -35,14 +36,28 @@ class Specs:
     def echo(self, value):
         """Return *value*."""
 
+    @hookspec
+    def echo_all(self, value):
+        """Return *value*, from every plugin."""
 
-def kernel_with(stack: Any, folder: str) -> nx.Kernel:
-    """Build a kernel over the echo plugin, with *stack* or no middleware at all."""
+
+def kernel_with(stack: Any, folder: str, plugins: Path = PLUGINS) -> nx.Kernel:
+    """Build a kernel over *plugins*, with the standard stack or no middleware at all."""
     run = nx.Run.create(folder, seed=1)
     middleware = nx.standard_stack(run) if stack else []
     return nx.Kernel(
-        "bench", specs=[Specs], run=run, plugins=nx.discover(PLUGINS), middleware=middleware
+        "bench", specs=[Specs], run=run, plugins=nx.discover(plugins), middleware=middleware
     )
+
+
+def full_kernel(folder: str, plugins: Path) -> nx.Kernel:
+    """Build a kernel with the standard stack."""
+    return kernel_with(True, folder, plugins)
+
+
+def boot(rounds: int) -> dict[str, Row]:
+    """Time fifty plugins, beside fifty interpreters."""
+    return fleet(full_kernel, PLUGINS / "echo", max(1, rounds // 4))
 
 
 def small_call(rounds: int) -> dict[str, Row]:
@@ -112,6 +127,13 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         ],
     ),
     "start": (start, [("confined worker from the zygote", "new interpreter")]),
+    "fifty plugins": (
+        boot,
+        [
+            ("50 plugins, first boot, all called", "50 new interpreters"),
+            ("50 plugins, later boot, all called", "50 new interpreters"),
+        ],
+    ),
     "import": (imports, [("import nxkernel", "python -c pass")]),
 }
 
@@ -128,8 +150,17 @@ def main() -> None:
         rows = measurement(options.rounds)
         report["sections"][name] = _plain(rows, pairs)
         console.print(_table(name, rows, pairs))
+    report["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
+    console.print(_memory(report["memory_mb"]))
     if options.json:
         print(json.dumps(report, indent=2))
+
+
+def _memory(found: dict[str, float]) -> Table:
+    table = Table("what", "PSS in MiB", title="memory")
+    for name, size in found.items():
+        table.add_row(name, f"{size:.0f}")
+    return table
 
 
 def _plain(rows: dict[str, Row], pairs: list[tuple[str, str]]) -> dict[str, Any]:

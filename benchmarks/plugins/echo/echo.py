@@ -12,3 +12,8 @@ class Echo:
     def echo(self, value):
         """Return *value*."""
         return value
+
+    @hookimpl
+    def echo_all(self, value):
+        """Return *value*."""
+        return value
