@@ -25,7 +25,7 @@ from nxkernel.dispatch.stack import Middleware, PluginFacts, open_stack
 from nxkernel.errors import CallRejected
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
-from nxkernel.host.transport import Brokered, Transport
+from nxkernel.host.transport import UNWIND_S, Brokered, Transport
 from nxkernel.kernel.registry import Registry
 from nxkernel.settings import Hosting
 from nxkernel.types import (
@@ -252,7 +252,7 @@ class Desk:
             arguments=hook.arguments if inner is None else {"result": inner.value},
             payload=shipped,
             input_digest=hook.input_digest if inner is None else digest(shipped),
-            deadline=self._deadline(hook, provider.plugin),
+            deadline=self._deadline(hook, provider.plugin, phase),
             key=(*hook.key, "teardown") if phase == "teardown" else hook.key,
             parent=parent.call_id if parent else None,
             caller=parent.plugin if parent else None,
@@ -265,8 +265,12 @@ class Desk:
             inner_origin=inner.origin if inner else None,
         )
 
-    def _deadline(self, hook: _HookCall, plugin: PluginId) -> float:
-        """The caller's word counts first, then the hookspec's, the manifest's, the host's."""
+    def _deadline(self, hook: _HookCall, plugin: PluginId, phase: Phase) -> float:
+        """The caller's word counts first, then the hookspec's, the manifest's, the host's.
+
+        A wrapper that was entered gets a little time to leave, however late it is: what it holds
+        would never be given back.
+        """
         choices = (
             hook.options.timeout,
             hook.spec.options.timeout,
@@ -274,8 +278,9 @@ class Desk:
             self.hosting.timeout_s,
         )
         seconds = next(s for s in choices if s is not None)
-        deadline = self.clock.monotonic() + seconds
-        return deadline if hook.deadline is None else min(deadline, hook.deadline)
+        now = self.clock.monotonic()
+        deadline = now + seconds if hook.deadline is None else min(now + seconds, hook.deadline)
+        return max(deadline, now + UNWIND_S) if phase == "teardown" else deadline
 
     # -- one invocation ------------------------------------------------------------------
 

@@ -272,6 +272,24 @@ def test_a_nested_call_has_no_more_time_than_its_parent() -> None:
     assert bench.witness.calls[-1].deadline == bench.clock.now + 10.0
 
 
+def test_a_wrapper_that_was_entered_has_time_to_leave() -> None:
+    """Also when the common deadline has passed meanwhile: what it holds must be given back."""
+
+    class Wraps:
+        @hookimpl(wrapper=True)
+        def first(self, x):
+            return (yield)
+
+    def slow(x: Any) -> Any:
+        bench.clock.now += 60.0
+        return x
+
+    bench = Bench({"a": Everything(slow), "w": Wraps()}, facts=ASKS)
+    assert bench.nested("first", attrs.evolve(echoing().parent(), plugin=PluginId("asks")), x=1)
+    setup, call, teardown = bench.witness.calls
+    assert setup.deadline == call.deadline < bench.clock.now < teardown.deadline
+
+
 # -- keys ----------------------------------------------------------------------------------------
 
 
