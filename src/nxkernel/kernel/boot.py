@@ -139,7 +139,7 @@ class Boot:
 
     def _register(self, member: Member, impls: Sequence[ImplFacts]) -> None:
         try:
-            agree(member.id, member.declared, impls)
+            agree(member.id, member.declared, impls, member.entries)
             self.registry.register(member.id, member.priority, impls)
         except PluginDisabled as error:
             self.roster.disable(member.id, error)
@@ -180,7 +180,7 @@ def _cached(cache: ImplCache, member: Member) -> tuple[ImplFacts, ...] | None:
     """What the cache knows of *member*, unless its manifest says that this is wrong."""
     known = cache.get(member.facts.code_digest)
     try:
-        agree(member.id, member.declared, known or ())
+        agree(member.id, member.declared, known or (), member.entries)
     except PluginDisabled:
         return None
     return known

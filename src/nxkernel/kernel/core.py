@@ -241,7 +241,7 @@ class Kernel:
             PluginDisabled: when it disagrees with its manifest, or with its last worker.
         """
         member = self._roster.members[plugin]
-        agree(plugin, member.declared, impls)
+        agree(plugin, member.declared, impls, member.entries)
         known = self._registry.impls(plugin)
         if not known:
             self._registry.register(plugin, member.priority, impls)

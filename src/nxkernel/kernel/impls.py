@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import msgspec
 
 from nxkernel.errors import PluginDisabled
 from nxkernel.host.replies import is_possible
+from nxkernel.plugins.manifest import HookEntry
 from nxkernel.types import ImplFacts, PluginId
 
 __all__ = ["ImplCache", "agree"]
@@ -18,11 +20,19 @@ __all__ = ["ImplCache", "agree"]
 MAX_IMPLS = 256
 
 
-def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplFacts]) -> None:
+def agree(
+    plugin: PluginId,
+    declared: Sequence[ImplFacts],
+    found: Sequence[ImplFacts],
+    entries: Sequence[HookEntry] = (),
+) -> None:
     """Hold what was found against what the manifest declares.
 
+    *entries* are the manifest's ``hooks``: what a table says of a hookimpl must be true of one.
+
     Raises:
-        PluginDisabled: when a hook is missing or is not declared, or there are too many.
+        PluginDisabled: when a hook is missing or is not declared, a table is wrong, or there are
+            too many hookimpls.
     """
     if len(found) > MAX_IMPLS:
         raise PluginDisabled(
@@ -34,6 +44,7 @@ def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplF
     does = {facts.hook for facts in found}
     problems = [f"the manifest names {h!r}, the code does not implement it" for h in said - does]
     problems += [f"the code implements {h!r}, the manifest does not name it" for h in does - said]
+    problems += [_contradiction(entry) for entry in entries if not _true_of(entry, found)]
     if problems:
         raise PluginDisabled(
             f"plugin {plugin!r}: {sorted(problems)[0]}; make `hooks` agree with the code",
@@ -41,6 +52,26 @@ def agree(plugin: PluginId, declared: Sequence[ImplFacts], found: Sequence[ImplF
             plugin=plugin,
             details={"declared": sorted(said), "found": sorted(does)},
         )
+
+
+def _true_of(entry: HookEntry, found: Sequence[ImplFacts]) -> bool:
+    """Whether one of the hookimpls is as *entry* says; None is what it leaves open."""
+    return any(
+        facts.hook == entry.hook
+        and entry.impl in (None, facts.impl)
+        and entry.wrapper in (None, facts.wraps)
+        and entry.tryfirst in (None, facts.tryfirst)
+        and entry.trylast in (None, facts.trylast)
+        and entry.optional in (None, facts.optionalhook)
+        and entry.args in (None, (*facts.args, *facts.kwargs))
+        for facts in found
+    )
+
+
+def _contradiction(entry: HookEntry) -> str:
+    said = attrs.asdict(entry, filter=lambda field, value: value is not None)
+    words = ", ".join(f"{name} = {said[name]!r}" for name in sorted(said) if name != "hook")
+    return f"the manifest says of {entry.hook!r} that {words or 'it is there'}; the code differs"
 
 
 class _Entry(msgspec.Struct):

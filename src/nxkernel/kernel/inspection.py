@@ -122,7 +122,8 @@ class _Inspector:
 
     def accept(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
         """Keep what the worker says it implements, if its manifest says the same."""
-        agree(plugin, self._roster.members[plugin].declared, impls)
+        member = self._roster.members[plugin]
+        agree(plugin, member.declared, impls, member.entries)
         self._found[plugin] = tuple(impls)
 
     def history(self, plugin: PluginId) -> Effects[None]:

@@ -24,7 +24,7 @@ from nxkernel.plugins.compat import Versions, resolve
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.plugins.grants import effective_grant, expand
 from nxkernel.plugins.lockfile import Lock, check, read_lock
-from nxkernel.plugins.manifest import Manifest
+from nxkernel.plugins.manifest import HookEntry, Manifest
 from nxkernel.plugins.settings import effective_settings
 from nxkernel.run import Run
 from nxkernel.schemas import SchemaRegistry
@@ -48,6 +48,11 @@ class Member:
     admitted: Admitted | None = None
     #: Why it does not run, or None.
     error: PluginDisabled | None = None
+
+    @property
+    def entries(self) -> tuple[HookEntry, ...]:
+        """Its manifest's ``hooks``, with what they leave open."""
+        return self.manifest.hooks if self.manifest is not None else ()
 
 
 class Roster:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nxkernel.errors import PluginDisabled
 from nxkernel.kernel.impls import MAX_IMPLS, ImplCache, agree
+from nxkernel.plugins.manifest import HookEntry
 from nxkernel.types import HookName, ImplFacts, PluginId
 
 DIGEST = "sha256:" + "ab" * 32
@@ -43,6 +46,39 @@ def test_other_hooks_disable_the_plugin(declared: list[str], found: list[str], w
         agree(PluginId("p"), named(*declared), named(*found))
     assert (caught.value.code, caught.value.plugin) == ("plugin.handshake", "p")
     assert caught.value.details == {"declared": sorted(declared), "found": sorted(found)}
+
+
+TRUE = HookEntry(
+    hook=HookName("read"), impl="read", args=("frame", "lang"), wrapper=False, trylast=False
+)
+
+
+def test_what_a_table_says_of_a_hookimpl_is_true_of_one() -> None:
+    """A name alone leaves everything open; of several hookimpls one has to be as it says."""
+    entries = [
+        HookEntry(hook=HookName("read")),
+        TRUE,
+        HookEntry(hook=HookName("read"), wrapper=True),
+    ]
+    agree(PluginId("p"), named("read"), FACTS, entries)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"impl": "elsewhere"}, "impl = 'elsewhere'"),
+        ({"args": ("frame",)}, r"args = \('frame',\)"),
+        ({"wrapper": True}, "wrapper = True"),
+        ({"trylast": True}, "trylast = True"),
+        ({"tryfirst": True}, "tryfirst = True"),
+        ({"optional": True}, "optional = True"),
+    ],
+)
+def test_a_table_that_is_wrong_disables_the_plugin(wrong: dict[str, Any], words: str) -> None:
+    """The handshake must agree with the manifest in everything that it says."""
+    with pytest.raises(PluginDisabled, match=words) as caught:
+        agree(PluginId("p"), named("read"), FACTS, [attrs.evolve(TRUE, **wrong)])
+    assert caught.value.code == "plugin.handshake"
 
 
 def test_the_number_of_hookimpls_is_limited() -> None:
