@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -205,7 +206,7 @@ class Desk:
         name = digest(payload)
         return _HookCall(
             spec=spec,
-            arguments=lowered,
+            arguments=MappingProxyType(dict(lowered)),
             payload=payload,
             input_digest=name,
             key=_key(options.key, spec.name, name, nest, nested=parent is not None),
@@ -311,7 +312,7 @@ class Desk:
     def _requested(self, plugin: PluginId, hook: HookName) -> bool:
         facts = self.facts.get(plugin)
         names = {hook, self.specs[hook].capability or hook}
-        return facts is None or bool(names & set(facts.requires))
+        return facts is not None and bool(names & set(facts.requires))
 
     def _fits(self, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the hookspec's annotation."""

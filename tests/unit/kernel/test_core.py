@@ -233,6 +233,25 @@ def test_a_middleware_that_breaks_at_the_end_ends_alone(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
+class Meddles(Closes):
+    """A middleware that writes into the arguments that it is shown."""
+
+    name = "meddles"
+
+    def around(self, call: Any) -> Any:
+        call.arguments["value"] = "something else"
+        return (yield call)
+
+
+@pytest.mark.usefixtures("confinement")
+def test_a_middleware_cannot_write_into_the_arguments(tmp_path: Path) -> None:
+    """What the stack is shown is read-only: what it judged is what crosses."""
+    with build(tmp_path, middleware=[Meddles()], plugins=plugins(tmp_path)) as kernel:
+        outcomes = kernel.call("echo", value=1)
+    assert {o.error.code for o in outcomes if o.error} == {"middleware.failed"}
+    assert len(outcomes) == 2
+
+
 # -- closing under way -----------------------------------------------------------------------------
 
 
