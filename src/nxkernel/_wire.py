@@ -24,6 +24,7 @@ from nxkernel.errors import ProtocolViolation
 
 __all__ = [
     "ENVELOPE",
+    "EXIT_CONFINE",
     "VERSION",
     "Broker",
     "Confine",
@@ -49,6 +50,8 @@ __all__ = [
 
 #: Version of the protocol; a peer with another one is refused at the handshake.
 VERSION: Final = 1
+#: Exit status of a worker that could not confine itself or speak to its host.
+EXIT_CONFINE: Final = 70
 #: What a frame needs beside its payload, at most.
 ENVELOPE: Final = 4096
 #: The frame header.

@@ -13,7 +13,17 @@ import attrs
 
 from nxkernel._canonical import NotCanonical
 from nxkernel._clock import Clock
-from nxkernel._wire import VERSION, Broker, Failure, FromWorker, Hello, Ready, Refused, Result
+from nxkernel._wire import (
+    EXIT_CONFINE,
+    VERSION,
+    Broker,
+    Failure,
+    FromWorker,
+    Hello,
+    Ready,
+    Refused,
+    Result,
+)
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
 from nxkernel.errors import (
     KernelNotRunning,
@@ -48,8 +58,6 @@ from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
 T = TypeVar("T")
-#: Status with which a worker ends that could not confine itself; ``worker.child`` says the same.
-EXIT_CONFINE = 70
 #: Seconds that a caller gets to deal with a nested call that used up their common deadline.
 UNWIND_S = 1.0
 #: Seconds in which a worker that could not load its plugin has to end.

@@ -20,7 +20,8 @@ from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered
 from nxkernel.kernel.boot import Boot
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
-from nxkernel.kernel.desk import CallOptions, Desk, PluginStats, with_plain_fallback
+from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
+from nxkernel.kernel.fallbacks import with_plain_fallback
 from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry

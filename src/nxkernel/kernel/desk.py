@@ -19,7 +19,7 @@ import attrs
 from nxkernel import errors
 from nxkernel._canonical import NotCanonical, decode, digest, encode
 from nxkernel._clock import Clock
-from nxkernel._values import NotLiftable, hints_of, lift, lower, lower_arguments
+from nxkernel._values import NotLiftable, hints_of, lift, lower_arguments
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Provider, execute
 from nxkernel.dispatch.stack import Middleware, PluginFacts, open_stack
@@ -43,7 +43,7 @@ from nxkernel.types import (
     RunId,
 )
 
-__all__ = ["CallOptions", "Desk", "PluginStats", "with_plain_fallback"]
+__all__ = ["CallOptions", "Desk", "PluginStats"]
 
 #: Durations kept per plugin for its median.
 _SAMPLES = 1000
@@ -403,27 +403,6 @@ class Desk:
                 outcome = yield from self._invoke(self._call(again, provider, "call", None, None))
                 if callback is not None and outcome.error is None and outcome.value is not None:
                     callback(lift(outcome.value, self._hints_of(call.spec).get("return", Any)))
-
-
-def with_plain_fallback(spec: HookSpec) -> HookSpec:
-    """Return *spec* with its fallback as the plain data that a provider's answer would be.
-
-    Raises:
-        KernelConfigError: for a fallback that could not cross either.
-    """
-    fallback = spec.options.fallback
-    if not spec.options.has_fallback or fallback is None:
-        return spec
-    hint = hints_of(spec.function).get("return", Any)
-    if hint is Any or (not spec.firstresult and not isinstance(fallback, list)):
-        hint = type(fallback)
-    elif not spec.firstresult:
-        hint = list[hint]  # type: ignore[valid-type]
-    try:
-        plain = lower(fallback, hint, "fallback")
-    except CallRejected as error:
-        raise errors.KernelConfigError(f"hook {spec.name!r}: {error.message}") from None
-    return attrs.evolve(spec, options=attrs.evolve(spec.options, fallback=plain))
 
 
 def _check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:

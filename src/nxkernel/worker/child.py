@@ -13,7 +13,7 @@ import sys
 from typing import NoReturn
 
 from nxkernel._canonical import decode, encode
-from nxkernel._wire import VERSION, Confine, Hello, Refused, Setup
+from nxkernel._wire import EXIT_CONFINE, VERSION, Confine, Hello, Refused, Setup
 from nxkernel.errors import NxError
 from nxkernel.worker.confine import confine, restrict, self_test
 from nxkernel.worker.guards import install_file_shims
@@ -23,8 +23,6 @@ __all__ = ["main"]
 
 #: Where the ruleset's descriptor is put.
 RULESET_FD = 5
-#: Exit status of a worker that could not confine itself or speak to its host.
-EXIT_CONFINE = 70
 
 
 def main(fds: list[int], *, with_ruleset: bool, parent: int) -> NoReturn:

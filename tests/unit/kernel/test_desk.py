@@ -18,7 +18,8 @@ from nxkernel.errors import CallRejected, KernelConfigError
 from nxkernel.hookspecs import collect_specs
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered
-from nxkernel.kernel.desk import CallOptions, Desk, with_plain_fallback
+from nxkernel.kernel.desk import CallOptions, Desk
+from nxkernel.kernel.fallbacks import with_plain_fallback
 from nxkernel.kernel.registry import Registry
 from nxkernel.settings import Hosting
 from nxkernel.types import Call, Outcome, PluginId, RunId
