@@ -18,7 +18,9 @@ from nxkernel._wire import VERSION, Broker, Confine, Hello, Invoke, Pong, Ready,
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.dispatch.tasks import Tasks
-from nxkernel.errors import PluginDisabled
+from nxkernel.errors import PluginDisabled, SandboxUnavailable
+from nxkernel.host.launch import kill
+from nxkernel.host.slot import Worker
 from nxkernel.host.transport import Brokered
 from nxkernel.types import CallError, Outcome
 from tests.support.fake_workers import (
@@ -451,6 +453,27 @@ def test_a_worker_that_cannot_confine_itself_says_why() -> None:
         error = host.call().error
         assert error is not None
         assert "worker: OSError: landlock" in error.message
+
+
+@pytest.mark.parametrize(
+    ("dies", "expected"), [(True, "plugin.crashed"), (False, "sandbox.unavailable")]
+)
+def test_a_worker_that_died_while_it_was_looked_at_is_a_death(
+    monkeypatch: pytest.MonkeyPatch, dies: bool, expected: str
+) -> None:
+    """Whoever finds nobody to look at has not found a wall missing; whoever finds one has."""
+    with Host([GOOD, GOOD]) as host:
+
+        def look(worker: Worker, witnessed: object) -> None:
+            if dies:
+                kill(worker)
+                select.select([worker.pidfd], [], [], 20)
+            monkeypatch.undo()
+            raise SandboxUnavailable("the status is not what it must be")
+
+        monkeypatch.setattr(host.keeper, "check", look)
+        assert code(host.call()) == expected
+        assert host.call().ok
 
 
 def test_a_plugin_that_cannot_be_loaded_is_disabled() -> None:
