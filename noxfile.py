@@ -28,7 +28,7 @@ def install(session: nox.Session, *groups: str, extras: str = "") -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests on each Python of this machine; arguments go to pytest."""
-    install(session, "test", extras="demo")
+    install(session, "test", "libraries", extras="demo")
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -43,9 +43,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Type-check the sources under `mypy --strict`."""
+    """Type-check the sources under `mypy --strict`, as Linux, macOS and Windows see them."""
     install(session, "types", extras="demo")
     session.run("mypy")
+    session.run("python", "tools/check_platforms.py")
 
 
 @nox.session
@@ -60,6 +61,16 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, "docs", extras="cli")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def storms(session: nox.Session) -> None:
+    """Run the storms at full size and print what they counted; arguments go to pytest."""
+    install(session, "test", extras="cli")
+    session.run(
+        "python", "-m", "pytest", "tests/storms", "--storm=full", "-p", "no:randomly",
+        *session.posargs,
+    )  # fmt: skip
 
 
 @nox.session

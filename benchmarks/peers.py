@@ -7,11 +7,14 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ["new_interpreter", "pipe_echo", "raw_echo"]
+__all__ = ["imported_interpreter", "new_interpreter", "pipe_echo", "raw_echo"]
+
+_IMPORTS = "import msgspec, attrs, cattrs"
 
 
 def _serve(connection: Connection) -> None:
@@ -68,5 +71,20 @@ def raw_echo(data: bytes) -> Iterator[Callable[[], bytes]]:
 
 
 def new_interpreter() -> None:
-    """Start an interpreter that imports what a worker has imported."""
-    subprocess.run([sys.executable, "-c", "import msgspec, attrs, cattrs"], check=True)
+    """Start an interpreter that imports what a worker has imported, and wait for its end."""
+    subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
+
+
+def imported_interpreter() -> float:
+    """Return the seconds until a new interpreter has said that its imports are done."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{_IMPORTS}; print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        taken = time.perf_counter() - began
+        process.kill()
+    return taken

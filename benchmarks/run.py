@@ -11,7 +11,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 import nxkernel as nx
+from benchmarks.blobs import PAIRS, blobs
+from benchmarks.checks import validation
 from benchmarks.fleet import fleet, memory_mb
+from benchmarks.guard import guard
+from benchmarks.lives import fan_out, nesting, restart, start
+from benchmarks.locks import lock_check
 from benchmarks.measure import Row, interleave, ratios
-from benchmarks.peers import new_interpreter, pipe_echo, raw_echo
+from benchmarks.peers import pipe_echo, raw_echo
 
 PLUGINS = Path(__file__).parent / "plugins"
 VALUE = {"id": "doc-0017", "title": "Invoice of March", "page": 3, "box": [10, 20, 300, 40]}
@@ -83,23 +87,6 @@ def small_call(rounds: int) -> dict[str, Row]:
         )
 
 
-def start(rounds: int) -> dict[str, Row]:
-    """Time the start of a confined worker, beside a new interpreter with the same imports."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    for number in range(rounds + 1):
-        with tempfile.TemporaryDirectory() as folder, kernel_with(False, folder) as kernel:
-            began = time.perf_counter()
-            new_interpreter()
-            if number:
-                theirs.append((time.perf_counter() - began) * 1e6)
-                ours.append((kernel.plugins["bench.echo"].start_ms or 0.0) * 1e3)
-    return {
-        "confined worker from the zygote": Row(name="confined worker", rounds=tuple(ours)),
-        "new interpreter": Row(name="new interpreter", rounds=tuple(theirs)),
-    }
-
-
 def imports(rounds: int) -> dict[str, Row]:
     """Time ``import nxkernel`` and the command line's help, each less an empty interpreter."""
     commands = {
@@ -126,7 +113,45 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("nxkernel, no middleware", "multiprocessing.Pipe echo"),
         ],
     ),
-    "start": (start, [("confined worker from the zygote", "new interpreter")]),
+    "validation": (
+        validation,
+        [
+            ("the check alone, of a decoded value", "1,000 tokens, checked"),
+            ("1,000 tokens, checked", "1,000 tokens, not checked"),
+        ],
+    ),
+    "guard": (
+        guard,
+        [
+            ("seed of a call, alone", "small call, guard warn"),
+            ("guard of a call, alone", "small call, guard warn"),
+            ("guard put up in a fork, warn", "new interpreter, to its imports"),
+            ("guard put up in a fork, strict", "new interpreter, to its imports"),
+        ],
+    ),
+    "start": (
+        start,
+        [
+            ("worker at level confined", "new interpreter, to its end"),
+            ("worker at level confined", "new interpreter, to its imports"),
+            ("worker at level isolated", "new interpreter, to its end"),
+        ],
+    ),
+    "restart": (restart, [("kill, start, call, answer", "new interpreter, to its imports")]),
+    "nested calls": (
+        nesting,
+        [
+            ("one level, standard stack", "0 levels down, standard stack"),
+            ("one level, no middleware", "0 levels down, no middleware"),
+        ],
+    ),
+    "fan-out": (
+        fan_out,
+        [
+            ("4 plugins asleep for 1 s", "1 plugins asleep for 1 s"),
+            ("16 plugins asleep for 1 s", "1 plugins asleep for 1 s"),
+        ],
+    ),
     "fifty plugins": (
         boot,
         [
@@ -134,6 +159,15 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("50 plugins, later boot, all called", "50 new interpreters"),
         ],
     ),
+    "lock check": (
+        lock_check,
+        [
+            ("lock check, warm: nothing has changed", "lock check, cold: every byte is read twice"),
+            ("lock check, warm: nothing has changed", "SHA-256 of every file"),
+            ("lock check, warm: nothing has changed", "git status of the same files"),
+        ],
+    ),
+    "blobs": (blobs, PAIRS),
     "import": (imports, [("import nxkernel", "python -c pass")]),
 }
 
@@ -142,16 +176,25 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--only", action="append", choices=[*SECTIONS, "memory"], help="measure this section only"
+    )
     parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default 11)")
     options = parser.parse_args()
     report: dict[str, Any] = {"schema_version": 1, "machine": platform.platform(), "sections": {}}
     console = Console(stderr=options.json)
+    wanted = options.only or [*SECTIONS, "memory"]
     for name, (measurement, pairs) in SECTIONS.items():
+        if name not in wanted:
+            continue
         rows = measurement(options.rounds)
+        # A level or a program that this machine lacks has no row.
+        pairs = [(ours, theirs) for ours, theirs in pairs if ours in rows and theirs in rows]
         report["sections"][name] = _plain(rows, pairs)
         console.print(_table(name, rows, pairs))
-    report["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
-    console.print(_memory(report["memory_mb"]))
+    if "memory" in wanted:
+        report["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
+        console.print(_memory(report["memory_mb"]))
     if options.json:
         print(json.dumps(report, indent=2))
 

@@ -5,14 +5,28 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import psutil
 import pytest
 
+if TYPE_CHECKING:
+    from tests.support.demo import Demo
+
 # No deadline: no test may depend on speed. No database: a test leaves nothing behind.
 hypothesis.settings.register_profile("nxkernel", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("nxkernel")
+
+#: How large the storms of ``tests/storms`` are.
+STORMS = ("short", "full")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--storm``, which belongs here: options are read before a folder's own conftest."""
+    text = "how large the storms are: short (part of every run) or full (the promised numbers)"
+    parser.addoption("--storm", choices=STORMS, default="short", help=text)
+
 
 #: Folders that a program may keep files in on behalf of its user.
 USER_FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
@@ -44,3 +58,11 @@ def no_orphans() -> Iterator[None]:
     children = set(psutil.Process().children(recursive=True)) - before
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive, f"children left behind: {sorted(child.name() for child in alive)}"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """One run of the demo for all that look at it: README's words, the example's promises."""
+    from tests.support.demo import play
+
+    return play(tmp_path_factory.mktemp("demo"))

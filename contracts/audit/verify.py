@@ -138,19 +138,25 @@ def pack_int(value):
     raise Unencodable("an int of more than 64 bits")
 
 
-def link(prev, table, seq, facts):
-    """Return the digest of a row that follows the row with digest *prev*."""
-    body = pack([table, seq, *facts])
+def link(prev, body):
+    """Return the digest of a row with *body* that follows the row with digest *prev*."""
     return hashlib.sha256(DOMAIN + prev + struct.pack("<Q", len(body)) + body).digest()
 
 
-def belongs_at(row, seq):
-    """Tell whether the digest of *row* is that of its content at number *seq*."""
+def place_of(row, places):
+    """Return the first number in *places* for which the digest of *row* was made, or None.
+
+    The body of a row is the list of its table, its number and its facts.
+    """
     _, table, prev, digest, facts = row
     try:
-        return link(prev, table, seq, facts) == digest
+        # Encoded once, however many places are tried: what stands before the number, and after.
+        whole, after = pack([table, 0, *facts]), b"".join(map(pack, facts))
     except Unencodable:
-        return False
+        return None
+    before = whole[: len(whole) - len(after) - len(pack_int(0))]
+    bodies = ((seq, before + pack_int(seq) + after) for seq in places)
+    return next((seq for seq, body in bodies if link(prev, body) == digest), None)
 
 
 def is_digest(value):
@@ -238,7 +244,7 @@ class Check:
         if not well_formed(row):
             self.report("malformed", table, seq, f"row {seq} has a value that the format forbids")
             return False
-        if belongs_at(row, seq):
+        if place_of(row, [seq]) is not None:
             return True
         if len(self.damaged) < MAX_PROBLEMS:
             self.damaged.append(row)
@@ -250,7 +256,7 @@ class Check:
         for row in self.damaged:
             seq, table = row[:2]
             near = range(max(1, seq - NEAR), seq + NEAR + 1)
-            own = next((place for place in (*near, *places) if belongs_at(row, place)), None)
+            own = place_of(row, (*near, *places))
             if own is None:
                 self.report("edited", table, seq, f"row {seq} was edited")
             else:

@@ -2,7 +2,8 @@
 
 Plugins read, lay out, index, retrieve and answer; each of them in a confined worker. What is kept
 and what is believed is decided here, in the host: raw bytes are stored before anything is derived
-from them, and a claim is shown only if its citations check out against what is stored.
+from them, and nothing is evidence but what is stored. The kernel lets no claim out whose citations
+do not check out against that.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import attrs
 
 import nxkernel as nx
-from nxkernel.pipeline import StoredLibrary, check_answer
+from nxkernel.pipeline import Evidence, StoredLibrary
 from nxkernel.storage import BlobStore, RecordStore
+from nxkernel.types import Digest
 
 from . import hookspecs
 
@@ -32,9 +34,16 @@ QUESTIONS = HERE / "questions.json"
 EVIDENCE = 6
 _PNG = b"\x89PNG\r\n\x1a\n"
 
+Json = dict[str, Any]
+#: When no plugin has anything to say.
+_NO_ANSWER: Json = {
+    "claims": [],
+    "state": "no_evidence",
+    "rejected": [],
+    "citations": {"checked": 0, "valid": 0},
+}
 #: Called after each frame with its name, its number (from 1) and how many there are.
 Progress = Callable[[str, int, int], None]
-Json = dict[str, Any]
 
 
 def build_kernel(
@@ -68,7 +77,19 @@ def build_kernel(
         lock=lock,
         settings={"source.folder": {"folder": str(folder)}},
         paths={"media_dir": folder},
+        evidence=Shelf(),
     )
+
+
+class Shelf:
+    """What the citations of answers are looked up in: the stores of a memory, once it is open."""
+
+    def __init__(self) -> None:
+        self.library: StoredLibrary | None = None
+
+    def evidence(self, frame: Digest) -> Evidence | None:
+        """Return what is on record about *frame*; before a memory is open, nothing is."""
+        return self.library.evidence(frame) if self.library is not None else None
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +100,11 @@ class Frame:
     name: str
     width: int
     height: int
+
+    def artifact(self) -> Json:
+        """Return what plugins are told of it."""
+        facts = {"frame_id": self.digest, "name": self.name}
+        return {**facts, "width": self.width, "height": self.height}
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +132,8 @@ class Memory:
         self._kernel = kernel
         self._blobs = BlobStore(store / "blobs")
         self._records = RecordStore(store / "records.sqlite", self._blobs, run.clock)
-        self._library = StoredLibrary(self._blobs, self._records)
+        if isinstance(kernel.evidence, Shelf):
+            kernel.evidence.library = StoredLibrary(self._blobs, self._records)
         self.frames: dict[str, Frame] = {}
         self.missing: list[Missing] = []
 
@@ -146,8 +173,8 @@ class Memory:
         self._derive(frame, png)
 
     def _derive(self, frame: Frame, png: bytes) -> None:
-        facts = attrs.asdict(frame)
-        tokens = self._first(frame, "read_tokens", frame=facts | {"png": png})
+        facts = frame.artifact()
+        tokens = self._first(frame, "read_tokens", frame=facts | {"image": png})
         if tokens is None:
             return
         self._records.append("tokens", frame.digest, tokens[0], {"tokens": tokens[1]})
@@ -196,22 +223,22 @@ class Memory:
         Returns ``question``, ``state`` (``ok``, ``partial``, ``no_evidence``, or ``error`` when a
         plugin failed and nothing was answered), ``claims`` with ``text`` and ``citations``,
         ``rejected`` claims with their reasons, ``citations`` (``checked``, ``valid``), ``errors``
-        and ``missing``.
+        and ``missing``. What holds and what was removed is the kernel's word.
         """
         hits = self._kernel.call("retrieve", question=question, limit=EVIDENCE)
         evidence = [self._document(hit["frame"]) for hit in hits.value or ()]
         result = None
         if evidence:
             result = self._kernel.call("answer", question=question, evidence=evidence)
-        checked = check_answer(result.value if result is not None else None, self._library)
+        answer = result.value if result is not None and result.value is not None else _NO_ANSWER
         errors = _errors(hits) + (_errors(result) if result is not None else [])
-        failed = bool(errors) and not checked.claims
+        failed = bool(errors) and not answer["claims"]
         return {
             "question": question,
-            "state": "error" if failed else checked.state,
-            "claims": [self._named(attrs.asdict(claim)) for claim in checked.claims],
-            "rejected": [attrs.asdict(claim) for claim in checked.rejected],
-            "citations": {"checked": checked.citations_checked, "valid": checked.citations_valid},
+            "state": "error" if failed else answer["state"],
+            "claims": [self._named(claim) for claim in answer["claims"]],
+            "rejected": answer["rejected"],
+            "citations": answer["citations"],
             "errors": errors,
             "missing": [attrs.asdict(missing) for missing in self.missing],
         }
@@ -224,7 +251,7 @@ class Memory:
     def _named(self, claim: Json) -> Json:
         """*claim* with the name of the file beside each digest."""
         citations = [
-            citation | {"bbox": list(citation["bbox"]), "name": self.frames[citation["frame"]].name}
+            citation | {"name": self.frames[citation["frame"]].name}
             for citation in claim["citations"]
         ]
         return {"text": claim["text"], "citations": citations}

@@ -26,15 +26,19 @@ def read_frame(name: str) -> bytes:
 def read_tokens(frame: Json) -> list[Json]:
     """Return the words of *frame* in reading order.
 
-    *frame* has ``digest``, ``name``, ``width``, ``height`` in pixels and the bytes ``png``. A token
-    has ``token_id``, ``text``, ``bbox`` (x0, y0, x1, y1; x1 and y1 exclusive) and ``confidence_bp``
-    (0 to 10000).
+    *frame* has ``frame_id`` (the digest of its bytes), ``name``, ``width``, ``height`` in pixels
+    and the PNG ``image``. A word is a token as nxkernel publishes it: with ``token_id``, ``text``,
+    ``bbox`` (x0, y0, x1, y1; x1 and y1 exclusive) and ``confidence_bp`` (0 to 10000). One that is
+    invalid, or lies outside the frame, is dropped alone.
     """
 
 
 @hookspec(firstresult=True, timeout=10)
 def assemble_layout(frame: Json, tokens: list[Json]) -> Json:
-    """Return lines, blocks and tables as spans of *tokens*; *frame* comes without its bytes."""
+    """Return lines, blocks and tables made of *tokens*; *frame* comes without its bytes.
+
+    They are artifacts as nxkernel publishes them, each of which stands for itself.
+    """
 
 
 @hookspec(timeout=10)
@@ -55,10 +59,10 @@ def retrieve(question: str, limit: int) -> list[Json]:
     """Return the best *limit* frames for *question*, best first."""
 
 
-@hookspec(firstresult=True, timeout=20, idempotent=True)
+@hookspec(firstresult=True, timeout=20, idempotent=True, returns="urn:nxkernel:sst:answer:1")
 def answer(question: str, evidence: list[Json]) -> Json:
     """Answer *question* from *evidence* with claims that cite it, or return None.
 
-    *evidence* holds the retrieved documents, best first. The host checks every citation against
-    what is stored; what does not check out is dropped.
+    *evidence* holds the retrieved documents, best first. The kernel checks every citation against
+    what is stored; what does not check out is removed, and the reason is given.
     """

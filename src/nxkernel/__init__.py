@@ -7,6 +7,8 @@
 # hookspecs, settings  markers and their options; what the embedder decides in code
 # schemas, _seeds      JSON Schema validation; the seed tree
 # _wire, _linux        frames and messages between the two processes; raw system calls
+# _trail, _remote      an exception of a plugin as data; as the text of a traceback
+# _system/             how each operating system waits and wakes
 # dispatch/            one hook call without I/O: effects, stack, executor, drivers
 # plugins/             what may run: manifest, lockfile, discovery, verified copies
 # worker/              everything that runs in the child: zygote, runner, context, guards
@@ -27,11 +29,14 @@ from typing import TYPE_CHECKING, Any
 from nxkernel import errors as errors
 
 if TYPE_CHECKING:
+    from nxkernel._blob import Blob as Blob
     from nxkernel.errors import ERROR_CODES as ERROR_CODES
     from nxkernel.errors import AuditError as AuditError
     from nxkernel.errors import BreakerOpen as BreakerOpen
     from nxkernel.errors import CallRejected as CallRejected
     from nxkernel.errors import ContractViolated as ContractViolated
+    from nxkernel.errors import DeterminismError as DeterminismError
+    from nxkernel.errors import EnvironmentUnavailable as EnvironmentUnavailable
     from nxkernel.errors import ErrorCode as ErrorCode
     from nxkernel.errors import HookFailed as HookFailed
     from nxkernel.errors import IntegrityError as IntegrityError
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from nxkernel.middleware.policy import PolicyGate as PolicyGate
     from nxkernel.middleware.policy import Rule as Rule
     from nxkernel.plugins.discovery import discover as discover
+    from nxkernel.plugins.layers import Settings as Settings
     from nxkernel.run import Run as Run
     from nxkernel.run import standard_stack as standard_stack
     from nxkernel.schemas import SchemaIssue as SchemaIssue
@@ -70,12 +76,15 @@ if TYPE_CHECKING:
     from nxkernel.settings import Grant as Grant
     from nxkernel.settings import Hosting as Hosting
     from nxkernel.settings import Limits as Limits
+    from nxkernel.settings import PluginSettings as PluginSettings
     from nxkernel.settings import Sandbox as Sandbox
+    from nxkernel.settings import Setting as Setting
     from nxkernel.types import Call as Call
     from nxkernel.types import CallError as CallError
     from nxkernel.types import Citation as Citation
     from nxkernel.types import Claim as Claim
     from nxkernel.types import Decision as Decision
+    from nxkernel.types import Diagnostic as Diagnostic
     from nxkernel.types import HookResult as HookResult
     from nxkernel.types import Outcome as Outcome
     from nxkernel.worker.context import PluginContext as PluginContext
@@ -84,6 +93,7 @@ __version__ = "0.1.0.dev0"
 
 _EXPORTS = {
     # for plugin authors and for hookspecs
+    "Blob": "nxkernel._blob",
     "HookimplMarker": "nxkernel.hookspecs",
     "HookspecMarker": "nxkernel.hookspecs",
     "PluginContext": "nxkernel.worker.context",
@@ -105,6 +115,7 @@ _EXPORTS = {
     "Hosting": "nxkernel.settings",
     "Limits": "nxkernel.settings",
     "Sandbox": "nxkernel.settings",
+    "Settings": "nxkernel.plugins.layers",
     "SchemaIssue": "nxkernel.schemas",
     "SchemaRegistry": "nxkernel.schemas",
     # values
@@ -113,8 +124,11 @@ _EXPORTS = {
     "Citation": "nxkernel.types",
     "Claim": "nxkernel.types",
     "Decision": "nxkernel.types",
+    "Diagnostic": "nxkernel.types",
     "HookResult": "nxkernel.types",
     "Outcome": "nxkernel.types",
+    "PluginSettings": "nxkernel.settings",
+    "Setting": "nxkernel.settings",
 }
 _EXPORTS |= {name: "nxkernel.errors" for name in errors.__all__ if name not in ("error_for",)}
 

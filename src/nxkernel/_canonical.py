@@ -1,50 +1,79 @@
 """Canonical bytes and digests: the only place where bytes become a :data:`Digest`.
 
 Canonical form, version 1: MessagePack as msgspec writes it with ``order="sorted"``, string keys
-only, finite floats, integers of 64 bits, bytes as ``bin``, no extension types, no Unicode
-normalisation. A digest is ``SHA-256(domain || u64le(length) || bytes)``; the domain keeps digests
-of different things apart even when their bytes are equal.
+only, finite floats, integers of 64 bits, bytes as ``bin``, no Unicode normalisation. One extension
+type, 1, stands for a blob, by its digest, size and media type. A digest is
+``SHA-256(domain || u64le(length) || bytes)``; the domain keeps digests of different things apart
+even when their bytes are equal.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import struct
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from nxkernel._blob import MAX_BLOBS, NONE, Blob, Blobs, name_of, reference, referred
+from nxkernel._census import MAX_VALUES, has_too_many
+from nxkernel._shape import JSON_TYPES, Misshapen, Shape, survey
 from nxkernel.types import Digest
 
-__all__ = ["DATA", "NotCanonical", "decode", "digest", "encode", "raw_digest"]
+__all__ = [
+    "DATA",
+    "NotCanonical",
+    "blobs_of",
+    "bounded",
+    "decode",
+    "digest",
+    "encode",
+    "raw_digest",
+    "refers",
+    "surveyed",
+]
 
 #: Domain of values that cross the process boundary.
 DATA = b"nx.data.v1\0"
 #: Deepest nesting of lists and maps; jsonschema, the reference, gives up soon after.
 MAX_DEPTH = 200
-# A float64 with all exponent bits set is an infinity or a NaN; the other three begin a timestamp,
-# the one extension type that msgspec knows by itself. The pattern may also match inside a string,
-# so a hit only means "look closer", but no hit means that there is none.
-_SUSPECT = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|[\xd6\xd7]\xff|\xc7\x0c\xff")
+#: What a value is made of: JSON's types, bytes and blobs.
+_TYPES = frozenset((*JSON_TYPES, bytes, Blob))
+#: The extension type of a reference to a blob.
+_BLOB = 1
+# The head of such a reference, which is never as short as a form of fixed length. The pattern may
+# also match inside a string.
+_REFERENCE = re.compile(rb"\xc7[\x2b-\xa7]\x01")
 
 
 class NotCanonical(ValueError):
     """The bytes or the value have no canonical form."""
 
 
-def _refuse(value: object) -> Any:
+def _refer(value: object) -> Any:
+    if type(value) is Blob:
+        return msgspec.msgpack.Ext(_BLOB, reference(value))
     raise NotCanonical(f"a value of type {type(value).__name__} has no canonical form")
 
 
-def _refuse_ext(code: int, _data: memoryview) -> Any:
-    raise NotCanonical(f"extension type {code}")
+def _resolver(blobs: Blobs) -> Callable[[int, memoryview], Any]:
+    """Return what makes a blob of its reference."""
+
+    def resolve(code: int, data: memoryview) -> Blob:
+        if code != _BLOB:
+            raise NotCanonical(f"extension type {code}")
+        try:
+            return referred(bytes(data), blobs)
+        except ValueError as error:
+            raise NotCanonical(str(error)) from None
+
+    return resolve
 
 
-_encoder = msgspec.msgpack.Encoder(order="sorted", enc_hook=_refuse)
-_decoder = msgspec.msgpack.Decoder(ext_hook=_refuse_ext)
+_encoder = msgspec.msgpack.Encoder(order="sorted", enc_hook=_refer)
+_decoder = msgspec.msgpack.Decoder(ext_hook=_resolver(NONE))
 
 
 def encode(value: Any) -> bytes:
@@ -62,56 +91,78 @@ def encode(value: Any) -> bytes:
         raise NotCanonical(f"no canonical form: {type(error).__name__}") from None
 
 
-def decode(data: bytes) -> Any:
-    """Decode canonical bytes and prove that they are canonical.
+def refers(data: bytes) -> bool:
+    """Whether canonical bytes may refer to a blob; most do not, which is told at once."""
+    return _REFERENCE.search(data) is not None
+
+
+def blobs_of(value: Any, data: bytes) -> Blobs:
+    """Return the blobs in *value*, whose canonical bytes are *data*, in the order of their names.
 
     Raises:
-        NotCanonical: for malformed or truncated bytes, another encoding of the same value, a
-            non-finite float, an extension type, a map key that is no string, or nesting beyond
-            200.
+        NotCanonical: when there are more than :data:`MAX_BLOBS`.
     """
-    try:
-        value = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
-    if len(data) > 1 and isinstance(value, list | dict):
-        _check_shape(value)
-    if _SUSPECT.search(data):
-        _check_leaves(value)
-    if encode(value) != data:
-        raise NotCanonical("the bytes are not the canonical encoding of their value")
-    return value
-
-
-def _check_shape(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        children: list[Any] = []
-        for item in level:
-            if type(item) is dict:
-                if not all(type(key) is str for key in item):
-                    raise NotCanonical("a map key is no string")
-                children += item.values()
-            else:
-                children += item
-        level = [child for child in children if type(child) is list or type(child) is dict]
-        if not level:
-            return
-    raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
-
-
-def _check_leaves(value: Any) -> None:
+    if not refers(data):
+        return NONE
+    found: dict[bytes, Blob] = {}
     stack = [value]
     while stack:
         item = stack.pop()
-        if type(item) is dict:
+        if type(item) is Blob:
+            found[name_of(item)] = item
+        elif isinstance(item, Mapping):
             stack += item.values()
         elif type(item) is list:
             stack += item
-        elif type(item) is float and not math.isfinite(item):
-            raise NotCanonical("a float is not finite")
-        elif type(item) is datetime:
-            raise NotCanonical("extension type -1")
+    if len(found) > MAX_BLOBS:
+        raise NotCanonical(f"more than {MAX_BLOBS} blobs; send small ones as bytes")
+    return {name: found[name] for name in sorted(found)}
+
+
+def decode(data: bytes, blobs: Blobs = NONE) -> Any:
+    """Decode canonical bytes and prove that they are canonical.
+
+    *blobs* are those that the bytes may refer to.
+
+    Raises:
+        NotCanonical: for malformed or truncated bytes, another encoding of the same value, a
+            non-finite float, an extension type but that of a reference to one of *blobs*, a map
+            key that is no string, nesting beyond 200, or more than :data:`MAX_VALUES` values.
+    """
+    return surveyed(data, blobs).value
+
+
+def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
+    """Decode as :func:`decode` does, and return with the value what was seen of it on the way.
+
+    Raises:
+        NotCanonical: as :func:`decode`.
+    """
+    decoder = msgspec.msgpack.Decoder(ext_hook=_resolver(blobs)) if blobs else _decoder
+    try:
+        value = decoder.decode(bounded(data))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
+    try:
+        shape = survey(value, MAX_DEPTH, MAX_VALUES)
+    except Misshapen as error:
+        raise NotCanonical(str(error)) from None
+    if not shape.types <= _TYPES:
+        raise NotCanonical("extension type -1")  # a timestamp, which msgspec knows by itself
+    if encode(value) != data:
+        raise NotCanonical("the bytes are not the canonical encoding of their value")
+    return shape.after(data)
+
+
+def bounded(data: bytes) -> bytes:
+    """Return *data*, which are canonical bytes that are about to be sent or decoded.
+
+    Raises:
+        NotCanonical: when they hold more than :data:`MAX_VALUES` values.
+    """
+    if has_too_many(data):
+        raise NotCanonical(f"more than {MAX_VALUES} values; send large data as bytes")
+    return data
 
 
 def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:

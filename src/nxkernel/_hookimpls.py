@@ -33,7 +33,7 @@ def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:
         PluginDisabled: for a wrapper whose function has no yield. pluggy finds that too, but only
             once it knows the hookspec.
     """
-    manager = pluggy.PluginManager(project)
+    manager = _Manager(project)
     manager.register(plugin, "plugin")
     registered = {
         (caller.name, impl.function): impl
@@ -41,13 +41,33 @@ def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:
         for impl in caller.get_hookimpls()
     }
     found = {}
-    for attribute in sorted(dir(plugin)):
-        options = manager.parse_hookimpl_opts(plugin, attribute)
-        if options is not None:
-            hook = options.get("specname") or attribute
-            impl = registered[hook, getattr(plugin, attribute)]
-            found[attribute] = _found(attribute, hook, impl)
+    for attribute, options in sorted(manager.marked.items()):
+        hook = options.get("specname") or attribute
+        impl = registered[hook, getattr(plugin, attribute)]
+        found[attribute] = _found(attribute, hook, impl)
     return found
+
+
+class _Manager(pluggy.PluginManager):
+    """Notes what it finds, and does not look where nothing can be.
+
+    Most names of an object are Python's own, and to look behind one costs more than anything else
+    that is done for a plugin at its start. A hookimpl cannot have such a name: its proxy's would be
+    called by Python.
+    """
+
+    def __init__(self, project: str) -> None:
+        super().__init__(project)
+        self.marked: dict[str, Mapping[str, Any]] = {}
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Return the options of the hookimpl *name*, or None if it is none."""
+        if name.startswith("__"):
+            return None
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is not None:
+            self.marked[name] = options
+        return options
 
 
 def _found(attribute: str, hook: str, impl: pluggy.HookImpl) -> FoundImpl:

@@ -1,9 +1,9 @@
 """Plain values: the kinds that cross the process boundary as they are.
 
-None, bool, int of 64 bits, finite float, str, bytes, and list and dict (str keys) of those, nested
-to a depth of 200. The types are exact: a subclass would arrive as something else. The walk copies,
-so that nobody can change a value between its check and its encoding, and it is on the path of
-every call: one loop for each container, no function call for the commonest scalars, and the path
+None, bool, int of 64 bits, finite float, str, bytes, blobs, and list and dict (str keys) of those,
+nested to a depth of 200. The types are exact: a subclass would arrive as something else. The walk
+copies, so that nobody can change a value between its check and its encoding, and it is on the path
+of every call: one loop for each container, no function call for the commonest scalars, and the path
 of a refused value is put together only while the refusal unwinds.
 """
 
@@ -24,6 +24,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel._blob import Blob
 from nxkernel._canonical import MAX_DEPTH
 
 __all__ = ["Refused", "name_of", "plain", "render", "too_deep"]
@@ -174,6 +175,7 @@ _WALKS: dict[type, Callable[[Any, int], Any]] = {
     type(None): _same,
     bool: _same,
     bytes: _same,
+    Blob: _same,
     int: _int,
     float: _float,
     str: _str,
@@ -187,7 +189,7 @@ _ANNOTATE = "annotate the argument with its type in the hookspec and in the hook
 _ADVICE: tuple[tuple[tuple[type, ...], str], ...] = (
     ((enum.Enum, datetime.datetime, uuid.UUID, PurePath, Decimal), _ANNOTATE),
     ((set, frozenset), "pass a sorted list, or annotate the argument with set[...]"),
-    ((bytearray, memoryview), "pass bytes(value)"),
+    ((bytearray, memoryview), "pass bytes(value), or a Blob"),
     ((int,), "pass int(value)"),
     ((float,), "pass float(value)"),
     ((str,), "pass str(value)"),

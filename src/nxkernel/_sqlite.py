@@ -7,16 +7,19 @@ through ``sqlite3``. Closing any descriptor of it drops the POSIX locks of this 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import attrs
+
+from nxkernel import _forks
+from nxkernel._system import files
 
 __all__ = [
     "Busy",
@@ -79,6 +82,56 @@ class Format:
     migrations: tuple[Migration, ...]
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that :class:`_Known` keeps an eye on."""
+
+    place = ""
+
+    def close(self) -> None:
+        """Close it, and forget it."""
+        super().close()
+        _known.open.discard(self)
+
+
+class _Known:
+    """Which files this process has open, and which ones it has inherited open.
+
+    SQLite must not be carried across a fork, not even to close it; and its record of the process's
+    locks would be wrong for a second connection of the child to the same file
+    (https://www.sqlite.org/howtocorrupt.html, section 2.6). So a child keeps what it inherited and
+    opens these files no more. A writer that closes before the fork spares it that.
+    """
+
+    def __init__(self) -> None:
+        self.open: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self.inherited: dict[str, _Connection] = {}
+        _forks.register(self)
+
+    def connect(self, path: Path, name: str, *, uri: bool = False) -> sqlite3.Connection:
+        place = os.path.realpath(path)
+        if place in self.inherited:
+            raise Refused("this process was forked from one that had it open")
+        connection = sqlite3.connect(
+            name,
+            uri=uri,
+            timeout=_BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
+        )
+        connection.place = place
+        self.open.add(connection)
+        return connection
+
+    def abandon(self) -> None:
+        """In a forked child: keep, and never use, what is open."""
+        self.inherited.update((connection.place, connection) for connection in list(self.open))
+        self.open = weakref.WeakSet()
+
+
+_known = _Known()
+
+
 def append_only(table: str) -> tuple[str, ...]:
     """Return the triggers that refuse UPDATE and DELETE on *table*, for every connection."""
     return tuple(
@@ -110,9 +163,7 @@ def open_writer(
         Refused: for a database of another kind, or one that a newer version wrote.
         sqlite3.Error: when the file cannot be opened, read or written.
     """
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-    )
+    connection = _known.connect(path, os.fspath(path))
     try:
         _check_kind(connection, format)
         connection.execute("PRAGMA journal_mode=WAL")
@@ -138,13 +189,13 @@ def open_reader(path: Path, format: Format) -> sqlite3.Connection:
     """
     uri = path.resolve().as_uri()
     try:
-        connection = _open_readonly(f"{uri}?mode=ro", format)
+        connection = _open_readonly(path, f"{uri}?mode=ro", format)
     except sqlite3.OperationalError:
         # Readers of a WAL database share memory through a file, which another user's folder or
         # a read-only disk refuses. Without a log file nobody is writing, and the file stands still.
         if not path.is_file() or _has_content(Path(f"{path}-wal")):
             raise
-        connection = _open_readonly(f"{uri}?mode=ro&immutable=1", format)
+        connection = _open_readonly(path, f"{uri}?mode=ro&immutable=1", format)
     return connection
 
 
@@ -152,10 +203,8 @@ def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _open_readonly(uri: str, format: Format) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-    )
+def _open_readonly(path: Path, uri: str, format: Format) -> sqlite3.Connection:
+    connection = _known.connect(path, uri, uri=True)
     try:
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -261,25 +310,21 @@ class WriterLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | files.CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not files.try_lock(self._fd):
             self._wait()
 
     def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        files.unlock(self._fd)
 
     def _wait(self) -> None:
         # flock has no timeout, and a stopped process must not stop all others for ever.
         for pause in _PAUSES:
             time.sleep(pause)
-            try:
-                return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+            if files.try_lock(self._fd):
+                return
         raise Busy("another process keeps it locked")
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import pluggy
 
 from nxkernel.errors import NxError, PluginFailed, error_for
 
-__all__ = ["arriving", "enter", "leave"]
+__all__ = ["arriving", "enter", "forsake", "leave"]
 
 Suspended = Generator[Any, Any, Any]
 
@@ -58,6 +58,24 @@ def leave(wrapper: Suspended, value: Any, error: Exception | None, *, old_style:
         if isinstance(error, StopIteration) and raised.__cause__ is error:
             raise error from None
         raise
+
+
+def forsake(wrapper: Suspended) -> bool:
+    """End *wrapper*, which nothing will resume; returns whether it has ended.
+
+    Its ``finally`` runs, as when pluggy's own caller goes away.
+
+    Raises:
+        BaseException: whatever it raises on its way.
+    """
+    try:
+        wrapper.close()
+    except RuntimeError:
+        # Raised by close() itself for a further yield, or by a wrapper that has ended.
+        if inspect.getgeneratorstate(wrapper) != inspect.GEN_CLOSED:
+            return False
+        raise
+    return True
 
 
 def _finish(wrapper: Suspended, step: Callable[[], Any]) -> Any:

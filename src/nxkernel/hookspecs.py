@@ -17,6 +17,7 @@ from pluggy import HookimplMarker
 from nxkernel.errors import KernelConfigError
 
 __all__ = [
+    "ANSWER",
     "HookSpec",
     "HookimplMarker",
     "HookspecMarker",
@@ -31,6 +32,8 @@ OnFailure = Literal["skip", "next", "raise"]
 _NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPTIONS = "_nxspec"
 _CAPABILITY = "__nx_capability__"
+#: What a hook returns whose value is an answer: claims, each with citations that the kernel checks.
+ANSWER = "urn:nxkernel:sst:answer:1"
 #: Marks the absence of a fallback: None is a fallback like any other.
 NO_FALLBACK: Any = attrs.make_class("_NoFallback", [], frozen=True)()
 
@@ -45,6 +48,13 @@ def _on_failure(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise KernelConfigError(f"{attribute.name}={value!r}: expected skip, next or raise")
 
 
+def _returns(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and value.startswith("urn:")):
+        raise KernelConfigError(
+            f"{attribute.name}={value!r}: expected the name of a published schema, such as {ANSWER}"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class SpecOptions:
     """What a hookspec says beyond pluggy's options."""
@@ -53,11 +63,17 @@ class SpecOptions:
     timeout: float | None = attrs.field(default=None, validator=_seconds)
     #: The hook's value when nothing else answered and something failed.
     fallback: Any = NO_FALLBACK
-    #: Whether a call that was lost with its worker may be made again. It is recorded and shown;
-    #: this version makes no call twice.
+    #: Whether a call that was lost with its worker may be made again, with all that it calls.
     idempotent: bool = False
+    #: The name of the published schema of one provider's result, or None.
+    returns: str | None = attrs.field(default=None, validator=_returns)
     #: None is ``skip`` for a plain fan-out and ``raise`` for firstresult.
     on_failure: OnFailure | None = attrs.field(default=None, validator=_on_failure)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the hook's value is an answer, of which nothing leaves that is not cited."""
+        return self.returns == ANSWER
 
     @property
     def has_fallback(self) -> bool:
@@ -88,6 +104,7 @@ class HookspecMarker:
         fallback: Any = ...,
         idempotent: bool = ...,
         on_failure: OnFailure | None = ...,
+        returns: str | None = ...,
     ) -> Callable[[F], F]: ...
 
     def __call__(
@@ -102,6 +119,7 @@ class HookspecMarker:
         fallback: Any = NO_FALLBACK,
         idempotent: bool = False,
         on_failure: OnFailure | None = None,
+        returns: str | None = None,
     ) -> F | Callable[[F], F]:
         """Mark *function* as a hookspec of the project.
 
@@ -110,8 +128,14 @@ class HookspecMarker:
                 ``on_failure="next"`` without firstresult) or have no meaning.
         """
         options = SpecOptions(
-            timeout=timeout, fallback=fallback, idempotent=idempotent, on_failure=on_failure
+            timeout=timeout,
+            fallback=fallback,
+            idempotent=idempotent,
+            on_failure=on_failure,
+            returns=returns,
         )
+        if historic and options.answers:
+            raise KernelConfigError("a historic hook gives no answer: it is called for its effect")
         if firstresult and historic:
             raise KernelConfigError("a historic hook has no first result: drop one of the two")
         if on_failure == "next" and not firstresult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class Run:
     clock: Clock
     #: Wall nanoseconds since the epoch; what ``context.now()`` tells every plugin.
     started_ns: int
+    #: The run of the process that this one was forked from, or None.
+    forked_from: RunId | None = None
+    #: The process that it belongs to.
+    _pid: int = attrs.field(factory=os.getpid, eq=False, repr=False, alias="pid")
 
     @classmethod
     def create(
@@ -64,10 +69,7 @@ class Run:
             (root / "audit").mkdir(parents=True, exist_ok=True, mode=0o700)
             folder = _claim(root / "runs")
         except OSError as error:
-            raise StorageError(
-                f"data directory {root} cannot be laid out: {error.strerror}; "
-                "choose a folder that this user may write"
-            ) from None
+            raise _cannot_lay_out(root, error) from None
         return cls(
             id=RunId(folder.name),
             data_dir=root,
@@ -77,6 +79,32 @@ class Run:
             clock=clock,
             started_ns=clock.wall_ns(),
         )
+
+    def here(self) -> Run:
+        """Return the run of this process: itself, or after a fork one of the process's own.
+
+        That one has a new id and folder under the same data directory. Seed and ``started_ns``
+        stay, so that parent and child get the same bytes for the same call.
+
+        Raises:
+            StorageError: when its folder cannot be made.
+        """
+        if self._pid == os.getpid():
+            return self
+        try:
+            folder = _claim(self.data_dir / "runs")
+        except OSError as error:
+            raise _cannot_lay_out(self.data_dir, error) from None
+        return attrs.evolve(
+            self, id=RunId(folder.name), dir=folder, forked_from=self.id, pid=os.getpid()
+        )
+
+
+def _cannot_lay_out(root: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"data directory {root} cannot be laid out: {error.strerror}; "
+        "choose a folder that this user may write"
+    )
 
 
 def _claim(runs: Path) -> Path:

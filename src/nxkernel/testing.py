@@ -7,14 +7,16 @@ one line and a clock that only moves when told.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nxkernel._temporary import temporary
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.kernel import Kernel
+from nxkernel.pipeline import Library
 from nxkernel.plugins.discovery import discover
+from nxkernel.plugins.layers import Settings
 from nxkernel.run import Run, standard_stack
 from nxkernel.settings import Grant, Hosting, Sandbox
 
@@ -55,12 +57,13 @@ def running(
     data_dir: Path | str | None = None,
     seed: int | str = 0,
     grants: Mapping[str, Grant] | None = None,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Settings | Mapping[str, Mapping[str, Any]] | None = None,
     paths: Mapping[str, Path | str] | None = None,
     middleware: Sequence[Middleware] | None = None,
     sandbox: Sandbox | None = None,
     hosting: Hosting | None = None,
     required: Sequence[str] = (),
+    evidence: Library | None = None,
 ) -> Iterator[Kernel]:
     """Run a kernel over the plugins in the folders *plugins*, with the standard stack.
 
@@ -71,7 +74,7 @@ def running(
     """
     with contextlib.ExitStack() as stack:
         if data_dir is None:
-            data_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="nxkernel-test-"))
+            data_dir = stack.enter_context(temporary("test"))
         run = Run.create(data_dir, seed=seed)
         kernel = Kernel(
             project,
@@ -85,5 +88,6 @@ def running(
             settings=settings,
             paths=paths,
             required=required,
+            evidence=evidence,
         )
         yield stack.enter_context(kernel)

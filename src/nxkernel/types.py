@@ -12,7 +12,10 @@ from typing import Any, Literal, NewType
 
 import attrs
 
-from nxkernel.errors import HookFailed, error_for
+from nxkernel._blob import NONE, Blobs
+from nxkernel._remote import with_remote
+from nxkernel._shape import Shape
+from nxkernel.errors import HookFailed, NxError, error_for
 
 __all__ = [
     "EMPTY",
@@ -23,6 +26,7 @@ __all__ = [
     "Citation",
     "Claim",
     "Decision",
+    "Diagnostic",
     "Digest",
     "Fault",
     "HookName",
@@ -99,6 +103,25 @@ class CallError:
 
 
 @attrs.frozen(kw_only=True)
+class Diagnostic:
+    """One element of a result that was dropped alone, because it was invalid."""
+
+    #: A short stable word: ``wrong_type``, ``unknown_id``, ``outside`` ...
+    code: str
+    #: Where it stood in what the provider returned: a JSON Pointer.
+    path: str
+    #: What its list calls its elements: ``token``.
+    kind: str
+    #: The plugin that returned it.
+    provider: PluginId
+    #: What was expected, and where within the element; holds nothing of its value.
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.kind} {self.path}: {self.message} [{self.code}]"
+
+
+@attrs.frozen(kw_only=True)
 class Timing:
     """Where a call's time went, in microseconds."""
 
@@ -130,6 +153,8 @@ class Call:
     payload: bytes
     #: Digest of ``payload``.
     input_digest: Digest
+    #: The blobs to which ``payload`` refers, by the SHA-256 of their bytes.
+    blobs: Blobs = NONE
     #: Absolute, in seconds of the kernel's monotonic clock.
     deadline: float
     #: The logical call id: stable whatever the order, attempt, worker or process.
@@ -140,12 +165,20 @@ class Call:
     parent: CallId | None = None
     #: The plugin that asked, or None for the application.
     caller: PluginId | None = None
+    #: Which edition of that plugin, or None for the application.
+    caller_edition: int | None = None
     #: 0 for the application's calls, then one more for each brokered one.
     depth: int = 0
+    #: Which edition of the plugin is asked: counts its reloads, from 1.
+    edition: int = 1
     attempt: int = 1
+    #: How often it may be made again if its worker crashes.
+    retries: int = 0
     level: Level = "confined"
     #: A call that is replayed into a new worker.
     historic: bool = False
+    #: A call of the application from within one of its builtins: another call waits for it.
+    awaited: bool = False
     #: For ``teardown``: which suspended wrapper to resume, as its ``setup`` gave it.
     token: tuple[int, int] | None = None
     #: For ``teardown``: the error of the inner calls, instead of a result in ``payload``.
@@ -174,9 +207,20 @@ class Outcome:
     #: For a failure that came out of a nested call: the plugin where it began.
     origin: PluginId | None = None
     attempts: int = 1
+    #: Whether a nested call gave its plugin a degraded answer, on which the value may rest.
+    degraded: bool = False
+    #: Elements of the value that were dropped, in the order in which they stood.
+    diagnostics: tuple[Diagnostic, ...] = ()
+    #: How many of the elements that could be dropped were, from 0.0 to 1.0.
+    lost: float = 0.0
     #: Digest and size of the bytes that the worker sent.
     output_digest: Digest | None = None
     output_bytes: int = 0
+    #: Digest of what is left of them, where elements were dropped.
+    delivered_digest: Digest | None = None
+    #: What the decoder saw of ``value``. It is about that very object: a middleware that gives
+    #: another value replaces it with ``attrs.evolve`` and never changes it in place.
+    shape: Shape | None = attrs.field(default=None, eq=False, repr=False)
     annotations: Mapping[str, Any] = EMPTY
     timing: Timing = attrs.field(factory=Timing, eq=False)
 
@@ -216,15 +260,23 @@ class Outcome:
         Raises:
             NxError: of the class that carries ``error.code``.
         """
-        if self.error is None:
-            return self.value
-        raise error_for(
-            self.error.code,
-            self.error.message,
-            plugin=self.plugin,
-            hook=self.hook,
-            details=self.error.details,
+        error = self.exception()
+        if error is not None:
+            raise error
+        return self.value
+
+    def exception(self) -> NxError | None:
+        """Return what :meth:`unwrap` would raise, or None.
+
+        Its ``__cause__`` is the traceback of the plugin's own exception, as text.
+        """
+        why = self.error
+        if why is None:
+            return None
+        error = error_for(
+            why.code, why.message, plugin=self.plugin, hook=self.hook, details=why.details
         )
+        return with_remote(error, why.details)
 
 
 @attrs.frozen(kw_only=True)
@@ -238,9 +290,15 @@ class HookResult(Sequence[Outcome]):
     value: Any = None
     #: Why the hook as a whole has no value, or None.
     error: CallError | None = None
-    #: Whether a provider was skipped because it failed, or a fallback was used.
+    #: Whether a provider was skipped because it failed, elements were dropped or a fallback was
+    #: used, here or in a nested call.
     degraded: bool = False
     outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Elements that were dropped, in the order of the outcomes."""
+        return tuple(each for outcome in self.outcomes for each in outcome.diagnostics)
 
     def __len__(self) -> int:
         return len(self.outcomes)
@@ -259,7 +317,13 @@ class HookResult(Sequence[Outcome]):
         """
         if self.error is None:
             return self.value
-        raise HookFailed(self.error.message, result=self, hook=self.hook)
+        raise HookFailed(self.error.message, result=self, hook=self.hook) from self._reason()
+
+    def _reason(self) -> NxError | None:
+        """The exception of the provider that mattered, or else of the first that failed."""
+        failed = [outcome for outcome in self.outcomes if outcome.error is not None]
+        failed.sort(key=lambda outcome: outcome.error != self.error)
+        return failed[0].exception() if failed else None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nxkernel_cli.app import app_option, load_app
-from nxkernel_cli.failures import FAILED, OK
+from nxkernel_cli.failures import FAILED, OK, note_remote
 from nxkernel_cli.output import emit, json_option, lower, note, printable, say
 
 if TYPE_CHECKING:
@@ -113,10 +113,15 @@ def _print(result: HookResult) -> None:
     say(json.dumps(lower(result.value), indent=None, ensure_ascii=False))
     for each in result:
         note(_line(each))
+        note_remote(each.exception(), "    ")
+        for found in each.diagnostics:
+            note(
+                printable(f"    dropped: {found.kind} {found.path}: {found.message} [{found.code}]")
+            )
     if result.error is not None:
         note(f"error [{result.error.code}]: {result.error.message}")
     elif result.degraded:
-        note("degraded: the value lacks what failed")
+        note("degraded: the value lacks what failed or was dropped")
 
 
 def _line(each: Outcome) -> str:

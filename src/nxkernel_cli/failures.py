@@ -12,7 +12,17 @@ import click
 
 from nxkernel_cli.output import emit, note
 
-__all__ = ["FAILED", "INTEGRITY", "INTERRUPTED", "NO_LEVEL", "OK", "USAGE", "describe", "report"]
+__all__ = [
+    "FAILED",
+    "INTEGRITY",
+    "INTERRUPTED",
+    "NO_LEVEL",
+    "OK",
+    "USAGE",
+    "describe",
+    "note_remote",
+    "report",
+]
 
 OK = 0
 FAILED = 1
@@ -36,9 +46,20 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         error.show()
         return code
     note(_line(facts))
+    note_remote(error)
     if advice:
         note(f"  next: {advice}")
     return code
+
+
+def note_remote(error: BaseException | None, indent: str = "  ") -> None:
+    """Print where in a plugin's code *error* began, if a plugin told it."""
+    from nxkernel._remote import RemoteTraceback
+
+    while error is not None and not isinstance(error, RemoteTraceback):
+        error = error.__cause__
+    for line in error.text.splitlines() if error is not None else ():
+        note(indent + line)
 
 
 def describe(error: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 
 from nxkernel_cli.audit import audit
 from nxkernel_cli.call import call
+from nxkernel_cli.contracts import contracts
 from nxkernel_cli.demo import demo
 from nxkernel_cli.doctor import doctor
 from nxkernel_cli.failures import OK, report
@@ -68,5 +69,5 @@ def main() -> None:
     """Plugins in confined processes, and what they did."""
 
 
-for command in (demo, doctor, init, plugins, call, audit):
+for command in (demo, doctor, init, plugins, contracts, call, audit):
     main.add_command(command)

@@ -68,8 +68,12 @@ def lower(value: Any) -> Any:
 
 
 def _lower_object(value: Any) -> Any:
+    import nxkernel as nx
+
     if isinstance(value, bytes | bytearray):
         return value.hex()
+    if isinstance(value, nx.Blob):
+        return {"$blob": value.digest, "media": value.media, "size": value.size}
     if isinstance(value, dt.datetime | dt.date):
         return value.isoformat()
     fields = getattr(value, "__attrs_attrs__", None)

@@ -10,9 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nxkernel_cli.failures import FAILED, OK, describe
+from nxkernel_cli.debug import debug
+from nxkernel_cli.environments import environments
+from nxkernel_cli.failures import FAILED, OK, describe, note_remote
+from nxkernel_cli.install import (
+    environment_facts,
+    environments_option,
+    install,
+    installed,
+    request_facts,
+)
 from nxkernel_cli.lock import lock
+from nxkernel_cli.logs import logs
 from nxkernel_cli.output import emit, json_option, lower, note, pairs, say, table
+from nxkernel_cli.quarantine import quarantined, release
+from nxkernel_cli.settings import (
+    found_in,
+    pick,
+    refuse_without_settings,
+    settings_options,
+    show_settings,
+)
 
 if TYPE_CHECKING:
     from nxkernel.errors import NxError
@@ -32,13 +50,13 @@ def plugins() -> None:
     """Look at folders of plugins, check them, record what may run."""
 
 
+plugins.add_command(install)
+plugins.add_command(environments)
 plugins.add_command(lock)
-
-
-def _found(places: Sequence[str]) -> list[Candidate]:
-    from nxkernel.plugins.discovery import discover
-
-    return sorted(discover(*places), key=lambda candidate: candidate.id)
+plugins.add_command(logs)
+plugins.add_command(debug)
+plugins.add_command(quarantined)
+plugins.add_command(release)
 
 
 # -- list --------------------------------------------------------------------------------------
@@ -49,17 +67,17 @@ def _found(places: Sequence[str]) -> list[Candidate]:
 @json_option
 def list_(places: tuple[str, ...], as_json: bool) -> None:
     """List the plugins in folders, from their manifests; no code of theirs runs."""
-    found = _found(places)
+    found = found_in(places)
     if as_json:
         emit({"ok": True, "plugins": [_row(candidate) for candidate in found]})
         return
     table(
-        ("id", "version", "hooks", "asks for", "state"),
+        ("id", "version", "hooks", "asks for", "environment", "state"),
         [
-            (r["id"], r["version"], " ".join(r["hooks"]), _asks(c), _state(c))
+            (r["id"], r["version"], " ".join(r["hooks"]), _asks(c), _wants(c), _state(c))
             for c, r in ((candidate, _row(candidate)) for candidate in found)
         ],
-        prose=("hooks", "asks for"),
+        prose=("hooks", "asks for", "environment"),
     )
     for candidate in found:
         if candidate.error is not None:
@@ -73,6 +91,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
         "version": manifest.version if manifest else "",
         "hooks": [entry.hook for entry in manifest.hooks] if manifest else [],
         "permissions": _permissions(manifest) if manifest else {},
+        "environment": request_facts(manifest),
         "folder": candidate.folder,
         "error": describe(candidate.error) if candidate.error else None,
     }
@@ -81,13 +100,19 @@ def _row(candidate: Candidate) -> dict[str, Any]:
 def _permissions(manifest: Manifest) -> dict[str, Sequence[str]]:
     """Return what is requested, without the kinds of which nothing is."""
     asked = manifest.permissions
-    kinds = {kind: getattr(asked, kind) for kind in ("read", "write", "network", "calls")}
-    return {kind: names for kind, names in {**kinds, "flags": manifest.flags}.items() if names}
+    order = ("read", "write", "network", "exec", "devices", "calls")
+    kinds = {kind: getattr(asked, kind) for kind in order}
+    return {kind: names for kind, names in kinds.items() if names}
 
 
 def _asks(candidate: Candidate) -> str:
     asked = _permissions(candidate.manifest) if candidate.manifest else {}
     return "; ".join(f"{kind} {' '.join(names)}" for kind, names in asked.items())
+
+
+def _wants(candidate: Candidate) -> str:
+    asked = request_facts(candidate.manifest)
+    return " ".join([asked["python"], *asked["requirements"]]).strip() if asked else ""
 
 
 def _state(candidate: Candidate) -> str:
@@ -105,12 +130,19 @@ def _state(candidate: Candidate) -> str:
     metavar="NAME",
     help="With --probe: the project of the markers [default: what the code names].",
 )
+@environments_option
 @json_option
-def check(places: tuple[str, ...], probe: bool, project: str | None, as_json: bool) -> int:
+def check(
+    places: tuple[str, ...],
+    probe: bool,
+    project: str | None,
+    environments: Path | None,
+    as_json: bool,
+) -> int:
     """Check manifests, schemas and files; exit with 1 if something is wrong."""
-    found = _found(places)
+    found = found_in(places)
     errors = {candidate.folder: _errors(candidate) for candidate in found}
-    for plugin, error in _misfits(found).items():
+    for plugin, error in _misfits(found, environments).items():
         errors[plugin].append(error)
     probed: dict[Path, Inspection] = {}
     if probe:
@@ -133,15 +165,15 @@ def check(places: tuple[str, ...], probe: bool, project: str | None, as_json: bo
 def _errors(candidate: Candidate) -> list[NxError]:
     """Return what is wrong with one plugin by itself."""
     from nxkernel.errors import NxError
+    from nxkernel.plugins.codestore import survey
     from nxkernel.plugins.settings import effective_settings
     from nxkernel.schemas import SchemaRegistry
-    from nxkernel_cli.lock import admitted
 
     if candidate.error is not None or candidate.manifest is None:
         return [candidate.error] if candidate.error else []
     errors: list[NxError] = []
     try:
-        admitted(candidate.folder)
+        survey(candidate.code)
     except NxError as error:
         errors.append(error)
     try:
@@ -151,14 +183,18 @@ def _errors(candidate: Candidate) -> list[NxError]:
     return errors
 
 
-def _misfits(found: Sequence[Candidate]) -> dict[Path, NxError]:
+def _misfits(found: Sequence[Candidate], root: Path | None) -> dict[Path, NxError]:
     """Return which plugins do not fit this kernel or each other, and why."""
     import platform
 
     import nxkernel
     from nxkernel.plugins.compat import Versions, resolve
 
-    versions = Versions(kernel=nxkernel.__version__, python=platform.python_version())
+    versions = Versions(
+        kernel=nxkernel.__version__,
+        python=platform.python_version(),
+        foreign={c.id: i.interpreter.version for c in found if (i := installed(c.manifest, root))},
+    )
     manifests = [candidate.manifest for candidate in found if candidate.manifest]
     disabled = resolve(manifests, versions).disabled
     return {c.folder: disabled[c.id] for c in found if c.manifest and c.id in disabled}
@@ -221,6 +257,7 @@ def _print_checked(
         say(f"ok    {candidate.id}{started}")
     for error in errors:
         say(f"wrong {candidate.id}: {error}")
+        note_remote(error, "      ")
     if errors and inspection is not None and inspection.log:
         note(f"      it printed: {inspection.log.strip().splitlines()[-1]}")
 
@@ -230,39 +267,38 @@ def _print_checked(
 
 @plugins.command(short_help="Print what is known about one plugin.")
 @click.argument("plugin", metavar="ID")
-@_places
-@click.option("--settings", is_flag=True, help="Show its settings: schema, defaults, sources.")
+@click.argument("places", metavar="[DIR...]", nargs=-1)
+@click.option("--settings", is_flag=True, help="Show its settings and who gave each.")
+@settings_options
+@environments_option
 @json_option
-def info(plugin: str, places: tuple[str, ...], settings: bool, as_json: bool) -> None:
-    """Print what is known about one plugin, from its files alone."""
-    candidate = _pick(plugin, _found(places))
-    facts = _settings_of(candidate) if settings else _facts_of(candidate)
+def info(
+    plugin: str,
+    places: tuple[str, ...],
+    settings: bool,
+    environments: Path | None,
+    as_json: bool,
+    **sources: Any,
+) -> None:
+    """Print what is known about one plugin, from its files alone.
+
+    With --settings --app it shows what the application gives it, and needs no DIR.
+    """
+    if settings:
+        show_settings(plugin, places, as_json, **sources)
+        return
+    refuse_without_settings(sources)
+    facts = _facts_of(pick(plugin, found_in(places)), environments)
     if as_json:
         emit({"ok": True, "plugin": facts})
         return
     pairs((key, _shown(value)) for key, value in facts.items() if value not in ([], {}))
 
 
-def _pick(plugin: str, found: Sequence[Candidate]) -> Manifest:
-    """Return the manifest of *plugin*.
+def _facts_of(manifest: Manifest, environments: Path | None) -> dict[str, Any]:
+    from nxkernel.plugins.codestore import survey
 
-    Raises:
-        NxError: when its manifest is broken.
-        UsageError: when there is no such plugin.
-    """
-    for candidate in found:
-        if candidate.id == plugin:
-            if candidate.manifest is None:
-                raise candidate.error or click.UsageError(f"{plugin} has no manifest")
-            return candidate.manifest
-    known = ", ".join(candidate.id for candidate in found) or "none"
-    raise click.UsageError(f"no plugin {plugin!r} there; found: {known}")
-
-
-def _facts_of(manifest: Manifest) -> dict[str, Any]:
-    from nxkernel_cli.lock import admitted
-
-    copy = admitted(manifest.folder)
+    tree = survey(manifest.folder)
     lists = ("provides", "requires", "tags", "depends_on", "conflicts_with", "replaces")
     return {
         "id": manifest.id,
@@ -275,26 +311,13 @@ def _facts_of(manifest: Manifest) -> dict[str, Any]:
         "priority": manifest.priority,
         **{name: list(getattr(manifest, name)) for name in lists},
         "permissions": _permissions(manifest),
+        "environment": environment_facts(manifest, environments),
         "limits": dict(manifest.limits),
         "contracts": {hook: sorted(sides) for hook, sides in sorted(manifest.contracts.items())},
         "has_settings": manifest.settings_schema is not None,
         "manifest": manifest.digest,
-        "tree": copy.tree_digest,
-        "files": {file.path: f"sha256:{file.sha256}" for file in copy.files},
-    }
-
-
-def _settings_of(manifest: Manifest) -> dict[str, Any]:
-    from nxkernel.plugins.settings import effective_settings
-    from nxkernel.schemas import SchemaRegistry
-
-    settings, digest, sources = effective_settings(manifest, {}, SchemaRegistry())
-    return {
-        "id": manifest.id,
-        "settings": settings,
-        "sources": sources,
-        "digest": digest,
-        "schema": manifest.settings_schema,
+        "tree": tree.tree_digest,
+        "files": {file.path: f"sha256:{file.sha256}" for file in tree.files},
     }
 
 

@@ -10,16 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.demo import Demo
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (\w+): (\S+) -->\n```\w*\n(.*?)```", re.DOTALL)
 BLOCKS = {(kind, name): body for kind, name, body in BLOCK.findall(README)}
 FILES = sorted(name for kind, name in BLOCKS if kind == "file")
+#: The demo reads ten screenshots, which on a busy machine takes minutes.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [("demo", ".venv/bin/nxkernel demo"), ("test", ".venv/bin/python -m pytest")],
+    [
+        ("demo", ".venv/bin/nxkernel demo"),
+        ("test", ".venv/bin/python -m pytest -n auto --dist worksteal"),
+    ],
 )
 def test_a_fresh_machine_needs_one_line(name: str, ending: str) -> None:
     """Each promised command is one line that makes its own environment."""
@@ -66,22 +73,13 @@ def test_example_prints_what_readme_says(tmp_path: Path) -> None:
     assert shown.stdout == BLOCKS["output", app]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What `nxkernel demo` prints, line by line."""
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "nxkernel_cli", "demo", "--out", folder]
-    shown = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    return shown.stdout.splitlines()
-
-
-def test_demo_prints_what_readme_shows(demo: list[str]) -> None:
+def test_demo_prints_what_readme_shows(demo: Demo) -> None:
     """Questions, answers, boxes and sums are those of a real run, in their order.
 
     Of a row of the plugins' costs the times are left out: they are the machine's.
     """
     sample = BLOCKS["sample", "demo"].splitlines()
-    printed = iter(untimed(line) for line in demo)
+    printed = iter(untimed(line) for line in demo.lines)
     assert [line for line in sample if line != "…" and untimed(line) not in printed] == []
     assert len(sample) > 20
 

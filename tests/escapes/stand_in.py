@@ -1,7 +1,7 @@
 """The process that plays the host: it serves attempts, named by id, over its standard streams.
 
 Run as `python -m tests.escapes.stand_in FOLDER`, as any user. A line in is an attempt's id and the
-name of a plan; a line out is a JSON object with the `verdict` and the `damage`.
+level to make it at; a line out is a JSON object with the `verdict` and the `damage`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from typing import Any
 
 import attrs
 
-from tests.escapes.attempts import ATTEMPTS, PRELUDE, Attempt
+from nxkernel.host.sandbox.linux import probe
+from tests.escapes.attempts import Attempt
+from tests.escapes.corpus import CORPUS
 from tests.escapes.victim import Victim
-from tests.support.interpreter import NEEDED, Interpreter
+from tests.support.interpreter import NEEDED
 
 
 def main() -> None:
     """Serve until the input ends."""
     folder = Path(sys.argv[1])
     sys.path.append(str(folder / "private"))
-    passed_on = [name for name in ("PYTHONPATH", *NEEDED) if name in os.environ]
-    environment = {name: os.environ[name] for name in passed_on}
-    victim = Victim(folder, Interpreter(sys.executable, environment))
-    attempts = {attempt.id: attempt for attempt in ATTEMPTS}
+    victim = Victim(folder, {name: os.environ[name] for name in NEEDED if name in os.environ})
+    attempts = {attempt.id: attempt for attempt in CORPUS}
     try:
-        _answer({"uid": os.getuid(), "pid": os.getpid()})
+        _answer({"uid": os.getuid(), "isolated": probe.namespaces_available().ok})
         for line in sys.stdin:
-            name, plan = line.split()
-            _answer(_one(victim, attempts[name], plan))
+            name, level = line.split()
+            _answer(_one(victim, attempts[name], level))
     finally:
         victim.close()
 
 
-def _one(victim: Victim, attempt: Attempt, plan: str) -> dict[str, Any]:
-    verdict = victim.cage.run_confined(PRELUDE + attempt.code, victim.facts, plan)
+def _one(victim: Victim, attempt: Attempt, level: str) -> dict[str, Any]:
+    arena = victim.arena(level)
+    verdict = arena.run(attempt.at(level))
     return {"verdict": attrs.asdict(verdict), "damage": victim.damage()}
 
 

@@ -14,18 +14,15 @@ import shutil
 import socket
 import sqlite3
 import stat
-import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nxkernel import _linux
-from nxkernel.host.sandbox.linux.policy import ConfinementPlan, default_read_paths
-from nxkernel.settings import Limits
-from tests.escapes.cage import Cage, Running
-from tests.support.interpreter import Interpreter
+from tests.escapes.arena import Arena
 
-__all__ = ["SECRET_NAME", "SECRET_VALUE", "Victim"]
+__all__ = ["SECRET_NAME", "SECRET_VALUE", "Victim", "empty"]
 
 SECRET_NAME, SECRET_VALUE = "NX_HOST_SECRET", "the environment of the host is private"
 _SECRET = "a secret of the host\n"
@@ -34,36 +31,37 @@ _LIMITS = [name for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
 class Victim:
-    """The host that attempts are made against, with its belongings below *folder*."""
+    """The host that attempts are made against, with its belongings below *folder*.
 
-    def __init__(self, folder: Path, interpreter: Interpreter) -> None:
+    *interpreter*: what the interpreter of workers needs in its environment.
+    """
+
+    def __init__(self, folder: Path, interpreter: Mapping[str, str]) -> None:
         self.folder = folder
         _lay_out_files(folder)
-        self._contacts: list[str] = []
         self._listeners = _listeners(folder)
         self._reserved, bind_ok = _reserved_port()
-        self._facts = self._gather_facts(bind_ok)
+        self._facts = {**self._gather_facts(bind_ok), "interpreter": dict(interpreter)}
         # Whatever a plugin could leave behind becomes a child of this process, and is seen.
         _linux.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        self.cage = Cage(interpreter, self._plans(), {"tight": {"CPU": (1, 2)}})
-        self._serve_listeners()
-        self._sibling = self._start_sibling()
-        self._facts["sibling"] = self._sibling.pid
-        self._before = self._state()
+        threading.Thread(target=self._serve_granted_port, daemon=True).start()
+        self._arenas: dict[str, Arena] = {}
+        self._before: dict[str, Any] = {}
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What an attempt sees as `H`."""
-        return dict(self._facts)
+    def arena(self, level: str) -> Arena:
+        """Return the kernel at *level*, started when it is first asked for."""
+        if level not in self._arenas:
+            self._arenas[level] = Arena(self.folder / "levels" / level, level, self._facts)
+            self._before = self._state()
+        return self._arenas[level]
 
     def damage(self) -> list[str]:
-        """Name every way in which the host is not what it was; clean the plugin's folders."""
-        found = list(_planted(self.folder / "w")) + list(_planted(self.folder / "scratch"))
-        for name in ("w", "scratch"):
-            _empty(self.folder / name)
-        self._serve_pending()
-        found += self._contacts
-        self._contacts.clear()
+        """Name every way in which the host is not what it was; clean the plugins' folders."""
+        found = []
+        for folder in [f for arena in self._arenas.values() for f in arena.folders]:
+            found += _planted(folder)
+            empty(folder)
+        found += self._contacts()
         before, now = self._before, self._state()
         self._before = now  # a change is the fault of one attempt, not of those after it
         changed = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]
@@ -71,93 +69,79 @@ class Victim:
 
     def close(self) -> None:
         """End every process and close every socket."""
-        self.cage.kill(self._sibling)
-        self.cage.close()
+        for arena in self._arenas.values():
+            arena.close()
+        # Wakes the thread that waits there.
+        self._listeners["tcp_ok"][1].shutdown(socket.SHUT_RDWR)
         for _, listener in self._listeners.values():
             listener.close()
         self._reserved.close()
 
     def _gather_facts(self, bind_ok: int) -> dict[str, Any]:
         folder = str(self.folder)
-        names = {name: where for name, (where, _) in self._listeners.items()}
         return {
             "pid": os.getpid(),
             "dir": folder,
-            **{name: f"{folder}/{name}" for name in ("r", "w", "other", "scratch")},
             "secret": f"{folder}/secret.txt",
             "secret_size": len(_SECRET),
             "env_secret_reversed": SECRET_VALUE[::-1],
-            **names,
+            **{name: where for name, (where, _) in self._listeners.items()},
             "bind_ok": bind_ok,
             "blockdev": _block_device(),
             "hostname": socket.gethostname(),
-            "channel": 3,
-            "fds": [0, 1, 2, 3],
-            "library": [path for path in sys.path if path and "private" not in path],
         }
 
-    def _plans(self) -> dict[str, ConfinementPlan]:
-        standard = {
-            "code": (*default_read_paths(_import_path()), str(self.folder / "r")),
-            "write": (str(self.folder / "w"), str(self.folder / "scratch")),
-            "protected": (str(self.folder / "private"),),
-            "limits": Limits(file_size_mb=16),
-        }
-        small = Limits(memory_mb=192, open_files=64, file_size_mb=16)
-        return {
-            "standard": ConfinementPlan(**standard),
-            "tight": ConfinementPlan(**{**standard, "limits": small}),
-            "connect": ConfinementPlan(**standard, connect_tcp=(self._facts["tcp_ok"],)),
-            "listen": ConfinementPlan(**standard, bind_tcp=(self._facts["bind_ok"],)),
-        }
+    def _serve_granted_port(self) -> None:
+        _, listener = self._listeners["tcp_ok"]
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer, contextlib.suppress(OSError):  # an attempt need not wait for it
+                    peer.sendall(b"ok")
 
-    def _start_sibling(self) -> Running:
-        return self.cage.start("import signal\nsignal.pause()", self._facts, "standard")
-
-    def _serve_listeners(self) -> None:
-        for name, (_, listener) in self._listeners.items():
-            self.cage.selector.register(listener, 1, self._on_contact(name))
-
-    def _on_contact(self, name: str) -> Callable[[socket.socket], None]:
-        def contact(listener: socket.socket) -> None:
-            if listener.type == socket.SOCK_DGRAM:
-                self._contacts.append(f"{name} received {listener.recv(4096)!r}")
-                return
-            peer, _ = listener.accept()
-            with peer:
-                if name == "tcp_ok":
-                    with contextlib.suppress(OSError):  # an attempt need not wait for it
-                        peer.sendall(b"ok")
-                else:
-                    self._contacts.append(f"{name} was connected to")
-
-        return contact
-
-    def _serve_pending(self) -> None:
-        while events := self.cage.selector.select(0):
-            for key, _ in events:
-                key.data(key.fileobj)
+    def _contacts(self) -> list[str]:
+        """Name what arrived at the listeners that nobody may reach."""
+        found = []
+        for name, (_, listener) in sorted(self._listeners.items()):
+            if name != "tcp_ok":
+                found += _contacts(name, listener)
+        return found
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"hostname": socket.gethostname(), "children": _children()}
-        for path in sorted(self.folder.rglob("*")):
-            if path.relative_to(self.folder).parts[0] not in ("w", "scratch"):
-                state[f"file {path.name}"] = _identity(path)
-        pids = {"host": os.getpid(), "zygote": self.cage.zygote_pid, "sibling": self._sibling.pid}
+        kept = [path for arena in self._arenas.values() for path in arena.kept]
+        for path in sorted({*self.folder.iterdir(), *(f for k in kept for f in k.rglob("*"))}):
+            state["file " + str(path).removeprefix(f"{self.folder}/")] = _identity(path)
+        pids = {"host": os.getpid()} | {
+            f"sibling at {level}": arena.sibling for level, arena in self._arenas.items()
+        }
+        pids |= {f"process {pid}": pid for pid in _zygotes()}
         for role, pid in pids.items():
             state |= {f"{role} {key}": value for key, value in _process_state(pid).items()}
         return state
 
 
+def _contacts(name: str, listener: socket.socket) -> Iterator[str]:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            if listener.type == socket.SOCK_DGRAM:
+                yield f"{name} received {listener.recv(4096)!r}"
+            else:
+                listener.accept()[0].close()
+                yield f"{name} was connected to"
+
+
+def _zygotes() -> list[int]:
+    """Return this process's children and theirs that are zygotes too: with namespaces, a pair."""
+    outer = _children()
+    return sorted({*outer, *(inner for pid in outer for inner in _children(pid)[:1])})
+
+
 def _lay_out_files(folder: Path) -> None:
-    for name in ("r/__pycache__", "w", "scratch", "other", "private"):
+    for name in ("private", "levels"):
         (folder / name).mkdir(parents=True, mode=0o700)
     (folder / "secret.txt").write_text(_SECRET)
     (folder / "secret.txt").chmod(0o600)
-    (folder / "r/data.txt").write_text("plugin data")
-    (folder / "r/plugin.py").write_text("")
-    (folder / "other/token").write_text("token of another plugin")
-    (folder / "other/nx_other_module.py").write_text("")
     (folder / "private/nx_host_private_module.py").write_text("")
     with contextlib.closing(sqlite3.connect(folder / "store.sqlite")) as store, store:
         store.execute("create table t(x)")
@@ -184,8 +168,8 @@ def _listeners(folder: Path) -> dict[str, tuple[Any, socket.socket]]:
         if kind == socket.SOCK_STREAM:
             local.listen()
         found[name] = (address, local)
-    for _, listener in found.values():
-        listener.setblocking(False)
+    for name, (_, listener) in found.items():
+        listener.setblocking(name == "tcp_ok")
     return found
 
 
@@ -195,10 +179,6 @@ def _reserved_port() -> tuple[socket.socket, int]:
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     holder.bind(("127.0.0.1", 0))
     return holder, holder.getsockname()[1]
-
-
-def _import_path() -> list[str]:
-    return [path for path in sys.path if os.path.isdir(path) and "private" not in path]
 
 
 def _block_device() -> str:
@@ -230,21 +210,21 @@ def _process_state(pid: int) -> dict[str, Any]:
 
 
 def _children(pid: int | None = None) -> list[int]:
-    """Return the children of *pid*; those of this process are compared by their number."""
+    """Return the children of *pid*, or of this process."""
     me = os.getpid() if pid is None else pid
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                if int(_linux.status_fields(entry)["PPid"]) == me:
-                    found.append(int(entry))
-    return sorted(found)
+    for task in os.listdir(f"/proc/{me}/task"):
+        with contextlib.suppress(OSError):  # a thread may end meanwhile, and is then no parent
+            found += Path(f"/proc/{me}/task/{task}/children").read_text().split()
+    return sorted(map(int, found))
 
 
-def _empty(folder: Path) -> None:
-    """Remove what is in *folder*, not the folder: a ruleset names it by identity, not by name."""
+def empty(folder: Path) -> None:
+    """Remove what is in *folder*, but for the folders that the kernel made for a plugin."""
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
+        if path.name in ("home", "tmp"):
+            empty(path)
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

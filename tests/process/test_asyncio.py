@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import nxkernel as nx
+from nxkernel.testing import FakeClock
 from tests.process.conftest import Opens
 from tests.support.zoo import Zoo, allow, eventually, meeting, patient, recorded
 
@@ -20,7 +21,7 @@ OPTIONS = {"rules": [*allow("asks.a", "ask_b"), *allow("asks.b", "ask_a")]}
 
 def busy(zoo: Zoo, plugin: str) -> bool:
     """Whether the plugin's worker is in a call that has printed its first line."""
-    return zoo.kernel.health()[plugin] == "busy" and "going to sleep" in zoo.log(plugin)
+    return zoo.kernel.health()[plugin].state == "busy" and "going to sleep" in zoo.log(plugin)
 
 
 async def cancelled_sleep(zoo: Zoo) -> None:
@@ -139,4 +140,38 @@ def test_interrupt_in_the_middle_of_the_host(open_zoo: Opens) -> None:
         with pytest.raises(KeyboardInterrupt):
             zoo.act("tells", 1)
     assert zoo.kernel.plugins["tells"].starts == 2
-    assert zoo.kernel.health() == {"tells": "stopped"}
+    assert zoo.kernel.health()["tells"].state == "stopped"
+
+
+class TestOneThread:
+    """A loop's own calls cannot go on while something else holds its thread."""
+
+    def test_blocking_call_in_the_way_is_refused(self, zoo: Zoo) -> None:
+        """It could wait for ever for the worker that the loop's call has; the error says so."""
+
+        async def main() -> Any:
+            call = asyncio.create_task(
+                zoo.kernel.options(only={"prints"}).acall("act", value="awaited")
+            )
+            await asyncio.sleep(0)
+            with pytest.raises(nx.CallRejected, match="await kernel"):
+                zoo.kernel.options(only={"prints"}).call("act", value="blocking")
+            other = asyncio.to_thread(zoo.act, "prints", "in a thread")
+            return (await call).value, (await other).value
+
+        assert asyncio.run(main()) == (["awaited"], "in a thread")
+
+    def test_closing_does_not_wait_for_its_own_calls(self, open_zoo: Opens) -> None:
+        """They end with the kernel; on a clock that stands still a wait would never be over."""
+        zoo = open_zoo(patient, "sleeps", clock=FakeClock())
+
+        async def main() -> list[nx.Outcome]:
+            call = asyncio.create_task(zoo.kernel.options(only={"sleeps"}).acall("act", value=3600))
+            while not busy(zoo, "sleeps"):
+                await asyncio.sleep(0.002)
+            zoo.kernel.close()
+            return list(await call)
+
+        (outcome,) = asyncio.run(main())
+        assert outcome.error is not None
+        assert outcome.error.code in ("kernel.not_running", "audit.failed")

@@ -254,13 +254,13 @@ with AuditReader(path) as reader:
     assert found(path) == []
 
 
-def test_a_forked_child_leaves_the_log_alone(path: Path) -> None:
-    """It can neither write to the log nor end the parent's run, and its end does no harm."""
+def test_a_forked_child_leaves_its_parents_run_alone(path: Path) -> None:
+    """It can neither write to that run nor end it, and its end does no harm."""
     script = """
 log.begin_run(boot_facts(run_id))
 write("before")
 if (child := os.fork()) == 0:
-    for attempt in (lambda: write("child"), log.open, log.end_run):
+    for attempt in (lambda: write("child"), log.end_run):
         try:
             attempt()
         except AuditError as error:
@@ -277,9 +277,8 @@ sys.stdin.read()
 """
     with writer(path, script) as child:
         said = lines(child)
-        assert next(said) == "the audit log audit/audit.db is not open; open it first"
-        assert next(said).startswith("cannot open audit/audit.db: this process was forked")
-        assert next(said) == "the audit log audit/audit.db is not open; open it first"
+        assert next(said) == "no run has begun in audit/audit.db; begin one first"
+        assert next(said) == "no run has begun in audit/audit.db; begin one first"
         assert next(said) == "running"
         assert next(said) == "waiting"
         child.kill()
@@ -288,4 +287,55 @@ sys.stdin.read()
         with AuditReader(path) as reader:
             assert [run.status for run in reader.runs()] == ["interrupted"]
             assert [call.call_id for call in reader.calls()] == ["before", "after"]
+    assert found(path) == []
+
+
+def test_a_forked_child_writes_a_run_of_its_own(path: Path) -> None:
+    """Parent and child write to one chain at once, each through a connection that it opened."""
+    script = """
+log.begin_run(boot_facts(run_id))
+write("before")
+child = os.fork()
+if child == 0:
+    log.begin_run(boot_facts("child"))
+for number in range(50):
+    write(f"{'parent' if child else 'child'}-{number}")
+log.end_run()
+log.close()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    with writer(path, script) as child:
+        child.wait()
+    with AuditReader(path) as reader:
+        assert [run.status for run in reader.runs()] == ["completed", "completed"]
+        assert len(reader.calls("child")) == 50
+        assert len(reader.calls()) == 101
+    assert found(path) == []
+
+
+def test_a_forked_child_is_refused_what_was_open(path: Path) -> None:
+    """A reader's connection cannot be closed for the fork: the child leaves the file alone."""
+    script = """
+log.begin_run(boot_facts(run_id))
+reader = AuditReader(path).__enter__()
+if (child := os.fork()) == 0:
+    try:
+        log.open()
+    except AuditError as error:
+        say(error.message)
+    os._exit(0)
+os.waitpid(child, 0)
+write("after")
+say(len(reader.calls()))
+"""
+    with writer(path, script) as child:
+        said = lines(child)
+        assert next(said) == (
+            "cannot open audit/audit.db: this process was forked from one that had it open; "
+            "close it before the fork, or start the child as a new program"
+        )
+        assert next(said) == "1"
+        child.wait()
     assert found(path) == []

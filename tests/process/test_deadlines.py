@@ -51,6 +51,6 @@ def test_cpu_time_is_limited(zoo: Zoo) -> None:
     """A call that burns more CPU time than its manifest allows is ended before its deadline."""
     outcome = zoo.act("busy")
     assert outcome.error is not None
-    assert outcome.error.code == "plugin.crashed"
+    assert outcome.error.code == "plugin.limit"
     assert outcome.error.details["signal"] == signal.SIGXCPU
     assert zoo.answers("busy")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import nxkernel as nx
 from tests.process.conftest import Opens
 from tests.support.calls import FakeClock
 from tests.support.zoo import build, patient
@@ -59,3 +63,15 @@ def test_equal_calls_draw_the_same_in_one_worker(open_zoo: Opens) -> None:
     first = zoo.act("draws", "x").value["rng"]
     zoo.act("draws", "something else")
     assert zoo.act("draws", "x").value["rng"] == first
+
+
+def test_an_interpreter_that_ignores_the_hash_seed_is_refused(tmp_path: Path) -> None:
+    """Sets would have another order in each worker, and nobody would say so."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" -E "$@"\n')
+    wrapper.chmod(0o755)
+    with (
+        pytest.raises(nx.KernelConfigError, match="ignores PYTHONHASHSEED"),
+        build(tmp_path / "data", "plain.a", hosting=nx.Hosting(python=wrapper)),
+    ):
+        pytest.fail("it booted")

@@ -9,6 +9,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,17 @@ from tests.support.zoo import PATIENCE_S
 pytestmark = pytest.mark.usefixtures("confinement")
 
 
-def start(mode: str, data: Path) -> subprocess.Popen[bytes]:
+def start(mode: str, data: Path, *way: str) -> subprocess.Popen[bytes]:
     python = interpreter.own()
-    command = [*python.command("tests.support.embedder"), mode, str(data)]
+    command = [*python.command("tests.support.embedder"), mode, str(data), *way]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, **python.environment}
     )
 
 
-def run(mode: str, data: Path) -> dict[str, Any]:
+def run(mode: str, data: Path, *way: str) -> dict[str, Any]:
     """Run the program to its end and return what it said."""
-    with start(mode, data) as program:
+    with start(mode, data, *way) as program:
         said, _ = program.communicate()
     assert program.returncode == 0
     return json.loads(said)
@@ -69,6 +70,54 @@ def test_killed_host_leaves_no_process(tmp_path: Path) -> None:
             os.close(pidfd)
 
 
+#: A program that starts a zygote which imports `slow`, and then `second`.
+BOOTING = """
+import sys
+from pathlib import Path
+import attrs
+from nxkernel.host.zygote import Zygote
+from nxkernel.kernel.profiles import default_profile
+from nxkernel.settings import Hosting
+profile = default_profile(Hosting(), "process")
+sys_path = (sys.argv[1], *profile.sys_path)
+Zygote(attrs.evolve(profile, sys_path=sys_path, preload=("slow", "second")))
+"""
+SLOW = """
+import os
+with open({folder!r} + "/began", "w") as began:
+    began.write(str(os.getpid()))
+with open({folder!r} + "/go_on") as go_on:
+    go_on.read()
+"""
+
+
+def said_in(pipe: Path) -> str:
+    """What is written to *pipe*, which must come."""
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as end:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        assert poll.poll(PATIENCE_S * 1000), "nobody writes"
+        return end.read()
+
+
+def test_zygote_of_a_host_that_died_at_boot_imports_no_further(tmp_path: Path) -> None:
+    """It looks after its host between imports, which take long on a busy machine."""
+    for pipe in ("began", "go_on"):
+        os.mkfifo(tmp_path / pipe)
+    (tmp_path / "slow.py").write_text(SLOW.format(folder=str(tmp_path)))
+    second = tmp_path / "was_imported"
+    (tmp_path / "second.py").write_text(f"open({str(second)!r}, 'w').close()")
+    with subprocess.Popen([sys.executable, "-c", BOOTING, str(tmp_path)]) as host:
+        pidfd = os.pidfd_open(int(said_in(tmp_path / "began")))
+        host.kill()
+    try:
+        (tmp_path / "go_on").write_text("")
+        assert all_end([pidfd])
+    finally:
+        os.close(pidfd)
+    assert not second.exists()
+
+
 def test_calls_of_a_killed_host_are_on_record(tmp_path: Path) -> None:
     """Their intents are there, without an end, in a log that verifies."""
     with start("sleep", tmp_path) as program:
@@ -85,32 +134,3 @@ def test_calls_of_a_killed_host_are_on_record(tmp_path: Path) -> None:
 def test_workers_outlive_the_thread_that_booted_them(tmp_path: Path) -> None:
     """A parent-death signal follows a thread; the thread that booted the kernel may end."""
     assert run("thread", tmp_path) == {"same": True}
-
-
-@pytest.fixture(scope="module")
-def said(confinement: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What parent and child found after a fork."""
-    return run("fork", tmp_path_factory.mktemp("fork"))
-
-
-class TestFork:
-    """The embedder forks while its kernel runs; parent and child both go on."""
-
-    def test_kernel_belongs_to_the_process_that_booted_it(self, said: dict[str, Any]) -> None:
-        """The child is refused, and told what to do instead."""
-        assert "[kernel.not_running]" in said["child"]["error"]
-        assert "build a kernel here" in said["child"]["error"]
-
-    def test_end_of_the_child_ends_nothing(self, said: dict[str, Any]) -> None:
-        """It leaves as any program does; the parent's worker goes on working."""
-        assert said["status"] == 0
-        assert said["same"]
-
-    def test_child_can_have_a_kernel_of_its_own(self, said: dict[str, Any]) -> None:
-        """It boots a new one, with a data directory of its own."""
-        assert said["child"]["value"] == "from the child"
-
-    def test_child_keeps_no_descriptor_of_the_kernel(self, said: dict[str, Any]) -> None:
-        """But for SQLite's files, which must not be closed after a fork."""
-        kept = [Path(name).name for name in said["child"]["kept"]]
-        assert kept == ["audit.db", "audit.db-shm", "audit.db-wal"]

@@ -67,4 +67,4 @@ def test_denied_path_has_a_hint(zoo: Zoo) -> None:
     assert outcome.error is not None
     assert outcome.error.details["errno"] == "EACCES"
     assert outcome.error.details["path"] == "/etc/passwd"
-    assert "permissions.read" in outcome.error.message
+    assert 'read = ["/etc/passwd"] below [permissions]' in outcome.error.message

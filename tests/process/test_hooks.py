@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -9,7 +11,7 @@ import pytest
 
 import nxkernel as nx
 from tests.process.conftest import Opens
-from tests.support.zoo import Zoo, allow, build, code_of, patient, recorded
+from tests.support.zoo import Zoo, allow, build, code_of, copies, eventually, patient, recorded
 
 ANIMALS = (
     *("wraps.new", "wraps.old", "plain.a", "plain.b", "tries.first", "tries.last", "twice"),
@@ -172,6 +174,56 @@ class TestHistoric:
         """A plugin whose worker had not started yet is called like the others."""
         open_zoo(build, "remembers").kernel.close()  # learns what it implements
         zoo = open_zoo(build, "remembers")
-        assert zoo.kernel.health() == {"remembers": "stopped"}
+        assert zoo.kernel.health()["remembers"].state == "stopped"
         zoo.kernel.hook.told.call_historic(kwargs={"value": "one"})
         assert zoo.act("remembers").value == ["one"]
+
+    def test_worker_that_starts_between_its_answer_and_the_last_one_is_told(
+        self, open_zoo: Opens, tmp_path: Path
+    ) -> None:
+        """The call is under way, and the plugin's own answer came from a worker that is gone."""
+        zoo = open_zoo(patient, "remembers", folders=copies(tmp_path, "remembers", ["late"]))
+        with ThreadPoolExecutor() as threads:
+            kwargs = {"value": "late waits"}
+            telling = threads.submit(zoo.kernel.hook.told.call_historic, kwargs=kwargs)
+            go = until_it_waits(tmp_path)
+            eventually(lambda: zoo.act("remembers").value == ["late waits"], "the one is told")
+            assert code_of(zoo.act("remembers", "end")) == "plugin.crashed"
+            assert zoo.act("remembers").value == ["late waits"]
+            go.touch()
+            telling.result()
+        assert zoo.act("remembers").value == ["late waits"]
+        assert zoo.act("late").value == ["late waits"]
+
+    def test_worker_that_another_call_starts_first_is_told_once(
+        self, open_zoo: Opens, tmp_path: Path
+    ) -> None:
+        """Its start tells it; the historic call, next in the queue, takes that answer over."""
+        zoo, found = open_zoo(patient, "remembers"), []
+        slot = zoo.kernel._parts.plant.keepers["remembers"].slot
+        with ThreadPoolExecutor() as threads:
+            ending = threads.submit(zoo.act, "remembers", "wait and end")
+            go = until_it_waits(tmp_path)
+            before = threads.submit(zoo.act, "remembers")
+            eventually(lambda: len(slot._queue) == 1, "a call waits")
+            told = zoo.kernel.hook.told.call_historic
+            telling = threads.submit(told, found.append, {"value": "one"})
+            eventually(lambda: len(slot._queue) == 2, "the historic call waits behind it")
+            go.touch()
+            assert code_of(ending.result()) == "plugin.crashed"
+            assert before.result().value == ["one"]
+            telling.result()
+        assert zoo.act("remembers").value == ["one"]
+        assert found == [["one"]]
+
+
+def until_it_waits(place: Path) -> Path:
+    """Wait until a plugin below *place* waits; returns the file that lets it go on."""
+    found: list[Path] = []
+
+    def waits() -> bool:
+        found[:] = place.rglob("waits")
+        return bool(found)
+
+    eventually(waits, "the plugin waits")
+    return found[0].with_name("go")

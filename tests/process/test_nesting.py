@@ -195,6 +195,30 @@ class TestDeadlines:
             ("asks.b", "plugin.timeout"),
         ]
 
+    def test_an_overrun_costs_those_below_the_worker_and_no_fault(self, open_zoo: Opens) -> None:
+        """A waits for B when another call comes on top in A's worker and overruns.
+
+        The fault is that call's alone. A's first call is lost with the worker, by the host's word;
+        B, in its own worker, is not touched: it goes on and is called again.
+        """
+        zoo = open_zoo(patient, "asks.a", "asks.b", rules=allow("asks.a", "ask_b"))
+        assert walk(zoo, "ask_a", "ask_b").ok
+        lower: list[nx.Outcome] = []
+        waiting = threading.Thread(target=lambda: lower.append(walk(zoo, "ask_a", "ask_b", "wait")))
+        waiting.start()
+        eventually(lambda: zoo.kernel.health()["asks.b"].state == "busy", "A waits for B")
+        upper = walk(zoo, "ask_a", "sleep", timeout=SOON_S)
+        (zoo.kernel.run.dir / "plugins" / "asks.b" / "go").touch()
+        waiting.join()
+        assert (code_of(upper), upper.fault) == ("plugin.timeout", "plugin")
+        assert (code_of(lower[0]), lower[0].fault) == ("plugin.crashed", "host")
+        assert lower[0].error is not None
+        assert lower[0].error.details["lost_by"] == upper.call_id
+        below = [r for r in recorded(zoo.kernel.run) if r.plugin == "asks.b"]
+        assert {(r.status, r.error_code) for r in below} == {("ok", None)}
+        assert zoo.kernel.plugins["asks.b"].starts == 1
+        assert walk(zoo, "ask_a", "ask_b").value == ["a", "b"]
+
     def test_asking_again_and_again_moves_no_deadline(self, zoo: Zoo) -> None:
         """A plugin that swallows its failures for ever is ended like any other."""
         assert code_of(zoo.act("insists", timeout=SOON_S)) == "plugin.timeout"
@@ -205,7 +229,7 @@ class TestDeadlines:
         zoo = open_zoo(patient, "sleeps")
         sleeper = threading.Thread(target=lambda: zoo.act("sleeps", 1.5))
         sleeper.start()
-        eventually(lambda: zoo.kernel.health()["sleeps"] == "busy", "the sleeper sleeps")
+        eventually(lambda: zoo.kernel.health()["sleeps"].state == "busy", "the sleeper sleeps")
         outcome = zoo.ask("sleeps", "echo", value=1, timeout=1.0)
         sleeper.join()
         assert outcome.value == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.zoo import Zoo, eventually
+from tests.process.conftest import Opens
+from tests.support.zoo import Zoo, eventually, patient
 
 ANIMALS = ("prints", "floods")
 
@@ -27,5 +28,16 @@ def test_flood_is_drained_and_bounded(zoo: Zoo) -> None:
     """8 MiB on each of stdout and stderr block nothing; the log keeps the end."""
     assert zoo.act("floods", 128).value == 128
     eventually(lambda: zoo.log("floods").endswith("the end\n"), "the log is drained")
+    assert len(zoo.log("floods")) <= 64 * 1024
+    assert zoo.answers("floods")
+
+
+def test_endless_flood_costs_its_neighbours_nothing(open_zoo: Opens) -> None:
+    """A thread that never stops writing is held up by its pipe; others answer, closing works."""
+    zoo = open_zoo(patient, "floods", "prints")
+    assert zoo.act("floods", -1).value == "flooding"
+    eventually(lambda: len(zoo.log("floods")) > 32 * 1024, "the flood has begun")
+    for value in range(20):
+        assert zoo.act("prints", value).value == value
     assert len(zoo.log("floods")) <= 64 * 1024
     assert zoo.answers("floods")

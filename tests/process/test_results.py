@@ -36,10 +36,15 @@ def test_wrong_value_names_its_path(zoo: Zoo, name: str, path: str, kind: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("cycle", "contains itself"), ("deep", "nested deeper")]
+    ("name", "reason"),
+    [
+        ("cycle", "contains itself"),
+        ("deep", "nested deeper"),
+        ("many", "more than 1048576 values"),
+    ],
 )
 def test_endless_value_is_refused(zoo: Zoo, name: str, reason: str) -> None:
-    """A cycle, or 100,000 levels, end neither the worker nor the host."""
+    """A cycle, 100,000 levels, or a million values end neither the worker nor the host."""
     outcome = zoo.act("returns.odd", name)
     assert outcome.error is not None
     assert (outcome.error.code, outcome.fault) == ("contract.output", "plugin")

@@ -17,18 +17,19 @@ from examples.screenmem import app
 from nxkernel.audit.reader import AuditReader, verify
 from nxkernel.testing import FakeClock
 from tests.support import zoo
+from tests.support.demo import Demo
 
 QUESTIONS: list[dict[str, Any]] = json.loads(app.QUESTIONS.read_text())["questions"]
+#: Reading screenshots takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 
 
 @attrs.frozen
 class Session:
-    """What one whole run of the example left behind."""
+    """What a run over some of the screenshots left behind."""
 
     run: nx.Run
     answers: list[dict[str, Any]]
-    missing: list[app.Missing]
-    plugins: dict[str, Any]
 
 
 def remember(data: Path, screens: Path, questions: list[str], **options: Any) -> Session:
@@ -37,14 +38,7 @@ def remember(data: Path, screens: Path, questions: list[str], **options: Any) ->
     with app.build_kernel(run, screens, **options) as kernel, app.Memory(kernel, run) as memory:
         memory.ingest()
         answers = [memory.ask(question) for question in questions]
-        return Session(run, answers, memory.missing, dict(kernel.plugins))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """The example over all of its screenshots, with all of its questions."""
-    questions = [question["question"] for question in QUESTIONS]
-    return remember(tmp_path_factory.mktemp("whole"), app.SCREENS, questions)
+        return Session(run, answers)
 
 
 def some_screens(place: Path, *names: str) -> Path:
@@ -55,38 +49,38 @@ def some_screens(place: Path, *names: str) -> Path:
     return place
 
 
-def test_answers_are_right_and_what_is_not_there_is_refused(whole: Session) -> None:
+def test_answers_are_right_and_what_is_not_there_is_refused(demo: Demo) -> None:
     """At least 18 of 20 answerable questions are answered rightly, the others come back empty."""
     answerable = [q for q in QUESTIONS if "contains" in q["expected"]]
-    result = app.evaluate(QUESTIONS, whole.answers)
+    result = app.evaluate(QUESTIONS, demo.answers)
     assert len(answerable) >= 20
     assert len(QUESTIONS) - len(answerable) >= 4
     assert result["correct"] >= 0.9 * len(answerable), result["wrong"]
     assert result["no_evidence"] == len(QUESTIONS) - len(answerable), result["wrong"]
 
 
-def test_every_citation_checks_out(whole: Session) -> None:
+def test_every_citation_checks_out(demo: Demo) -> None:
     """No answer is shown with a citation that does not hold, and every claim has one."""
-    counts = [answer["citations"] for answer in whole.answers]
+    counts = [answer["citations"] for answer in demo.answers]
     assert sum(c["checked"] for c in counts) == sum(c["valid"] for c in counts) > 0
-    assert all(claim["citations"] for answer in whole.answers for claim in answer["claims"])
+    assert all(claim["citations"] for answer in demo.answers for claim in answer["claims"])
 
 
-def test_every_plugin_ran_in_a_confined_worker(whole: Session) -> None:
+def test_every_plugin_ran_in_a_confined_worker(demo: Demo) -> None:
     """Each plugin had a worker that witnessed its walls; every call is on record as confined."""
-    assert len(whole.plugins) >= 6
-    for view in whole.plugins.values():
+    assert len(demo.plugins) >= 6
+    for view in demo.plugins.values():
         assert (view.starts, view.level, view.error) == (1, "confined", None)
         assert view.witnessed["list /"] == "EACCES"
-    levels = {call.level for call in zoo.recorded(whole.run)}
+    levels = {call.level for call in zoo.recorded(demo.run)}
     assert levels == {"confined"}
 
 
-def test_the_audit_of_the_whole_run_verifies(whole: Session) -> None:
+def test_the_audit_of_the_whole_run_verifies(demo: Demo) -> None:
     """Every call of the run is on record once, and the chain holds up to the run's checkpoint."""
-    report = verify(whole.run.audit_log.path, whole.run.audit_log.checkpoint)
+    report = verify(demo.run.audit_log.path, demo.run.audit_log.checkpoint)
     assert report.ok, report.problems
-    with AuditReader(whole.run.audit_log.path) as reader:
+    with AuditReader(demo.run.audit_log.path) as reader:
         (run,) = reader.runs()
         calls = reader.calls()
     assert run.status == "completed"

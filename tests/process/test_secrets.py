@@ -57,6 +57,7 @@ def test_environment_is_the_workers_own(zoo: Zoo, host_with_secrets: str) -> Non
         *("HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"),
         *("PYTHONHASHSEED", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE"),
         *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        *("BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
     }
 
 
@@ -67,14 +68,15 @@ def test_arguments_are_clean(zoo: Zoo, host_with_secrets: str) -> None:
     assert str(zoo.kernel.run.data_dir) not in text
 
 
-def test_descriptors_are_five(zoo: Zoo) -> None:
-    """Standard streams and the two pipes of the wire; nothing that the host had open."""
+def test_descriptors_are_six(zoo: Zoo) -> None:
+    """Standard streams, the two pipes of the wire and its own arena; nothing the host had open."""
     assert zoo.act("inspects").value["descriptors"] == [
         "0 device",
         "1 pipe",
         "2 pipe",
         "3 pipe",
         "4 pipe",
+        "5 file",
     ]
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.zoo import Zoo
+import nxkernel as nx
+from nxkernel.host.keeper import Keeper
+from tests.support.zoo import Zoo, copies, patient
 
 ANIMALS = ("trespasses", "tidy", "inspects")
 
@@ -90,3 +92,56 @@ def test_every_worker_has_witnessed_its_walls(zoo: Zoo) -> None:
     for view in zoo.kernel.plugins.values():
         assert view.level == "confined"
         assert set(view.witnessed) >= {"list /", "socket", "fork", "chmod", "signal"}
+
+
+class TestWitness:
+    """A boot has its level witnessed once, and again when the account cannot be believed."""
+
+    @staticmethod
+    def boot(data: Path) -> list[str]:
+        """Boot, and return the plugins for which a worker was started, the probe among them."""
+        started: list[str] = []
+        launch = Keeper.launch
+
+        def noted(keeper: Keeper, *arguments: object) -> object:
+            started.append(keeper.plugin)
+            return launch(keeper, *arguments)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Keeper, "launch", noted)
+            with patient(data, "inspects") as kernel:
+                assert Zoo(kernel).act("inspects").ok
+                assert kernel.plugins["inspects"].witnessed["list /"] == "EACCES"
+        return started
+
+    def test_once_for_a_machine(self, confinement: None, tmp_path: Path) -> None:
+        """The second boot starts no probe; its workers still try their walls themselves."""
+        assert self.boot(tmp_path)[0] == "nxkernel.probe"
+        assert "nxkernel.probe" not in self.boot(tmp_path)
+
+    def test_again_when_the_account_was_edited(self, confinement: None, tmp_path: Path) -> None:
+        """An entry with another content than its digest says is passed over, and replaced."""
+        self.boot(tmp_path)
+        (entry,) = (tmp_path / "cache" / "witness").iterdir()
+        before = entry.read_bytes()
+        entry.write_bytes(before.replace(b"EACCES", b"EAXXES"))
+        assert self.boot(tmp_path)[0] == "nxkernel.probe"
+        assert entry.read_bytes() == before
+
+    def test_no_plugin_may_write_it(self, confinement: None, tmp_path: Path) -> None:
+        """A plugin that is granted the folder of the account does not run, and says why."""
+        (copy,) = copies(tmp_path / "plugins", "keeps", ["greedy"])
+        manifest = copy / "plugin.toml"
+        ask = '[permissions]\nwrite = ["{media_dir}"]\n'
+        manifest.write_text(manifest.read_text() + ask)
+        data = tmp_path / "data"
+        options = {
+            "folders": [copy],
+            "paths": {"media_dir": data / "cache" / "witness"},
+            "grants": {"greedy": nx.Grant(write=("{media_dir}",))},
+        }
+        with patient(data, **options) as kernel:
+            error = kernel.plugins["greedy"].error
+        assert error is not None
+        assert "cannot grant write" in str(error)
+        assert "cache/witness" in str(error)

@@ -49,7 +49,9 @@ def unharmed(zoo: Zoo) -> Iterator[None]:
         ("refused", "an unexpected Refused"),
         ("pong", "an unexpected Pong"),
         ("foreign broker", "an unexpected Broker"),
-        ("brokers", "it speaks before it has read"),
+        ("brokers", "broke the protocol during the call: it "),
+        ("two brokers", "it goes on speaking while it waits"),
+        ("large hello", "a frame holds no message"),
     ],
 )
 def test_message_out_of_protocol_ends_the_worker(zoo: Zoo, lie: str, reason: str) -> None:
@@ -80,6 +82,7 @@ def test_message_out_of_protocol_ends_the_worker(zoo: Zoo, lie: str, reason: str
         ("wide map", "malformed"),
         ("long string", "malformed"),
         ("deep", "malformed"),
+        ("many values", "more than 1048576 values"),
     ],
 )
 def test_value_without_canonical_form_ends_the_worker(zoo: Zoo, lie: str, reason: str) -> None:

@@ -13,7 +13,11 @@ from tests.support.zoo import FOLDER, folder
 CANDIDATES = nx.discover(FOLDER)
 TESTS = "\n".join(
     path.read_text()
-    for place in (Path(__file__).parent, FOLDER.parents[1] / "support")
+    for place in (
+        Path(__file__).parent,
+        FOLDER.parents[1] / "support",
+        FOLDER.parents[1] / "storms",
+    )
     for path in sorted(place.glob("*.py"))
 )
 

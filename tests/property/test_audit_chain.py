@@ -127,7 +127,9 @@ def test_both_verifiers_compute_the_same_digest(
     prev: bytes, table: Any, seq: int, facts: list[Any]
 ) -> None:
     """Two encoders, written apart, agree on every row that the format allows."""
-    assert STANDALONE.link(prev, table.name, seq, facts) == link(prev, table.name, seq, facts)
+    assert STANDALONE.link(prev, STANDALONE.pack([table.name, seq, *facts])) == link(
+        prev, table.name, seq, facts
+    )
 
 
 @given(st.lists(st.integers(0, 1), max_size=20))

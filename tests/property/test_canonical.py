@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nxkernel import _canonical
+from nxkernel._blob import Blob
 
 TEXT = st.text()  # hypothesis makes no lone surrogates unless asked to
 SCALARS = (
@@ -19,6 +20,7 @@ SCALARS = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT
     | st.binary()
+    | st.builds(Blob, st.binary(), st.sampled_from(["a/b", "image/png"]))
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20
@@ -35,7 +37,9 @@ def reordered(value: Any) -> Any:
 @given(VALUES)
 def test_round_trip(value: Any) -> None:
     """What is encoded decodes to an equal value of the same types."""
-    assert tagged(_canonical.decode(_canonical.encode(value))) == tagged(value)
+    data = _canonical.encode(value)
+    blobs = _canonical.blobs_of(value, data)
+    assert tagged(_canonical.decode(data, blobs)) == tagged(value)
 
 
 @given(VALUES)
@@ -74,10 +78,11 @@ def test_any_bytes_are_canonical_or_refused(data: bytes) -> None:
 def test_one_changed_byte_is_another_value_or_refused(value: Any, data: Any) -> None:
     """No byte is idle: changing it changes the value, or the bytes are no longer accepted."""
     encoded = bytearray(_canonical.encode(value))
+    blobs = _canonical.blobs_of(value, bytes(encoded))
     place = data.draw(st.integers(0, len(encoded) - 1))
     encoded[place] ^= data.draw(st.integers(1, 255))
     try:
-        changed = _canonical.decode(bytes(encoded))
+        changed = _canonical.decode(bytes(encoded), blobs)
     except _canonical.NotCanonical:
         return
     assert tagged(changed) != tagged(value)

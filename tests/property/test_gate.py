@@ -22,7 +22,7 @@ from nxkernel._clock import SystemClock
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
 from nxkernel.dispatch.tasks import Tasks
-from nxkernel.host.slot import Frame, Slot
+from nxkernel.host.slot import CROWD, Frame, Slot
 
 # -- one slot, one step at a time --------------------------------------------------------------
 
@@ -37,9 +37,13 @@ class SlotMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.rings = 0
+        #: Who has been rung for since everybody was still.
+        self.rung: set[object] = set()
         self.slot = Slot(threading.Lock(), self._ring)
         self.worker: Any = object()
         self.slot.worker = self.worker
+        self.occupied = False
+        self.slot.watch = self._watch
         self.number = 0
         #: Waiting to enter, in the order of their first attempt.
         self.waiting: list[Frame] = []
@@ -49,30 +53,41 @@ class SlotMachine(RuleBasedStateMachine):
         self.brokering: list[Frame] = []
         self.replied: list[Frame] = []
 
-    def _ring(self) -> None:
+    def _ring(self, *keys: object) -> None:
         self.rings += 1
+        self.rung |= set(keys)
+
+    def _watch(self, occupied: bool) -> None:
+        assert occupied != self.occupied, "told twice"
+        self.occupied = occupied
 
     def _settle(self) -> None:
         """Let every frame at a gate try again until nobody gets on."""
         while self.rings:
-            self.rings = 0
+            self.rings, rung = 0, self.rung
+            self.rung = set()
             # Newcomers first: they must not slip in before a frame whose reply is ready.
             for frame in list(self.waiting):
-                if self.slot.enter(frame):
+                if (frame in rung or frame.historic) and self.slot.enter(frame):
                     self._entered(frame)
             for frame in list(self.replied):
-                if self.slot.resume(frame):
+                if frame in rung and self.slot.resume(frame):
                     self._resumed(frame)
 
     def _entered(self, frame: Frame) -> None:
-        ordinary = [each for each in self.waiting if not each.historic]
-        assert frame.historic or ordinary[0] is frame, "entered out of turn"
+        assert frame.historic or frame is self._next(), "entered out of turn"
         if self.stack:
             top = self.stack[-1]
             assert top in self.brokering, "came on top of a frame that runs or may run"
             assert frame.historic or not top.starting, "came before the worker's history"
         self.waiting.remove(frame)
         self.stack.append(frame)
+
+    def _next(self) -> Frame | None:
+        """Who may come first, of those that may come at all."""
+        crowded = len(self.stack) >= CROWD or bool(self.replied)
+        may = [f for f in self.waiting if not f.historic and (f.nested or not crowded)]
+        return may[0] if may else None
 
     def _resumed(self, frame: Frame) -> None:
         assert frame.lost_by is not None or self.stack[-1] is frame, "resumed below the top"
@@ -84,12 +99,13 @@ class SlotMachine(RuleBasedStateMachine):
 
     # -- what sessions do ------------------------------------------------------------------------
 
-    @rule(historic=st.booleans())
-    def arrive(self, historic: bool) -> None:
+    @rule(historic=st.booleans(), nested=st.booleans())
+    def arrive(self, historic: bool, nested: bool) -> None:
         """A call comes; a historic one only while the worker is being started."""
         starting = bool(self.stack) and self.stack[-1].starting
         self.number += 1
-        frame = Frame(str(self.number), 0.0, historic=historic and starting)
+        historic = historic and starting
+        frame = Frame(str(self.number), 0.0, historic=historic, nested=nested and not historic)
         self.waiting.append(frame)
         if self.slot.enter(frame):
             self._entered(frame)
@@ -186,17 +202,15 @@ class SlotMachine(RuleBasedStateMachine):
         """Whoever is next has entered unless something on top keeps it out."""
         if self.stack and self.stack[-1] in self.replied:
             raise AssertionError("a frame on top whose reply is ready does not run")
-        if [frame for frame in self.waiting if not frame.historic]:
+        if self._next() is not None:
             top = self.stack[-1] if self.stack else None
             assert top is not None, "the worker is idle"
             assert self._running() is top or top.starting
 
     @invariant()
-    def the_state_has_a_name(self) -> None:
-        """The supervisor's word for the slot follows from its stack."""
-        starting = any(frame.starting for frame in self.stack)
-        word = "starting" if starting else "busy" if self.stack else "ready"
-        assert self.slot.state == word
+    def somebody_knows_whether_it_is_in_use(self) -> None:
+        """The supervisor hears when the slot is in use and when it is not any more."""
+        assert self.occupied == bool(self.stack)
 
 
 SlotMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
@@ -229,11 +243,11 @@ class World:
     using: dict[int, Frame] = attrs.Factory(dict)
     answered: int = 0
 
-    def call(self, node: Node) -> Effects[str]:
+    def call(self, node: Node, *, nested: bool = False) -> Effects[str]:
         """What a transport does for a call, without a worker."""
         slot = self.slots[node.slot]
-        frame = Frame(str(next(self.numbers)), 0.0)
-        signal = yield Gate(lambda: slot.enter(frame))
+        frame = Frame(str(next(self.numbers)), 0.0, nested=nested)
+        signal = yield Gate(lambda: slot.enter(frame), key=frame)
         try:
             if signal is Signal.CANCELLED:
                 return "cancelled"
@@ -248,8 +262,8 @@ class World:
         for round_ in node.rounds:
             yield from self._work(node, frame)
             slot.suspend(frame)
-            yield Fork(tuple(self.call(child) for child in round_))
-            signal = yield Gate(lambda: slot.resume(frame))
+            yield Fork(tuple(self.call(child, nested=True) for child in round_))
+            signal = yield Gate(lambda: slot.resume(frame), key=frame)
             if frame.lost_by is not None:
                 return "lost"
             if signal is Signal.CANCELLED:
@@ -293,9 +307,9 @@ def play(trees: list[Node], slots: int, chooser: random.Random) -> list[str]:
     """Interleave the calls; return what each tree's root gave."""
     threads: list[Thread] = []
 
-    def ring() -> None:
+    def ring(*keys: object) -> None:
         for thread in threads:
-            thread.rung = True
+            thread.rung |= bool(thread.tasks.keys & set(keys))
 
     lock = threading.Lock()
     world = World([Slot(lock, ring) for _ in range(slots)])
@@ -353,7 +367,7 @@ def test_the_deadlock_of_owning_a_worker_does_not_happen() -> None:
 @given(st.integers(2, 8))
 def test_waiting_calls_are_served_in_the_order_they_came(count: int) -> None:
     """First come, first served, also when the bell wakes them in another order."""
-    slot = Slot(threading.Lock(), lambda: None)
+    slot = Slot(threading.Lock(), lambda *_: None)
     frames = [Frame(str(number), 0.0) for number in range(count)]
     assert [slot.enter(frame) for frame in frames] == [True] + [False] * (count - 1)
     waiting = deque(frames[1:])
@@ -374,14 +388,14 @@ def test_real_threads_get_through(seed: int) -> None:
     slots = [Slot(lock, bell.ring) for _ in range(3)]
     results: list[str] = []
 
-    def call(node: Node) -> Effects[str]:
-        slot, frame = slots[node.slot], Frame("c", 0.0)
-        yield Gate(lambda: slot.enter(frame))
+    def call(node: Node, *, nested: bool = False) -> Effects[str]:
+        slot, frame = slots[node.slot], Frame("c", 0.0, nested=nested)
+        yield Gate(lambda: slot.enter(frame), key=frame)
         try:
             for round_ in node.rounds:
                 slot.suspend(frame)
-                yield Fork(tuple(call(child) for child in round_))
-                yield Gate(lambda: slot.resume(frame))
+                yield Fork(tuple(call(child, nested=True) for child in round_))
+                yield Gate(lambda: slot.resume(frame), key=frame)
             return "answered"
         finally:
             slot.leave(frame)

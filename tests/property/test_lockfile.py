@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import attrs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nxkernel.errors import LockMismatch
-from nxkernel.plugins.codestore import Admitted, FileDigest, tree_digest
+from nxkernel.plugins.codestore import Admitted
+from nxkernel.plugins.intake import FileDigest, tree_digest
+from nxkernel.plugins.lockcheck import check
 from nxkernel.plugins.lockdiff import diff
 from nxkernel.plugins.lockfile import (
     Lock,
     LockEntry,
-    check,
+    _as_written,
+    _contract,
+    _lock,
     lock_entry,
     read_lock,
     render,
     write_lock,
 )
+from nxkernel.plugins.locktext import document_in
 from nxkernel.plugins.manifest import HookEntry, Manifest
 from nxkernel.settings import Grant
 from nxkernel.types import Digest, HookName, ImplFacts, PluginId
@@ -54,6 +60,15 @@ ENTRIES = st.builds(
     files=TREES,
     grant=GRANTS,
     impls=st.none() | st.lists(IMPLS, max_size=3).map(tuple),
+    environments=st.dictionaries(NAMES, DIGESTS, max_size=2),
+    dependencies=st.sampled_from([None, "application", "environment"]),
+    contracts=st.dictionaries(st.builds("{}.output".format, NAMES), DIGESTS, max_size=2),
+    sandbox=st.sampled_from([None, "process", "confined", "isolated"]),
+    hosting=st.dictionaries(
+        st.sampled_from(["launcher", "memory_mb", "timeout_s"]),
+        NAMES | st.integers(0, 2**40) | st.floats(0, 1e9) | st.booleans(),
+        max_size=2,
+    ),
 )
 LOCKS = st.builds(Lock, plugins=st.dictionaries(IDS, ENTRIES, max_size=3))
 
@@ -78,6 +93,39 @@ def test_the_bytes_do_not_depend_on_any_order(lock: Lock) -> None:
         }
     )
     assert render(turned) == render(lock)
+
+
+@settings(max_examples=40)
+@given(LOCKS)
+def test_the_short_way_reads_what_the_parser_reads(lock: Lock) -> None:
+    """Each text that was written is read by its lines, as TOML is read and no other way."""
+    text = render(lock)
+    if lock.plugins:
+        assert document_in(text) == tomllib.loads(text)
+
+
+EXTRA = ["\n", '"""\n', "# [plugins.a]\n", "x = 1\n", "]\n"]
+REPLACED = st.sampled_from([("=", " ="), ("sha", "SHA"), ("", "")])
+
+
+@settings(max_examples=40)
+@given(LOCKS.filter(lambda lock: bool(lock.plugins)), st.data(), REPLACED)
+def test_a_text_that_was_changed_is_read_as_toml_or_refused(
+    lock: Lock, data: st.DataObject, replaced: tuple[str, str]
+) -> None:
+    """Whatever is done to a line, the short way never reads something that the parser does not."""
+    lines = render(lock).splitlines(keepends=True)
+    at = data.draw(st.integers(0, len(lines) - 1))
+    other = data.draw(st.sampled_from([*lines, *EXTRA]))
+    lines[at : at + data.draw(st.integers(0, 1))] = [other]
+    text = "".join(lines).replace(*replaced)
+    quick = _as_written(text.encode())
+    try:
+        document = tomllib.loads(text)
+    except ValueError:
+        assert quick is None
+        return
+    assert quick is None or (quick == _lock(document) and not _contract().validate(document))
 
 
 @given(LOCKS, LOCKS)

@@ -12,7 +12,7 @@ import asyncio
 import json
 import random
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from nxkernel._clock import SystemClock
 from nxkernel.dispatch.drivers import Bell, run_async, run_blocking
 from nxkernel.hookspecs import collect_specs
 from nxkernel.host.builtin import Builtins
-from nxkernel.kernel.desk import CallOptions, Desk
+from nxkernel.kernel.asking import CallOptions
+from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.registry import Registry
 from nxkernel.settings import Hosting
 from nxkernel.types import HookResult, PluginId, RunId
@@ -65,7 +66,8 @@ class InProcess:
             builtin_ids=frozenset(PluginId(plugin.id) for plugin in plugins),
             facts={},
             timeouts={},
-            disabled=lambda plugin: None,
+            depths={},
+            disabled=lambda plugin, edition: None,
             hosting=Hosting(),
             clock=self.clock,
             level="confined",
@@ -98,7 +100,12 @@ def answer(result: HookResult, heard: list[Any], *, historic: bool) -> Answer:
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A case with one or two hooks."""
-    return generate(lambda choices: draw(st.sampled_from(choices)), draw(st.integers(1, 2)))
+
+    def choose(choices: Sequence[Any]) -> Any:
+        # An index costs a fraction of what sampled_from() does, and shrinks as well.
+        return choices[draw(st.integers(0, len(choices) - 1))]
+
+    return generate(choose, draw(st.integers(1, 2)))
 
 
 def typed(answers: dict[str, Answer]) -> dict[str, str]:
@@ -112,10 +119,17 @@ def seeded(seed: int, hooks: int) -> Case:
     return generate(chooser.choice, hooks)
 
 
-@settings(max_examples=1200)
-@given(cases() | st.builds(seeded, st.integers(0, 2**32), st.integers(1, 3)))
+@settings(max_examples=1000)
+@given(st.builds(seeded, st.integers(0, 2**32), st.integers(1, 3)))
 def test_random_plugins_give_what_pluggy_gives(case: Case) -> None:
     """Every result and error of a hook is pluggy's, the listed deviations apart."""
+    assert typed(InProcess(case).ask()) == typed(ask_pluggy(case.modelled(), []))
+
+
+@settings(max_examples=200)
+@given(cases())
+def test_plugins_that_can_be_shrunk_give_what_pluggy_gives(case: Case) -> None:
+    """The same for sets that are drawn choice by choice: a deviation is shown by a small one."""
     assert typed(InProcess(case).ask()) == typed(ask_pluggy(case.modelled(), []))
 
 

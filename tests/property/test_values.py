@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from nxkernel._canonical import decode, encode
 from nxkernel._values import lift, lower, lower_arguments
 from nxkernel.errors import CallRejected
+from nxkernel.middleware.contracts import as_json
+from nxkernel.schemas import SchemaRegistry
+from nxkernel.schemas.annotated import schema_of
 
 #: Text in which lone surrogates are as likely as letters.
 WILD = st.text(st.sampled_from('ab ."\\]é\n0_\ud800') | st.characters())
@@ -201,3 +204,10 @@ def test_hostile_data_is_lifted_or_refused(data: Any, hint: Any) -> None:
     except ValueError:
         return
     assert lift(lower(value, hint), hint) == value
+
+
+@given(PAGES)
+def test_what_crosses_satisfies_the_schema_of_its_annotation(page: Page) -> None:
+    """The contract that an annotation stands for accepts every value of it."""
+    data = as_json(lower(page, Page, "page"))
+    assert SchemaRegistry().validate(data, schema_of(Page)) == []

@@ -12,12 +12,16 @@ import select
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from nxkernel._blob import Blobs
 from nxkernel._canonical import encode
 from nxkernel._clock import SystemClock
+from nxkernel._system import Process
+from nxkernel._system.linux import PidfdProcess
 from nxkernel._wire import (
     VERSION,
     Broker,
@@ -37,14 +41,18 @@ from nxkernel._wire import (
 )
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects
-from nxkernel.errors import PluginDisabled
+from nxkernel.errors import NxError, PluginDisabled
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.keeper import Keeper
-from nxkernel.host.launch import Launch, Load
+from nxkernel.host.launch import Fence, Launch, Load, start
+from nxkernel.host.logs import LogTail
 from nxkernel.host.slot import Slot
-from nxkernel.host.supervisor import Supervision
+from nxkernel.host.supervision import Policy
+from nxkernel.host.supervisor import Supervisor
 from nxkernel.host.transport import Brokered, Transport
-from nxkernel.host.zygote import Spawned, Zygote
+from nxkernel.host.workers import Worker
+from nxkernel.host.zygote import Profile, Zygote
+from nxkernel.settings import Limits
 from nxkernel.types import Call, Outcome, PluginId
 from tests.support.calls import a_call
 
@@ -54,6 +62,7 @@ __all__ = [
     "Host",
     "Peer",
     "Script",
+    "a_launch",
     "answering",
     "broker",
     "echo",
@@ -77,8 +86,8 @@ class Ended(Exception):
 class Peer:
     """A worker's side of the wire."""
 
-    def __init__(self, command: int, result: int, log: int) -> None:
-        self._command, self.result, self.log = command, result, log
+    def __init__(self, command: int, result: int, log: int, arena: int) -> None:
+        self._command, self.result, self.log, self.arena = command, result, log, arena
         self._inbox = Inbox(1 << 30)
         #: The write end is closed when the process behind the script is dead.
         self._dead, self.death = os.pipe()
@@ -113,7 +122,7 @@ class Peer:
             raise Ended from None
 
     def close(self) -> None:
-        for fd in (self._command, self.result, self.log, self._dead):
+        for fd in (self._command, self.result, self.log, self.arena, self._dead):
             os.close(fd)
 
 
@@ -143,11 +152,16 @@ def answering(answer: Callable[[Peer, Invoke], None]) -> Script:
 
 def echo(peer: Peer, call: Invoke) -> None:
     """Answer a call with its arguments."""
-    peer.send(Result(call.seq, call.payload, 7))
+    peer.send(Result(call.seq, call.payload, 7, []))
 
 
 #: A process that does nothing until it is told with which status to end.
 _PROCESS = ["sh", "-c", "read status && exit $status"]
+
+
+PROFILE = Profile(
+    python=Path("/python"), bootstrap=Path("/bootstrap.py"), sys_path=(), environment={}
+)
 
 
 class FakeZygote(Zygote):
@@ -162,7 +176,10 @@ class FakeZygote(Zygote):
         self.processes: list[subprocess.Popen[bytes]] = []
         self.problems: list[BaseException] = []
 
-    def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:
+    def start(self, launch: Launch, log: LogTail, generation: int) -> Worker:
+        return start(self, launch, log, generation)
+
+    def spawn(self, fds: Sequence[int], *, with_ruleset: bool, tasks: int = 0) -> Process:
         assert not with_ruleset
         process = subprocess.Popen(_PROCESS, stdin=subprocess.PIPE)
         pidfd = os.pidfd_open(process.pid)
@@ -174,7 +191,7 @@ class FakeZygote(Zygote):
         self._threads += [speaker, reaper]
         for thread in (speaker, reaper):
             thread.start()
-        return Spawned(process.pid, pidfd)
+        return PidfdProcess(process.pid, pidfd)
 
     def _speak(self, script: Script, peer: Peer, process: subprocess.Popen[bytes]) -> None:
         status = None
@@ -194,6 +211,12 @@ class FakeZygote(Zygote):
         status = process.wait()
         os.close(peer.death)
         os.write(self._exits, process.pid.to_bytes(4, "little") + _wait_status(status))
+
+    def kill(self, number: int) -> None:
+        """Kill one worker's process, and wait until nobody speaks for it any more."""
+        self.processes[number].kill()
+        for thread in self._threads[2 * number : 2 * number + 2]:
+            thread.join()
 
     def finish_workers(self) -> None:
         for process in self.processes:
@@ -215,7 +238,33 @@ def _wait_status(code: int) -> bytes:
 class _Unconfined:
     ruleset_fd: int = -1
     program: bytes = b""
+    root: None = None
     limits: Mapping[str, tuple[int, int]] = attrs.field(factory=dict)
+
+
+def a_launch(plugin: str = "p", level: str = "process", max_frame: int = 1 << 20) -> Launch:
+    """What starting a worker takes, with nothing real in it."""
+    load = Load(
+        plugin=plugin,
+        project="t",
+        entrypoint="plugin",
+        code_dir="/code",
+        settings=encode({}),
+        write_roots=(),
+        import_seed=b"",
+        run_started_ns=0,
+        fence=Fence(read=[], connect=[], listen=[], processes=False),
+    )
+    return Launch(
+        profile=PROFILE,
+        level=level,
+        confinement=_Unconfined(),
+        environment={},
+        run_dir="/run",
+        max_frame=max_frame,
+        limits=Limits(),
+        load=load,
+    )
 
 
 @attrs.define
@@ -225,9 +274,15 @@ class Host:
     scripts: list[Script]
     level: str = "process"
     intensity: int = 5
+    backoff_s: float = 0.0
     clock: Any = attrs.Factory(SystemClock)
     bell: Bell = attrs.Factory(Bell)
     reports: list[tuple[str, Mapping[str, Any]]] = attrs.Factory(list)
+    #: Changes of the worker's state that were reported.
+    moves: list[tuple[str, str]] = attrs.Factory(list)
+    #: Calls that were made again, and why that cannot be put on record.
+    retried: list[tuple[Call, Outcome, Call]] = attrs.Factory(list)
+    unrecorded: NxError | None = None
     accepted: int = 0
     refuse: PluginDisabled | None = None
     #: Generators for brokered calls and for the history of a new worker.
@@ -241,16 +296,17 @@ class Host:
     def __enter__(self) -> Host:
         self.zygote = FakeZygote(iter(self.scripts))
         self._housekeeper = Housekeeper(self.bell.ring)
-        self._housekeeper.start(self.zygote)
+        self._housekeeper.start()
+        self._housekeeper.hear(self.zygote)
         self.keeper = Keeper(
             PluginId("p"),
             slot=Slot(threading.Lock(), self.bell.ring),
             plan=self._plan,
-            zygote=lambda: self.zygote,
+            launcher=self.zygote,
             housekeeper=self._housekeeper,
-            supervision=Supervision(intensity=self.intensity, period_s=60.0),
+            supervisor=Supervisor(PluginId("p"), self._policy(), self.clock, self._report),
             check_status=None,
-            report=lambda kind, plugin, data: self.reports.append((kind, data)),
+            report=self._report,
             log_tail=1000,
             start_timeout_s=20.0,
             cpu_seconds=None,
@@ -265,40 +321,40 @@ class Host:
         self.zygote.finish()
         assert self.zygote.problems == []
 
+    def _policy(self) -> Policy:
+        return Policy(intensity=self.intensity, backoff_s=self.backoff_s, backoff_max_s=1e9)
+
+    def _report(self, kind: str, _plugin: str, data: Mapping[str, Any]) -> None:
+        if kind == "worker.state":
+            self.moves.append((data["from"], data["to"]))
+        else:
+            self.reports.append((kind, data))
+
     def _plan(self) -> Launch:
-        load = Load(
-            plugin="p",
-            project="t",
-            entrypoint="plugin",
-            code_dir="/code",
-            settings=encode({}),
-            write_roots=(),
-            import_seed=b"",
-            run_started_ns=0,
-        )
-        return Launch(
-            level=self.level,
-            confinement=_Unconfined(),
-            environment={},
-            run_dir="/run",
-            max_frame=1 << 20,
-            load=load,
-        )
+        return a_launch(level=self.level)
 
     # -- what the transport asks -------------------------------------------------------------
 
     def brokered(
-        self, parent: Call, hook: str, payload: bytes, deadline: float
+        self, parent: Call, hook: str, payload: bytes, blobs: Blobs, deadline: float
     ) -> Effects[Brokered]:
         assert self.broker is not None
         return self.broker(parent, hook, payload)
 
-    def accept(self, plugin: PluginId, impls: Sequence[Any]) -> None:
+    def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
+        if self.unrecorded is not None:
+            raise self.unrecorded
+        self.retried.append((lost, outcome, again))
+
+    def accept(self, plugin: PluginId, edition: int, impls: Sequence[Any]) -> None:
         if self.refuse is not None:
             raise self.refuse
         self.accepted += 1
 
-    def history(self, plugin: PluginId) -> Effects[None]:
+    def told(self, call: Call) -> Outcome | None:
+        """Nobody was told of it at the start."""
+
+    def history(self, plugin: PluginId, edition: int, starter: str) -> Effects[None]:
         return self.replay() if self.replay else _nothing()
 
     # -- what tests do -------------------------------------------------------------------------
@@ -335,7 +391,7 @@ def _nothing() -> Effects[None]:
 
 def broker(peer: Peer, call: Invoke, seq: int = 1, **arguments: Any) -> Reply:
     """Make a brokered call for *call* and wait for its reply, which must come next."""
-    peer.send(Broker(seq, call.seq, "other", encode(arguments)))
+    peer.send(Broker(seq, call.seq, "other", encode(arguments), 0, []))
     reply = peer.receive()
     assert isinstance(reply, Reply)
     return reply

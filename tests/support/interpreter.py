@@ -6,14 +6,15 @@ may read. Where they may not, a copy is made of hard links (or bytes, across fil
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import shutil
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import attr
 import attrs
 
 __all__ = ["NEEDED", "Interpreter", "for_everybody", "own"]
@@ -50,7 +51,7 @@ def for_everybody(folder: Path) -> Interpreter:
     """Return an interpreter that any user may run; copies go to *folder*, which all may read."""
     library = Path(os.__file__).resolve().parent
     binary = Path(sys.executable).resolve()
-    paths = [_shared(SOURCES, folder / "src"), _shared_tests(folder / "root"), _attrs(folder)]
+    paths = [_shared_sources(folder), _shared_tests(folder / "root"), _libraries(folder / "site")]
     environment = {"PYTHONPATH": os.pathsep.join(str(path) for path in paths)}
     if _is_public(binary) and _is_public(library):
         return Interpreter(str(binary), environment)
@@ -67,20 +68,36 @@ def _site() -> Path:
     return Path(attrs.__file__).resolve().parents[1]
 
 
-def _attrs(folder: Path) -> Path:
+def _libraries(copy: Path) -> Path:
+    """What nxkernel needs, without its extras."""
     if _is_public(_site() / "attrs"):
         return _site()
-    for package in (attr, attrs):
-        source = Path(package.__file__).resolve().parent
-        _link_tree(source, folder / "site" / source.name)
-    return folder / "site"
-
-
-def _shared(path: Path, copy: Path) -> Path:
-    if _is_public(path):
-        return path
-    _link_tree(path, copy)
+    for name in sorted(set(_distributions("nxkernel"))):
+        files = importlib.metadata.files(name) or []
+        for top in sorted({file.parts[0] for file in files if ".." not in file.parts}):
+            source = _site() / top
+            if source.is_dir():
+                _link_tree(source, copy / top)
+            elif source.is_file():
+                _link(source, copy / top)
     return copy
+
+
+def _distributions(name: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield what *name* requires, and what that requires."""
+    for requirement in importlib.metadata.requires(name) or []:
+        needed = re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]
+        if ";" not in requirement and needed not in seen:
+            yield needed
+            yield from _distributions(needed, seen | {name, needed})
+
+
+def _shared_sources(folder: Path) -> Path:
+    if _is_public(SOURCES):
+        return SOURCES
+    _link_tree(SOURCES, folder / "src")
+    _link_tree(ROOT / "contracts", folder / "contracts")
+    return folder / "src"
 
 
 def _shared_tests(copy: Path) -> Path:

@@ -29,6 +29,9 @@ PATIENCE_S = 60.0
 #: A deadline that is meant to be missed.
 SOON_S = 0.3
 
+#: Options of every kernel that is built, unless it is given others.
+DEFAULTS: dict[str, Any] = {}
+
 hookspec = nx.HookspecMarker("zoo")
 
 
@@ -51,6 +54,14 @@ class Trip:
     price: decimal.Decimal
     diary: Path
     photo: bytes
+
+
+@attrs.frozen
+class Picture:
+    name: str
+    image: nx.Blob
+    thumbs: tuple[nx.Blob, ...]
+    raw: nx.Blob | None = None
 
 
 class Hooks:
@@ -76,6 +87,14 @@ class Hooks:
     def ask_c(self, value):
         """The same in plugin ``asks.c``, whose manifest requests nothing."""
 
+    @hookspec(idempotent=True)
+    def again(self, value):
+        """Do what *value* says; may be asked once more when it was lost."""
+
+    @hookspec
+    def once(self, value):
+        """Do what *value* says, and never twice."""
+
     @hookspec
     def wrapped(self, value):
         """Return something about *value*; wrappers stand around it."""
@@ -95,6 +114,10 @@ class Hooks:
     @hookspec
     def travel(self, trip: Trip) -> Trip:
         """Return *trip* as it went on."""
+
+    @hookspec
+    def develop(self, picture: Picture) -> Picture:
+        """Return *picture* as it came out."""
 
 
 def folder(plugin: str) -> Path:
@@ -138,6 +161,7 @@ def build(
     **options: Any,
 ) -> nx.Kernel:
     """Return a kernel over *animals* and copies in *folders*, not yet entered."""
+    options = {**DEFAULTS, **options}
     run = nx.Run.create(data, seed=seed, clock=clock)
     stack = nx.standard_stack(run, rules=list(rules))
     if breaker is not None:
@@ -150,7 +174,7 @@ def build(
 def patient(data: Path, *animals: str, **options: Any) -> nx.Kernel:
     """Return a kernel that never gives up on a plugin, for many faults of the same one."""
     never = 10**6
-    hosting = nx.Hosting(restart_intensity=never, timeout_s=PATIENCE_S)
+    hosting = nx.Hosting(restart_intensity=never, timeout_s=PATIENCE_S, backoff_s=0.0)
     return build(
         data, *animals, **{"breaker": nx.Breaker(failures=never), "hosting": hosting, **options}
     )

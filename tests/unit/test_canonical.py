@@ -9,23 +9,13 @@ from typing import Any
 import pytest
 
 from nxkernel import _canonical
+from nxkernel._blob import Blob, name_of
+from tests.support.vectors import value_of
 
 VECTORS = json.loads(
     (Path(__file__).resolve().parents[2] / "contracts" / "canonical-vectors.json").read_bytes()
 )
-
-
-def value_of(notation: Any) -> Any:
-    """Read a value from its notation in the vectors."""
-    if isinstance(notation, list):
-        return [value_of(item) for item in notation]
-    if isinstance(notation, dict):
-        if notation.keys() == {"$bytes"}:
-            return bytes.fromhex(notation["$bytes"])
-        if notation.keys() == {"$int"}:
-            return int(notation["$int"])
-        return {key: value_of(item) for key, item in notation.items()}
-    return notation
+PICTURE = Blob(b"\x89PNG", "image/png")
 
 
 def test_there_are_vectors() -> None:
@@ -39,7 +29,7 @@ def test_vector(vector: dict[str, Any]) -> None:
     """A value has exactly these bytes and this digest, and they decode to it."""
     value, data = value_of(vector["value"]), bytes.fromhex(vector["hex"])
     assert _canonical.encode(value) == data
-    decoded = _canonical.decode(data)
+    decoded = _canonical.decode(data, _canonical.blobs_of(value, data))
     assert decoded == value
     assert type(decoded) is type(value)
     assert _canonical.digest(data) == vector["digest"]
@@ -48,8 +38,9 @@ def test_vector(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["name"])
 def test_refused(vector: dict[str, Any]) -> None:
     """Bytes that are malformed, or one of several encodings, are refused."""
-    with pytest.raises(_canonical.NotCanonical):
-        _canonical.decode(bytes.fromhex(vector["hex"]))
+    for blobs in ({}, {name_of(PICTURE): PICTURE}):
+        with pytest.raises(_canonical.NotCanonical):
+            _canonical.decode(bytes.fromhex(vector["hex"]), blobs)
 
 
 @pytest.mark.parametrize("count", [15, 16, 65535, 65536])

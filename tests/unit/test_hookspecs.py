@@ -10,7 +10,7 @@ import pytest
 
 import nxkernel as nx
 from nxkernel.errors import KernelConfigError
-from nxkernel.hookspecs import HookimplMarker, HookspecMarker, SpecOptions, collect_specs
+from nxkernel.hookspecs import ANSWER, HookimplMarker, HookspecMarker, SpecOptions, collect_specs
 
 hookspec = HookspecMarker("demo")
 
@@ -170,3 +170,12 @@ def test_hookimpls_are_pluggys() -> None:
     """A plugin needs nothing of ours to be one."""
     assert HookimplMarker is pluggy.HookimplMarker
     assert nx.HookimplMarker is pluggy.HookimplMarker
+
+
+def test_what_a_hook_returns_is_the_name_of_a_schema() -> None:
+    """Anything else is refused where it is written, and a historic hook gives no answer."""
+    mark = HookspecMarker("x")
+    with pytest.raises(KernelConfigError, match="expected the name of a published schema, such as"):
+        mark(returns="token.schema.json")(lambda: None)
+    with pytest.raises(KernelConfigError, match="a historic hook gives no answer"):
+        mark(historic=True, returns=ANSWER)(lambda: None)

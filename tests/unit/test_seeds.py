@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nxkernel import _seeds
+from nxkernel._streams import Streams
 
 VECTORS = json.loads(
     (Path(__file__).resolve().parents[2] / "contracts" / "seed-vectors.json").read_bytes()
@@ -44,6 +45,7 @@ def test_vector(vector: dict[str, Any]) -> None:
     for use, expected in vector["draws"].items():
         assert _seeds.draw(key, use, len(expected) // 2).hex() == expected
     assert _seeds.rng(key).random().hex() == vector["first_random"]
+    assert str(Streams(key).uuid()) == vector["first_uuid"]
 
 
 def test_the_same_name_gives_the_same_key_again() -> None:

@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePath, PurePosixPath
 from types import MappingProxyType, SimpleNamespace
@@ -34,6 +34,11 @@ PageId = NewType("PageId", int)
 When = NewType("When", datetime)
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - it is what is refused
 BEYOND_UTC = timezone(timedelta(hours=5, minutes=30))
+
+
+class Corner(enum.Enum):
+    TOP = (0, 1)
+    END = (1, 1)
 
 
 class Colour(enum.Enum):
@@ -229,8 +234,16 @@ REFUSED = [
         f"pathlib.PurePosixPath cannot cross the process boundary; {ANNOTATE}",
         "pathlib.PurePosixPath",
     ),
-    (bytearray(b"x"), "bytearray cannot cross the process boundary; pass bytes(value)", None),
-    (memoryview(b"x"), "memoryview cannot cross the process boundary; pass bytes(value)", None),
+    (
+        bytearray(b"x"),
+        "bytearray cannot cross the process boundary; pass bytes(value), or a Blob",
+        None,
+    ),
+    (
+        memoryview(b"x"),
+        "memoryview cannot cross the process boundary; pass bytes(value), or a Blob",
+        None,
+    ),
     (Text("x"), f"{__name__}.Text cannot cross the process boundary; pass str(value)", None),
     (Whole(1), f"{__name__}.Whole cannot cross the process boundary; pass int(value)", None),
     (
@@ -392,6 +405,7 @@ STRUCTURED: list[tuple[Any, Any, Any]] = [
     (Dog("dog", "Rex"), Cat | Dog, {"kind": "dog", "name": "Rex"}),
     (Cat("cat", "Tom"), Cat | Dog, {"kind": "cat", "name": "Tom"}),
     (Colour.RED, Annotated[Colour, "why not"], "red"),
+    ([Corner.TOP, Corner.END], list[Corner], [[0, 1], [1, 1]]),
     (TOKEN.found, When, "2026-01-02T03:04:05.000006+05:30"),
     ({"a": TOKEN.found}, dict[str, When | None], {"a": "2026-01-02T03:04:05.000006+05:30"}),
     ([None, TOKEN], list[Token | None], None),
@@ -547,6 +561,46 @@ AMBIGUOUS: list[Any] = [
     list[Token] | Any,
     Cat | Dog | Tame,
 ]
+
+
+@dataclasses.dataclass
+class Halt:
+    kind: Literal["halt"]
+    at: datetime
+
+
+@dataclasses.dataclass
+class Leave:
+    kind: Literal["leave", "part"]
+    at: datetime
+
+
+@attrs.frozen
+class Part:
+    kind: Literal["part"]
+    at: datetime
+    why: str
+
+
+def test_records_are_told_apart_by_a_literal_whatever_else_they_hold() -> None:
+    """Fields of kinds that cattrs has no hook for are no obstacle."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for value in (Halt("halt", at), Leave("leave", at)):
+        assert lift(lower(value, Halt | Leave), Halt | Leave) == value
+
+
+def test_a_literal_that_two_records_share_leaves_it_to_their_fields() -> None:
+    """Of those that are left, the fields decide."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for value in (Halt("halt", at), Leave("leave", at), Part("part", at, "tired")):
+        assert lift(lower(value, Halt | Leave | Part), Halt | Leave | Part) == value
+
+
+@pytest.mark.parametrize("data", [{}, {"kind": "stay"}, {"kind": []}], ids=str)
+def test_data_of_none_of_the_records_is_refused(data: Any) -> None:
+    """Without the field that tells them apart, or with another value there."""
+    with pytest.raises(NotLiftable, match="got the fields of none of them"):
+        lift(data, Halt | Leave)
 
 
 @pytest.mark.parametrize("hint", AMBIGUOUS, ids=str)
@@ -715,7 +769,9 @@ def test_hints_of_methods(function: Any) -> None:
     assert hints_of(function)["token"] is Token
 
 
-@pytest.mark.parametrize("thing", [len, print, object(), defaultdict], ids=repr)
+@pytest.mark.parametrize(
+    "thing", [len, print, object(), defaultdict], ids=["len", "print", "object", "defaultdict"]
+)
 def test_hints_of_what_has_none(thing: Any) -> None:
     """A callable without annotations has no hints, and that is no error."""
     assert dict(hints_of(thing)) == {}

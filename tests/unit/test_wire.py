@@ -22,24 +22,12 @@ from nxkernel._wire import (
     unpack_from_worker,
 )
 from nxkernel.errors import ProtocolViolation
+from tests.support.vectors import value_of
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "contracts" / "wire-vectors.json").read_bytes())
 UNPACK = {"host": unpack_from_host, "worker": unpack_from_worker}
 CLASSES = {"host": _wire.FromHost.__args__, "worker": _wire.FromWorker.__args__}  # type: ignore[attr-defined]
-
-
-def value_of(notation: Any) -> Any:
-    """Read a value from its notation in the vectors."""
-    if isinstance(notation, list):
-        return [value_of(item) for item in notation]
-    if isinstance(notation, dict):
-        if notation.keys() == {"$bytes"}:
-            return bytes.fromhex(notation["$bytes"])
-        if notation.keys() == {"$int"}:
-            return int(notation["$int"])
-        return {key: value_of(item) for key, item in notation.items()}
-    return notation
 
 
 def test_every_message_has_a_vector() -> None:
@@ -159,7 +147,8 @@ def test_what_is_missing_is_known_once_the_header_is() -> None:
 def test_the_page_names_every_message_and_its_fields() -> None:
     """The reference and the code say the same, field by field."""
     page = (ROOT / "docs" / "reference" / "wire-protocol.md").read_text()
-    rows = dict(re.findall(r"^\| `(\w+)` \| ?([\w, ]*)\|", page, re.MULTILINE))
+    tables = page.partition("\n## Order")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ?([\w, ]*)\|", tables, re.MULTILINE))
     for classes in CLASSES.values():
         for cls in classes:
             fields = [name.strip() for name in rows.pop(cls.__name__).split(",") if name.strip()]

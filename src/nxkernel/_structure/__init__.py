@@ -7,7 +7,7 @@ refusal can name the whole path.
 
 ``annotations`` reads annotations, ``hooks`` says what a hook is, and ``walk`` how one reaches what
 a value holds. ``leaves``, ``containers``, ``records`` and ``unions`` make the hooks; cattrs
-generates the calls of constructors. ``kinds`` says which annotations need any of this, and which
+tells the records of a union apart. ``kinds`` says which annotations need any of this, and which
 look alike as plain data. Here the rules choose among them, and the walk comes back to the rules:
 what makes hooks is handed the walk and never imports this package.
 """

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Union
 
 import attrs
 
+from nxkernel._blob import Blob
+
 __all__ = [
     "ACCEPTS",
     "LISTS",
@@ -28,7 +30,7 @@ UNIONS = (Union, types.UnionType)
 LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
 SETS = (set, frozenset, abc.Set, abc.MutableSet)
 MAPS = (dict, abc.Mapping, abc.MutableMapping)
-SCALARS = (type(None), bool, int, float, str, bytes)
+SCALARS = (type(None), bool, int, float, str, bytes, Blob)
 #: Python's own numeric tower: a bool is an int, and an int may stand for a float.
 ACCEPTS: dict[type, tuple[type, ...]] = {int: (int, bool), float: (float, int)}
 

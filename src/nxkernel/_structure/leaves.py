@@ -83,9 +83,21 @@ def leaf_of(bare: Any) -> Leaf | None:
     if not isinstance(bare, type):
         return None
     if issubclass(bare, enum.Enum):
-        kinds = frozenset(type(member.value) for member in bare)
-        return Leaf(bare, kinds, lambda value: plain(value.value), bare)
+        kinds = frozenset(list if type(m.value) is tuple else type(m.value) for m in bare)
+        return Leaf(bare, kinds, lambda value: plain(value.value), _member_of(bare))
     return _LEAVES.get(bare)
+
+
+def _member_of(cls: type[enum.Enum]) -> Lift:
+    """Find the member by its value, which may have been a tuple."""
+
+    def lift(data: Any) -> Any:
+        if type(data) is not list:
+            return cls(data)
+        found = [m for m in cls if type(m.value) in (list, tuple) and plain(m.value) == data]
+        return found[0] if found else cls(data)
+
+    return lift
 
 
 def is_leaf(bare: Any) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -15,10 +15,7 @@ from nxkernel._structure.annotations import origin_of
 from nxkernel._structure.hooks import Hooks, reject
 from nxkernel._structure.walk import Convert, Walk, at
 
-if TYPE_CHECKING:
-    from cattrs import Converter
-
-__all__ = ["converter", "record_hooks"]
+__all__ = ["Field", "constructor_fields", "fields_of", "record_hooks"]
 
 
 def record_hooks(hint: Any, walk: Walk) -> Hooks:
@@ -31,8 +28,8 @@ def record_hooks(hint: Any, walk: Walk) -> Hooks:
             raise reject(hint, value)
         below = walk.below(levels)
         return {
-            name: at(name, value, getattr(value, name), field, below)
-            for name, field in _fields(hint).items()
+            field.name: at(field.name, value, getattr(value, field.name), field.hint, below)
+            for field in constructor_fields(hint)
         }
 
     def lift(data: Any) -> Any:
@@ -46,43 +43,69 @@ def record_hooks(hint: Any, walk: Walk) -> Hooks:
 def _build(hint: Any, data: dict[str, Any], lift: Convert) -> Any:
     """Call the constructor; what it raises is the data's fault."""
     name = name_of(hint)
-    if unknown := sorted(data.keys() - _fields(hint).keys()):
+    known = constructor_fields(hint)
+    if unknown := sorted(data.keys() - {field.name for field in known}):
         raise Refused(f"expected {name}, got the unknown field {unknown[0]!r}")
+    arguments = {}
+    for field in known:
+        if field.name in data:
+            arguments[field.argument] = at(field.name, None, data[field.name], field.hint, lift)
+        elif field.required:
+            raise Refused(f"expected {name} with the field {field.name!r}")
     try:
-        return _constructor(hint, lift)(data, hint)
+        return origin_of(hint)(**arguments)
     except (Refused, RecursionError):
         raise
-    except KeyError as error:
-        raise Refused(f"expected {name} with the field {error}") from None
     except Exception as error:
         raise Refused(f"expected {name} ({type(error).__name__})") from None
 
 
-@lru_cache(maxsize=1024)
-def _constructor(hint: Any, lift: Convert) -> Callable[[Any, Any], Any]:
-    """Let cattrs generate the call: it knows aliases, defaults and keyword-only fields."""
-    from cattrs.gen import make_dict_structure_fn, override
+@attrs.frozen
+class Field:
+    """A field that the constructor takes."""
 
-    fields: dict[str, Any] = {
-        name: override(struct_hook=_field_hook(name, field, lift))
-        for name, field in _fields(hint).items()
-    }
-    # cattrs wants the arguments of a generic class; left out, each of them may be anything.
-    return make_dict_structure_fn(_fill(hint, {}), converter(), **fields)
-
-
-def _field_hook(name: str, hint: Any, lift: Convert) -> Callable[[Any, Any], Any]:
-    return lambda data, _: at(name, None, data, hint, lift)
+    name: str
+    #: What the constructor calls it.
+    argument: str
+    hint: Any
+    #: Whether the constructor has no default for it.
+    required: bool
 
 
 @lru_cache(maxsize=1024)
-def _fields(hint: Any) -> dict[str, Any]:
-    """The annotation of each field that the constructor takes."""
+def constructor_fields(hint: Any) -> tuple[Field, ...]:
+    """Return the fields of a record, in the order of its class.
+
+    The class may come from another copy of attrs than ours, and from an older one: what is asked
+    of it is public in all of them. Which fields are required is asked of the constructor, because
+    the mark for "no default" of one copy is not that of another.
+    """
     cls = origin_of(hint)
     listed: Any = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
     hints = _resolved(cls)
     known = dict(zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False))
-    return {f.name: _fill(hints.get(f.name, Any), known) for f in listed if f.init}
+    needed = _needed(cls)
+    return tuple(
+        Field(f.name, argument, _fill(hints.get(f.name, Any), known), argument in needed)
+        for f in listed
+        if f.init and (argument := _argument(cls, f))
+    )
+
+
+def _argument(cls: Any, field: Any) -> str:
+    if not attrs.has(cls):
+        return str(field.name)
+    # Before aliases came, attrs took leading underscores off.
+    return str(getattr(field, "alias", None) or field.name.lstrip("_"))
+
+
+def _needed(cls: Any) -> frozenset[str]:
+    """The arguments without a default; none if the constructor does not say."""
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset()
+    return frozenset(p.name for p in parameters if p.default is p.empty)
 
 
 def _resolved(cls: Any) -> dict[str, Any]:
@@ -102,9 +125,10 @@ def _fill(hint: Any, known: dict[Any, Any]) -> Any:
     return hint
 
 
-@lru_cache(maxsize=1)
-def converter() -> Converter:
-    """Return the one converter of cattrs; cattrs loads when the first is needed."""
-    from cattrs import Converter
+def fields_of(hint: Any) -> dict[str, Any]:
+    """Return the annotation of each field that the constructor of a record takes.
 
-    return Converter(forbid_extra_keys=True, detailed_validation=False)
+    Raises:
+        Refused: when an annotation cannot be resolved.
+    """
+    return {field.name: field.hint for field in constructor_fields(hint)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,7 @@ from nxkernel._plain import Refused, name_of, plain
 from nxkernel._structure.annotations import bare_of, is_record
 from nxkernel._structure.hooks import Hooks, Lift, Lower, Mismatch, impossible, reject
 from nxkernel._structure.kinds import any_kind, kinds_of, needs_structuring
-from nxkernel._structure.records import converter
+from nxkernel._structure.records import constructor_fields
 from nxkernel._structure.walk import Walk
 
 __all__ = ["union_hooks"]
@@ -65,7 +67,7 @@ def _lift(hint: Any, choices: list[_Choice], simple: frozenset[type], walk: Walk
 def _chosen(hint: Any, choice: _Choice, data: Any) -> Any:
     try:
         return choice.member(data)
-    except ValueError:
+    except (KeyError, TypeError, ValueError):  # no field, or no Literal, that tells them apart
         raise Refused(f"expected {name_of(hint)}, got the fields of none of them") from None
 
 
@@ -85,15 +87,37 @@ def _choices(members: list[Any]) -> list[_Choice]:
 
 def _tell(records: list[Any]) -> list[_Choice]:
     """Tell records apart by the fields that only one of them has, or by a Literal field."""
+    from cattrs import Converter
     from cattrs.disambiguators import create_default_dis_func
 
     alone = [_Choice((dict,), _always(record)) for record in records]
     if len(records) < 2:
         return alone
+    known = {_likeness(record): record for record in records}
     try:
-        return [_Choice((dict,), create_default_dis_func(converter(), *records))]
+        # Without overrides of its own: for those cattrs would make hooks for the fields as well.
+        choose = create_default_dis_func(Converter(), *known, overrides={})
     except (TypeError, ValueError):
         return alone  # the same kind twice: ambiguous
+    return [_Choice((dict,), lambda data: _original(choose(data), known))]
+
+
+def _original(likeness: Any, known: dict[Any, Any]) -> Any:
+    """The record of a likeness; of a union, where a Literal is shared by several, their union."""
+    if likeness in known:
+        return known[likeness]
+    return functools.reduce(operator.or_, map(known.__getitem__, typing.get_args(likeness)))
+
+
+def _likeness(record: Any) -> Any:
+    """A class of our own attrs with the same fields: cattrs would misread those of another copy."""
+    fields = {
+        field.name: attrs.field(
+            type=field.hint, default=attrs.NOTHING if field.required else None, kw_only=True
+        )
+        for field in constructor_fields(record)
+    }
+    return attrs.make_class("Likeness", fields)
 
 
 def _always(member: Any) -> Callable[[Any], Any]:

@@ -7,7 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["error_details", "text_of"]
+from nxkernel.types import Diagnostic
+
+__all__ = ["MAX_ITEMS", "dropped_details", "error_details", "text_of"]
 
 #: Keys of an error's details that are on record. Everything else is only named: details come
 #: partly from plugins, and an audit log that quotes values would have to be deleted some day.
@@ -43,7 +45,7 @@ KEPT = frozenset(
     }
 )
 _MAX_TEXT = 500
-_MAX_ITEMS = 64
+MAX_ITEMS = 64
 _MAX_DEPTH = 6
 
 
@@ -69,6 +71,18 @@ def error_details(details: Mapping[str, Any]) -> str | None:
     return text_of(kept)
 
 
+def dropped_details(diagnostics: Sequence[Diagnostic], delivered: str | None) -> str | None:
+    """Return what may be recorded of dropped elements, or None if there are none.
+
+    ``elements`` has code, kind and path of the first of them, ``dropped`` says how many there are,
+    ``delivered`` is the digest of what was left.
+    """
+    if not diagnostics:
+        return None
+    elements = [{"code": d.code, "kind": d.kind, "path": d.path} for d in diagnostics]
+    return text_of({"delivered": delivered, "dropped": len(diagnostics), "elements": elements})
+
+
 def _bounded(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
@@ -84,6 +98,6 @@ def _bounded(value: Any, depth: int) -> Any:
 def _container(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         pairs = sorted((str(key), item) for key, item in value.items())
-        return {key[:_MAX_TEXT]: _bounded(item, depth) for key, item in pairs[:_MAX_ITEMS]}
+        return {key[:_MAX_TEXT]: _bounded(item, depth) for key, item in pairs[:MAX_ITEMS]}
     items: Sequence[Any] = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-    return [_bounded(item, depth) for item in items[:_MAX_ITEMS]]
+    return [_bounded(item, depth) for item in items[:MAX_ITEMS]]

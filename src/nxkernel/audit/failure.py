@@ -40,6 +40,8 @@ def cannot(verb: str, path: Path, error: Exception) -> AuditError:
 
 def _advice(error: Exception, text: str) -> str:
     if isinstance(error, Refused):
+        if "was forked" in text:
+            return "close it before the fork, or start the child as a new program"
         newer = "does not know" in text
         return "upgrade nxkernel" if newer else "give the data directory of a run"
     if isinstance(error, Busy):

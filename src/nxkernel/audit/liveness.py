@@ -7,11 +7,14 @@ do: it is reused, and means nothing in another container.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import weakref
+import sys
+from contextlib import suppress
 from pathlib import Path
+
+from nxkernel import _forks
+from nxkernel._system import files
 
 __all__ = ["Claim", "alive"]
 
@@ -30,50 +33,57 @@ class Claim:
         self._path = _file(log, run_id, started_ns)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Locked under another name first: nobody may find the file unlocked while we live.
-        fresh = self._path.with_suffix(f".{os.getpid()}.new")
-        self._fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fresh = self._path
+        if sys.platform != "win32":  # which renames nothing that is open
+            fresh = self._path.with_suffix(f".{os.getpid()}.new")
+        self._fd = os.open(fresh, os.O_RDWR | os.O_CREAT | files.CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-            os.rename(fresh, self._path)
+            files.try_lock(self._fd)  # Nobody else knows of it yet.
+            if fresh != self._path:
+                os.rename(fresh, self._path)
+            _sweep(self._path.parent)
         except BaseException:
             os.close(self._fd)
             raise
-        _claims.add(self)
+        self._ours = True
+        _forks.register(self)
 
     def release(self) -> None:
         """Say that the run is over; in a forked child, say nothing."""
-        if self in _claims:
+        if self._ours:
+            if sys.platform == "win32":  # which removes nothing that is open
+                self.abandon()
             self._path.unlink(missing_ok=True)
-            self.drop()
+            self.abandon()
 
-    def drop(self) -> None:
-        """Close the descriptor without a word: a forked child has inherited it."""
-        _claims.discard(self)
-        os.close(self._fd)
-
-
-_claims: weakref.WeakSet[Claim] = weakref.WeakSet()
+    def abandon(self) -> None:
+        """Close the descriptor without a word: the lock lives until its last copy is closed."""
+        if self._ours:
+            self._ours = False
+            os.close(self._fd)
 
 
-def _drop_all() -> None:
-    for claim in list(_claims):
-        claim.drop()
-
-
-# The lock lives until the last copy of the descriptor is closed.
-os.register_at_fork(after_in_child=_drop_all)
+def _sweep(folder: Path) -> None:
+    """Remove the claims of killed kernels: whoever lives holds the lock of his."""
+    if sys.platform == "win32":
+        return  # A file has its name before its lock there.
+    for path in sorted(folder.glob("*.lock")):
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | files.CLOEXEC)
+            try:
+                if files.try_lock(fd):
+                    path.unlink()
+            finally:
+                os.close(fd)
 
 
 def alive(log: Path, run_id: str, started_ns: int) -> bool:
     """Return whether the kernel of this run still holds its claim on the log at *log*."""
     try:
-        fd = os.open(_file(log, run_id, started_ns), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_file(log, run_id, started_ns), os.O_RDONLY | files.CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not files.try_lock(fd, shared=True)
     finally:
         os.close(fd)
-    return False

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import attrs
 
+from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._sqlite import Durability
 from nxkernel.audit.chain import Checkpoint
@@ -21,6 +22,7 @@ from nxkernel.audit.rows import (
     run_facts,
 )
 from nxkernel.audit.schema import CALLS, EVENTS, INTENTS, PLUGINS, RUN_ENDS, RUNS, Table
+from nxkernel.audit.settings import settings_events
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.errors import AuditError
@@ -81,6 +83,11 @@ class AuditLog:
         self._clock = clock
         self._writer = writer or Writer(self.path, clock, durability)
         self._run: _Run | None = None
+        _forks.register(self)
+
+    def abandon(self) -> None:
+        """In a forked child: its parent's run is not its to write to."""
+        self._run = self.checkpoint = None
 
     def open(self) -> None:
         """Open or create the database; ``begin_run`` does it too.
@@ -117,10 +124,15 @@ class AuditLog:
     def plugin(self, facts: PluginFacts, disabled: str | None = None) -> None:
         """Write how a plugin takes part; *disabled* says why it does not run.
 
-        The newest row of a plugin counts. Raises AuditError.
+        The newest row of a plugin counts. Of one that runs, its settings follow as events.
+
+        Raises AuditError.
         """
         row = plugin_facts(self._seq, facts, disabled, self._clock.wall_ns())
         self._writer.append(PLUGINS, row)
+        if disabled is None:
+            for event in settings_events(facts):
+                self.event(event)
 
     def intend(self, call: Call) -> Intent:
         """Write that *call* is about to be made. Raises AuditError."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from nxkernel._canonical import digest, encode
-from nxkernel.audit.facts import error_details, text_of
+from nxkernel.audit.facts import dropped_details, error_details, text_of
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.types import Call, Outcome
 
@@ -62,7 +60,7 @@ def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int)
         facts.id,
         facts.version,
         facts.code_digest,
-        digest(encode(_plain(facts.settings))),
+        facts.settings.digest,
         text_of(sorted(facts.tags)),
         text_of(sorted(facts.provides)),
         text_of(sorted(facts.requires)),
@@ -70,14 +68,6 @@ def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int)
         facts.level,
         disabled,
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def intent_facts(run: int, call: Call, started_ns: int) -> Facts:
@@ -117,9 +107,15 @@ def call_facts(intent: Facts, outcome: Outcome, duration_us: int, intent_seq: in
         error.code if error else None,
         outcome.fault,
         outcome.origin,
-        error_details(error.details) if error else None,
+        _details(outcome),
         intent_seq,
     )
+
+
+def _details(outcome: Outcome) -> str | None:
+    if outcome.error is not None:
+        return error_details(outcome.error.details)
+    return dropped_details(outcome.diagnostics, outcome.delivered_digest)
 
 
 def _hex(seed: Any) -> str | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import attrs
 
+from nxkernel._once import once
 from nxkernel._sqlite import Format, Migration, append_only
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "TABLES", "Column", "Table"]
@@ -37,12 +36,12 @@ class Table:
     meaning: str
     columns: tuple[Column, ...]
 
-    @cached_property
+    @once
     def names(self) -> tuple[str, ...]:
         """Names of the columns of facts, in the order in which they are hashed."""
         return tuple(column.name for column in self.columns)
 
-    @cached_property
+    @once
     def create(self) -> str:
         """The CREATE TABLE statement, as the database records it."""
         facts = ", ".join(
@@ -53,7 +52,7 @@ class Table:
             f"(seq INTEGER PRIMARY KEY, prev BLOB NOT NULL, digest BLOB NOT NULL, {facts})"
         )
 
-    @cached_property
+    @once
     def guards(self) -> tuple[str, ...]:
         """The triggers that let rows in at the end and nothing else."""
         # The first accepts the next number of the whole log and no other. It closes INSERT OR
@@ -65,14 +64,14 @@ class Table:
         )
         return (append, *append_only(self.name))
 
-    @cached_property
+    @once
     def insert(self) -> str:
         """The INSERT statement for ``(seq, prev, digest, *facts)``."""
         names = ", ".join(("seq", "prev", "digest", *self.names))
         marks = ", ".join("?" * (3 + len(self.columns)))
         return f"INSERT INTO {self.name} ({names}) VALUES ({marks})"
 
-    @cached_property
+    @once
     def select(self) -> str:
         """The SELECT statement for ``(seq, prev, digest, *facts)`` of all rows in order."""
         names = ", ".join(("seq", "prev", "digest", *self.names))
@@ -110,7 +109,7 @@ PLUGINS = Table(
         Column("plugin", "TEXT", "id of the plugin"),
         Column("version", "TEXT", "its version"),
         Column("code_digest", "TEXT", "digest over every file that runs"),
-        Column("settings_digest", "TEXT", "digest of its effective settings"),
+        Column("settings_digest", "TEXT", "digest of its effective settings, secrets masked"),
         Column("tags", "TEXT", "its tags, as a JSON list"),
         Column("provides", "TEXT", "capabilities that it provides, as a JSON list"),
         Column("requires", "TEXT", "hooks and capabilities that it asks for, as a JSON list"),
@@ -153,7 +152,12 @@ CALLS = Table(
         Column("error_code", "TEXT", "stable code of the error", null=True),
         Column("fault", "TEXT", "who is to blame: caller, plugin or host", null=True),
         Column("origin", "TEXT", "plugin where a failure of a nested call began", null=True),
-        Column("details", "TEXT", f"facts of the error, never a value, {_JSON}", null=True),
+        Column(
+            "details",
+            "TEXT",
+            f"facts of the error or of what was dropped, never a value, {_JSON}",
+            null=True,
+        ),
         Column("intent_seq", "INTEGER", "seq of its intent; NULL if that was lost", null=True),
     ),
 )

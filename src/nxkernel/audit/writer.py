@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-import weakref
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from nxkernel import _forks
 from nxkernel._canonical import NotCanonical
 from nxkernel._clock import Clock
 from nxkernel._sqlite import Busy, Durability, WriterLock, immediate, only_append, open_writer
@@ -21,6 +20,8 @@ from nxkernel.errors import AuditError
 __all__ = ["Writer"]
 
 _FAILURES = (sqlite3.Error, OSError, OverflowError, NotCanonical)
+#: Seconds that a fork waits for a row that is being written: as long as a row may take.
+_REST_S = 12.0
 _FIRST = (
     "SELECT digest FROM ("
     + " UNION ALL ".join(f"SELECT digest FROM {table.name} WHERE seq = 1" for table in TABLES)
@@ -34,6 +35,9 @@ class Writer:
     Invariant: while ``_head`` is known, it is the head of the log as this kernel left it. Whether
     another kernel has written since, the database tells at no cost: the guard trigger then refuses
     our number, and the head is read again inside a transaction.
+
+    While its process is forked the database is closed, in both; see :mod:`nxkernel._forks`. The
+    parent opens it again with its next row, a child when it is told to.
     """
 
     def __init__(self, path: Path, clock: Clock, durability: Durability = "process") -> None:
@@ -44,7 +48,10 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._lock: WriterLock | None = None
         self._head: tuple[int, bytes] | None = None
-        _writers.add(self)
+        self._opened = False
+        self._resting = False
+        _forks.register(self)
+        _forks.rest(self)
 
     def open(self) -> None:
         """Open or create the log; does nothing when it is open.
@@ -53,15 +60,22 @@ class Writer:
             AuditError: when that cannot be done, naming the file and what to do.
         """
         with self._mutex:
-            if self._connection is None:
-                self._refuse_after_fork()
-                try:
-                    self._open()
-                except _FAILURES as error:
-                    self._close()
-                    raise cannot("open", self.path, error) from error
+            self._opened = True
+            self._connected()
 
-    def _open(self) -> None:
+    def _connected(self) -> tuple[sqlite3.Connection, WriterLock]:
+        """Return the connection and its lock, opened again if a fork has closed them."""
+        if not self._opened:
+            raise self._not_open()
+        if self._connection is None or self._lock is None:
+            try:
+                return self._open()
+            except _FAILURES as error:
+                self._close()
+                raise cannot("open", self.path, error) from error
+        return self._connection, self._lock
+
+    def _open(self) -> tuple[sqlite3.Connection, WriterLock]:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = WriterLock(Path(f"{self.path}-writer"))
         with self._lock:
@@ -70,6 +84,7 @@ class Writer:
                 self.path, FORMAT, durability=self._durability, now_ns=now_ns
             )
             only_append(self._connection)
+        return self._connection, self._lock
 
     def append(self, table: Table, facts: Facts) -> int:
         """Append one row and return its number.
@@ -78,11 +93,10 @@ class Writer:
             AuditError: when the row is not on record, naming the file and what to do.
         """
         with self._mutex:
-            if self._connection is None or self._lock is None:
-                raise self._not_open()
+            connection, lock = self._connected()
             try:
-                with self._lock:
-                    return self._append(self._connection, table, facts)
+                with lock:
+                    return self._append(connection, table, facts)
             except _FAILURES as error:
                 self._head = None
                 raise cannot("write", self.path, error) from error
@@ -113,10 +127,9 @@ class Writer:
             AuditError: when the log is empty or cannot be read.
         """
         with self._mutex:
-            if self._connection is None:
-                raise self._not_open()
+            connection, _ = self._connected()
             try:
-                return self._checkpoint(self._connection)
+                return self._checkpoint(connection)
             except _FAILURES as error:
                 raise cannot("read", self.path, error) from error
 
@@ -130,6 +143,7 @@ class Writer:
     def close(self) -> None:
         """Close the log; it can be opened again."""
         with self._mutex:
+            self._opened = False
             self._close()
 
     def _close(self) -> None:
@@ -147,38 +161,28 @@ class Writer:
     def _not_open(self) -> AuditError:
         return AuditError(f"the audit log {shown(self.path)} is not open; open it first")
 
-    def _refuse_after_fork(self) -> None:
-        if _key(self.path) in _inherited:
-            raise AuditError(
-                f"cannot open {shown(self.path)}: this process was forked from one that had it "
-                "open; start it as a new program, or give it another data directory"
-            )
+    # -- forks of the process ----------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Wait for the row that is being written, then let go of the database.
+
+        A thread that forks in the middle of its own row waits in vain; its child then finds the
+        database open, and is refused it.
+        """
+        self._resting = self._mutex.acquire(timeout=_REST_S)
+        if self._resting:
+            self._close()
+
+    def after_fork(self) -> None:
+        """Go on; the next row opens the database again."""
+        if self._resting:
+            self._resting = False
+            self._mutex.release()
 
     def abandon(self) -> None:
-        """Forget the connection in a forked child, without closing it."""
+        """In the child: hold nothing; it is not open here until it is opened here."""
         self._mutex = threading.Lock()
-        if self._connection is not None:
-            _inherited[_key(self.path)] = self._connection
+        self._opened = self._resting = False
         if self._lock is not None:
             self._lock.close()
         self._connection = self._lock = self._head = None
-
-
-def _key(path: Path) -> str:
-    return os.path.realpath(path)
-
-
-#: SQLite must not be carried across a fork, not even to close it, and its record of the process's
-#: locks would be wrong for a second connection of the child to the same file
-#: (https://www.sqlite.org/howtocorrupt.html, section 2.6). So the child keeps what it inherited
-#: and opens these files no more.
-_inherited: dict[str, sqlite3.Connection] = {}
-_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-def _abandon_all() -> None:
-    for writer in list(_writers):
-        writer.abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_all)

@@ -7,85 +7,139 @@ rings. A driver listens before it tries, so that no ring is lost.
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
+from nxkernel import _forks, _system
 from nxkernel._clock import Clock
-from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.company import Company, join
 from nxkernel.dispatch.tasks import Tasks
+from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
 __all__ = ["Bell", "run_async", "run_blocking"]
 
 
-#: Longest sleep of one poll, in seconds: its argument is a C int of milliseconds.
-_LONGEST_POLL_S = 86_400.0
-
-
 class Bell:
-    """Tells everybody who waits at a gate to try again. Thread-safe.
+    """Tells those who wait at a gate to try again. Thread-safe.
+
+    A gate with a key is rung by that key, so that of many who wait for one worker only the next is
+    woken; one without hears every ring, and a ring without keys wakes everybody.
 
     Invariant: a callback never runs after :meth:`leave` has returned, because what it writes to
     may be another's by then. So callbacks run under the lock, and must not wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, system: _system.System | None = None) -> None:
+        #: How those who listen wait, and are woken.
+        self.system = system or _system.current()
         self._lock = threading.Lock()
-        self._listeners: dict[Callable[[], None], None] = {}
+        self._listeners: dict[object, dict[Callable[[], None], None]] = {}
+        _forks.register(self)
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        """Call *callback* at every ring until it leaves."""
+    def abandon(self) -> None:
+        """In a forked child: those who listened are threads of the parent."""
+        self._lock, self._listeners = threading.Lock(), {}
+
+    def listen(self, callback: Callable[[], None], key: object = None) -> None:
+        """Call *callback* at every ring of *key* until it leaves."""
         with self._lock:
-            self._listeners[callback] = None
+            self._listeners.setdefault(key, {})[callback] = None
 
-    def leave(self, callback: Callable[[], None]) -> None:
-        """Stop calling *callback*; no error if it does not listen."""
+    def leave(self, callback: Callable[[], None], key: object = None) -> None:
+        """Stop calling *callback* for *key*; no error if it does not listen."""
         with self._lock:
-            self._listeners.pop(callback, None)
+            self._forget(callback, key)
 
-    def ring(self) -> None:
-        """Wake every listener. One that breaks is not called again, and costs the others nothing.
+    def _forget(self, callback: Callable[[], None], key: object) -> None:
+        callbacks = self._listeners.get(key, {})
+        callbacks.pop(callback, None)
+        if not callbacks:
+            self._listeners.pop(key, None)
 
-        An interrupt in its thread may have left it half made.
+    def ring(self, *keys: object) -> None:
+        """Wake who listens to one of *keys*, and who listens to all; without keys, everybody.
+
+        One that breaks is not called again, and costs the others nothing: an interrupt in its
+        thread may have left it half made.
         """
         if not self._listeners:
             return
         with self._lock:
-            for callback in list(self._listeners):
-                try:
-                    callback()
-                except Exception:
-                    del self._listeners[callback]
+            for key in (None, *keys) if keys else list(self._listeners):
+                for callback in list(self._listeners.get(key, ())):
+                    try:
+                        callback()
+                    except Exception:
+                        self._forget(callback, key)
+
+
+class _Listener:
+    """One driver's place at the bell: it listens to what its call waits for, and to no more."""
+
+    def __init__(self, bell: Bell, wake: Callable[[], None]) -> None:
+        self._bell = bell
+        self._wake = wake
+        self._keys: set[object] = set()
+
+    def tune(self, keys: set[object]) -> bool:
+        """Listen to *keys* from now on; returns whether one of them is new.
+
+        A gate with a new key has to be tried again: it may have been rung for before.
+        """
+        new = keys - self._keys
+        for key in new:
+            # Noted first: an interrupt in between must not leave a listener behind.
+            self._keys.add(key)
+            self._bell.listen(self._wake, key)
+        for key in self._keys - keys:
+            self._bell.leave(self._wake, key)
+            self._keys.discard(key)
+        return bool(new)
 
 
 class _Ear:
-    """A descriptor that becomes readable when the bell rings; made at the first gate."""
+    """A waker that the bell wakes; made at the first gate."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
+        self._waker: _system.Waker | None = None
+        self._listener: _Listener | None = None
+        #: What to wait for, or -1.
         self.fd = -1
 
-    def open(self) -> None:
-        if self.fd < 0:
-            self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._bell.listen(self._ping)
+    def tune(self, keys: set[object]) -> bool:
+        """Be woken by rings of *keys*; returns whether one of them is new."""
+        if not keys and self._waker is None:
+            return False
+        if self._waker is None:
+            with _forks.whole():
+                self._waker = self._bell.system.waker()
+                self._waker.open()
+                _forks.register(self)
+            self.fd = self._waker.fd
+        if self._listener is None:
+            self._listener = _Listener(self._bell, self._waker.wake)
+        return self._listener.tune(keys)
 
-    def _ping(self) -> None:
-        os.eventfd_write(self.fd, 1)
+    def abandon(self) -> None:
+        """In a forked child: the thread that has this ear is the parent's."""
+        waker, self._waker, self._listener, self.fd = self._waker, None, None, -1
+        if waker is not None:
+            waker.close()
 
     def drain(self) -> None:
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
+        if self._waker is not None:
+            self._waker.drain()
 
     def close(self) -> None:
-        if self.fd >= 0:
-            self._bell.leave(self._ping)
-            fd, self.fd = self.fd, -1
-            os.close(fd)
+        """Listen no more; done once more if an interrupt struck, it goes on where it was."""
+        if self._listener is not None:
+            self._listener.tune(set())
+        self.fd = -1
+        if self._waker is not None:
+            self._waker.close()
+            self._waker = None
 
 
 def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:
@@ -97,22 +151,22 @@ def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> An
     tasks = Tasks(root)
     ear = _Ear(bell)
     try:
-        return _block(tasks, clock, ear)
-    except BaseException:
-        _abandon(tasks)
-        raise
-    finally:
+        company = join(tasks, bell)
+        result = _block(company.driven, clock, ear, bell.system)
+        company.leave()  # One that was abandoned is passed over, and forgotten by the next.
         ear.close()
+    except BaseException:
+        try:
+            _abandon(tasks)
+        finally:
+            ear.close()
+        raise
+    return result
 
 
-def _block(tasks: Tasks, clock: Clock, ear: _Ear) -> Any:
-    while not _advance(tasks):
-        if tasks.gated:
-            ear.open()
-            tasks.retry()
-            if _advance(tasks):
-                break
-        ready = _poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
+def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, system: _system.System) -> Any:
+    while not _settle(tasks, ear):
+        ready = system.poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
         if ear.fd in ready:
             ear.drain()
             tasks.retry()
@@ -121,29 +175,18 @@ def _block(tasks: Tasks, clock: Clock, ear: _Ear) -> Any:
     return tasks.result
 
 
-def _advance(tasks: Tasks) -> bool:
-    """Run what can run; returns whether the call is over."""
+def _settle(tasks: Tasks | Company, ear: _Listener | _Ear) -> bool:
+    """Run what can run, and listen for all that it waits for; returns whether the call is over."""
     tasks.step()
+    while not tasks.done and ear.tune(tasks.keys):
+        tasks.retry()
+        tasks.step()
     return tasks.done
 
 
-def _timeout(tasks: Tasks, clock: Clock) -> float | None:
+def _timeout(tasks: Tasks | Company, clock: Clock) -> float | None:
     deadline = tasks.deadline()
     return None if deadline is None else max(0.0, deadline - clock.monotonic())
-
-
-def _poll(waits: list[Io], ear: int, timeout: float | None) -> set[int]:
-    poll = select.poll()
-    for wait in waits:
-        poll.register(wait.read, select.POLLIN)
-        if wait.write is not None:
-            poll.register(wait.write, select.POLLOUT)
-    if ear >= 0:
-        poll.register(ear, select.POLLIN)
-    if timeout is not None:
-        # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
-        timeout = int(min(timeout, _LONGEST_POLL_S) * 1000) + 1
-    return {fd for fd, _ in poll.poll(timeout)}
 
 
 def _abandon(tasks: Tasks) -> None:
@@ -163,58 +206,23 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
     """
     tasks = Tasks(root)
     loop = asyncio.get_running_loop()
-    rung = asyncio.Event()
-
-    def ring() -> None:
-        _ring_in(loop, rung)
-
-    bell.listen(ring)
+    watch = LoopWatch(loop) if has_readers(loop) else ThreadWatch(loop, bell.system)
+    listener = _Listener(bell, watch.ring)
     try:
-        while not _advance(tasks):
-            rung.clear()
+        # While this one awaits, a call that blocks the loop takes it further.
+        company = join(tasks, bell, watch.disturb)
+        while not _settle(tasks, listener):
+            watch.quiet()
             tasks.retry()
-            if _advance(tasks):
+            if _settle(tasks, listener):
                 break
-            await _await_any(tasks, clock, loop, rung)
+            tasks.ready(await watch.wait(tasks.waits, _timeout(tasks, clock)))
+            tasks.expire(clock.monotonic())
+        company.leave()
         return tasks.result
     except BaseException:
         _abandon(tasks)
         raise
     finally:
-        bell.leave(ring)
-
-
-def _ring_in(loop: asyncio.AbstractEventLoop, rung: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(rung.set)
-    except RuntimeError:
-        return  # The loop is closed: nobody is left to wake.
-
-
-async def _await_any(
-    tasks: Tasks, clock: Clock, loop: asyncio.AbstractEventLoop, rung: asyncio.Event
-) -> None:
-    ready: set[int] = set()
-
-    def wake(fd: int) -> None:
-        ready.add(fd)
-        rung.set()
-
-    waits = tasks.waits
-    try:
-        for wait in waits:
-            loop.add_reader(wait.read, wake, wait.read)
-            if wait.write is not None:
-                loop.add_writer(wait.write, wake, wait.write)
-        # Not wait_for(): before Python 3.12 it may swallow a cancellation.
-        async with asyncio.timeout(_timeout(tasks, clock)):
-            await rung.wait()
-    except TimeoutError:
-        pass  # The deadlines are looked at below.
-    finally:
-        for wait in waits:
-            loop.remove_reader(wait.read)
-            if wait.write is not None:
-                loop.remove_writer(wait.write)
-    tasks.ready(ready)
-    tasks.expire(clock.monotonic())
+        listener.tune(set())
+        watch.close()

@@ -39,6 +39,8 @@ class Gate:
 
     attempt: Callable[[], bool]
     deadline: float | None = None
+    #: What the bell is rung with when this gate may have opened; None tries it at every ring.
+    key: object = None
 
 
 @attrs.frozen

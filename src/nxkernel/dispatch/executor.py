@@ -39,6 +39,8 @@ class Provider:
 
     plugin: PluginId
     facts: ImplFacts
+    #: Which edition of the plugin it belongs to.
+    edition: int = 1
 
 
 @attrs.frozen
@@ -158,6 +160,9 @@ class _Run:
             self.inner = Inner(value=copy.deepcopy(self.spec.options.fallback))
             self.degraded = True
 
+    def _rests_on_degraded(self) -> bool:
+        return any(outcome.degraded or outcome.diagnostics for outcome in self.outcomes)
+
     def _may_fall_back(self) -> bool:
         """A fallback stands in for failed providers, never for a caller's mistake."""
         faults = {outcome.fault for outcome in self.outcomes if outcome.error is not None}
@@ -177,6 +182,6 @@ class _Run:
             hook=HookName(self.spec.name),
             value=None if self.inner.error else self.inner.value,
             error=self.inner.error,
-            degraded=self.degraded,
+            degraded=self.degraded or (self.inner.error is None and self._rests_on_degraded()),
             outcomes=tuple(self.outcomes),
         )

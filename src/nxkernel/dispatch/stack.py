@@ -17,7 +17,7 @@ import attrs
 from nxkernel._clock import Clock
 from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
-from nxkernel.settings import Grant
+from nxkernel.settings import Grant, PluginSettings
 from nxkernel.types import EMPTY, Call, Outcome, PluginId, RunId
 
 __all__ = ["BootFacts", "Event", "Layer", "Middleware", "Open", "PluginFacts", "open_stack"]
@@ -33,15 +33,17 @@ class PluginFacts:
     version: str
     #: Digest over every file that runs.
     code_digest: str
+    #: Counts the plugin's reloads, from 1. Two editions may be there at once, while calls that
+    #: began on the old one come to their end; ``Call.edition`` says which one is asked.
+    edition: int = 1
     #: Hooks and capabilities that the manifest asks to call back.
     requires: tuple[str, ...] = ()
     #: Effective grants.
     grant: Grant = attrs.field(factory=Grant)
     #: ``{hook: {"input": schema, "output": schema}}``, resolved from the manifest.
     contracts: Mapping[str, Mapping[str, Any]] = EMPTY
-    settings_schema: Mapping[str, Any] | None = None
-    #: Effective settings.
-    settings: Mapping[str, Any] = EMPTY
+    #: Effective settings as they may be shown: secrets are masked.
+    settings: PluginSettings = attrs.field(factory=PluginSettings)
     level: str = "confined"
     tags: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ class BootFacts:
     seed: int | str
     clock: Clock
     specs: Mapping[str, HookSpec]
+    #: The plugins that run. It changes with them: see the listeners of :class:`Middleware`.
     plugins: Mapping[PluginId, PluginFacts]
     #: Facts about the kernel, the lockfile, the environment: for the run header.
     header: Mapping[str, Any]
@@ -78,6 +81,16 @@ class Middleware(Protocol):
 
     ``boot`` may raise a ``PluginDisabled`` subclass for a cause that concerns one plugin: that
     plugin is disabled and ``boot`` is called again without it.
+
+    What else happens is told to those that have a method for it. While the kernel runs, plugins are
+    added, reloaded and removed, in any thread, beside calls:
+
+    * ``plugin_added(facts)``: an edition of a plugin is about to get calls. It may raise a
+      ``PluginDisabled`` subclass: then it gets none, and what was there before stays.
+    * ``plugin_switched(facts)``: from now on new calls go to this edition.
+    * ``plugin_removed(facts)``: this edition has had its last call, or was refused after all.
+    * ``plugin_disabled(facts, reason)``: a plugin does not run; *reason* is an error code.
+    * ``event(event)``: something happened beside the calls.
     """
 
     @property
@@ -146,6 +159,7 @@ def _same_content(given: Call, yielded: Call) -> bool:
     return (
         yielded.payload is given.payload
         and yielded.arguments is given.arguments
+        and yielded.blobs is given.blobs
         and yielded.input_digest == given.input_digest
         and (yielded.plugin, yielded.impl, yielded.hook, yielded.phase, yielded.call_id)
         == (given.plugin, given.impl, given.hook, given.phase, given.call_id)

@@ -23,6 +23,8 @@ class _Task:
     generator: Generator[Effect, Any, Any]
     parent: _Task | None = None
     index: int = 0
+    #: Whether it has run at all.
+    started: bool = False
     #: Results of the branches of a Fork, and how many are still out.
     results: list[Any] = attrs.Factory(list)
     missing: int = 0
@@ -45,6 +47,8 @@ class Tasks:
         self.done = False
         self.result: Any = None
         self.cancelled = False
+        #: What one of them raised while somebody else took them further.
+        self._raised: Exception | None = None
 
     # -- what the driver needs to know ---------------------------------------------------
 
@@ -57,6 +61,11 @@ class Tasks:
     def gated(self) -> bool:
         """Whether somebody waits at a gate."""
         return bool(self._gates)
+
+    @property
+    def keys(self) -> set[object]:
+        """What the gates are rung by; None is in it if one of them hears every ring."""
+        return {gate.key for gate in self._gates.values()}
 
     def deadline(self) -> float | None:
         """The earliest deadline of all waits."""
@@ -98,14 +107,52 @@ class Tasks:
 
     def step(self) -> None:
         """Run until everybody waits or the root has returned."""
-        while self._runnable and not self.done:
-            task, value = self._runnable.popleft()
-            try:
-                effect = task.generator.send(value)
-            except StopIteration as stop:
-                self._finish(task, stop.value)
-            else:
-                self._wait(task, effect)
+        while self._runnable and not self.done and self._raised is None:
+            self._run(*self._runnable.popleft())
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
+
+    # -- what another driver does, in the same thread, while one of them runs ------------
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it goes on any more, or soon will."""
+        return self.done or self.cancelled
+
+    @property
+    def resumable(self) -> bool:
+        """Whether one that has waited can run."""
+        return self._raised is None and any(task.started for task, _ in self._runnable)
+
+    def go_on(self) -> None:
+        """Run what has waited, until all of that waits again or has returned.
+
+        Those that were not begun hold nothing and nobody waits for them, so they stay: each may
+        run code of the application's on top of what runs already. What one raises is kept for the
+        next :meth:`step`: it is not the affair of whoever calls this.
+        """
+        put_off = []
+        try:
+            while self._runnable and not self.done:
+                task, value = self._runnable.popleft()
+                if task.started:
+                    self._run(task, value)
+                else:
+                    put_off.append((task, value))
+        except Exception as error:
+            self._raised = error
+        finally:
+            self._runnable.extendleft(reversed(put_off))
+
+    def _run(self, task: _Task, value: Any) -> None:
+        task.started = True
+        try:
+            effect = task.generator.send(value)
+        except StopIteration as stop:
+            self._finish(task, stop.value)
+        else:
+            self._wait(task, effect)
 
     def close(self) -> None:
         """Close every generator, the youngest first.

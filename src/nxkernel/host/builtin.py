@@ -9,29 +9,31 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-import traceback
-from collections.abc import Generator, Iterable, Mapping
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
-from nxkernel import _wrappers
-from nxkernel._canonical import NotCanonical, decode, digest, encode
+from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, surveyed
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._trail import Trail, headline
 from nxkernel._values import NotLiftable, lift, lower
-from nxkernel._wrappers import arriving, enter, leave
+from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, KernelConfigError, NxError, PluginDisabled
 from nxkernel.host.replies import passed_on
 from nxkernel.types import EMPTY, Call, ImplFacts, Outcome, PluginId
 
-__all__ = ["Builtins"]
+__all__ = ["Builtins", "raised"]
 
-#: Files whose frames say nothing about a builtin's failure.
-_OURS = {__file__, _wrappers.__file__}
+_log = logging.getLogger("nxkernel.host")
 
 
 class Builtins:
     """The objects of ``Kernel(builtins=)`` and their suspended wrappers."""
 
-    def __init__(self, project: str, objects: Mapping[str, Any]) -> None:
+    def __init__(
+        self, project: str, objects: Mapping[str, Any], scrub: Callable[[str], str] = str
+    ) -> None:
+        self._scrub = scrub
         self._impls = {
             (PluginId(name), impl.facts.impl): impl
             for name in sorted(objects)
@@ -56,29 +58,42 @@ class Builtins:
         try:
             value, token = self._run(impl, call, arguments, arrived)
         except Exception as error:
-            return passed_on(call) if error is arrived else _raised(call, error)
+            return passed_on(call) if error is arrived else raised(call, error, self._scrub)
         hint = impl.hints.get("return", Any) if call.phase == "call" else Any
         try:
-            payload = encode(lower(value, type(value) if hint is Any else hint, "result"))
+            plain = lower(value, type(value) if hint is Any else hint, "result")
+            payload = bounded(encode(plain))
+            blobs = blobs_of(plain, payload)
         except (CallRejected, NotCanonical) as error:
             return Outcome.failed(call, "contract.output", _words(error), "plugin")
+        shape = surveyed(payload, blobs)
         return Outcome(
             plugin=call.plugin,
             impl=call.impl,
             hook=call.hook,
             call_id=call.call_id,
-            value=decode(payload),
+            value=shape.value,
+            shape=shape,
             output_digest=digest(payload),
             output_bytes=len(payload),
             annotations={"token": (0, token)} if token else EMPTY,
         )
+
+    def forsake(self, call: Call) -> None:
+        """End the wrapper that *call* would have left: it is not made."""
+        wrapper = self._suspended.pop(call.token[1] if call.token else 0, None)
+        try:
+            if wrapper is not None and not forsake(wrapper):
+                _log.error("%s: %s yields instead of ending", call.plugin, call.impl)
+        except Exception:
+            _log.exception("%s: %s failed while it ended", call.plugin, call.impl)
 
     def _run(
         self, impl: FoundImpl, call: Call, arguments: Mapping[str, Any], arrived: NxError | None
     ) -> tuple[Any, int]:
         if call.phase == "teardown":
             wrapper = self._suspended.pop(call.token[1] if call.token else 0)
-            inner = None if arrived else decode(call.payload)
+            inner = None if arrived else decode(call.payload, call.blobs)
             return leave(wrapper, inner, arrived, old_style=impl.facts.hookwrapper), 0
         value = impl.function(**arguments)
         if call.phase == "setup":
@@ -89,7 +104,7 @@ class Builtins:
 
 
 def _arguments(impl: FoundImpl, call: Call) -> dict[str, Any]:
-    given = decode(call.payload)
+    given = decode(call.payload, call.blobs)
     names = [*impl.facts.args, *(k for k in impl.facts.kwargs if k in given)]
     return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
 
@@ -104,10 +119,15 @@ def _run_coroutine(coroutine: Any) -> Any:
         asyncio._set_running_loop(outer)
 
 
-def _raised(call: Call, error: Exception) -> Outcome:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in _OURS]
-    details = {"frames": [f"{f.name}:{f.lineno}" for f in frames]}
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+def raised(call: Call, error: BaseException, scrub: Callable[[str], str] = str) -> Outcome:
+    """Return the outcome of a *call* whose code in this process raised *error*.
+
+    *scrub* makes a text the same on every machine.
+    """
+    tree = Trail(scrub).of(error)
+    frames = [f"{frame['function']}:{frame['line']}" for frame in tree["frames"]]
+    details = {"frames": frames, "traceback": tree}
+    text = headline(error, scrub)
     return Outcome.failed(call, "plugin.raised", text, "plugin", details=details)
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
 
+from nxkernel._system.holding import close_all
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_worker
+from nxkernel.host.arena import Arena
+from nxkernel.host.parcels import Parcels
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "SocketChannel"]
 
 _CHUNK = 1 << 16
 #: Bytes taken in one go before other channels get their turn.
@@ -19,15 +26,26 @@ class Channel:
     Invariant: after ``closed`` is True, no byte was lost that the worker wrote before it ended.
     """
 
-    def __init__(self, command: int, result: int, max_frame: int) -> None:
-        os.set_blocking(command, False)
-        os.set_blocking(result, False)
+    def __init__(
+        self, command: int, result: int, max_frame: int, arena: Arena | None = None
+    ) -> None:
         #: Where the host writes, where it reads.
         self.command, self.result = command, result
+        self._put, self._get = self._open()
+        self._ends = [command, result]
         self._inbox = Inbox(max_frame)
+        #: The blobs beside its messages.
+        self.parcels = Parcels(max_frame, arena)
         self._backlog = memoryview(b"")
         #: The worker closed its end, or ended.
         self.closed = False
+
+    def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
+        """Return what writes and what reads, neither of which waits."""
+        if sys.platform != "win32":
+            os.set_blocking(self.command, False)
+            os.set_blocking(self.result, False)
+        return partial(os.write, self.command), partial(os.read, self.result)
 
     @property
     def backlog(self) -> bool:
@@ -39,13 +57,22 @@ class Channel:
         """Whether the worker lives and has said nothing that nobody took yet."""
         return self._inbox.empty and not self.closed
 
+    @property
+    def unheard(self) -> bool:
+        """Whether bytes have been read that are in no message that was taken."""
+        return not self._inbox.empty
+
     def send(self, message: FromHost) -> None:
         """Write *message*, as much as fits now; :meth:`pump` writes the rest."""
-        self._backlog = memoryview(bytes(self._backlog) + pack(message))
+        data = pack(message)
+        # Copied only when something is left of the message before: a payload may be large.
+        self._backlog = memoryview(bytes(self._backlog) + data if self._backlog else data)
         self._write()
 
     def pump(self) -> None:
         """Write and read whatever is possible without waiting."""
+        if self.result < 0:
+            return
         if self._backlog:
             self._write()
         self._read()
@@ -62,7 +89,7 @@ class Channel:
     def _write(self) -> None:
         try:
             while self._backlog:
-                self._backlog = self._backlog[os.write(self.command, self._backlog) :]
+                self._backlog = self._backlog[self._put(self._backlog) :]
         except BlockingIOError:
             return
         except OSError:
@@ -73,9 +100,11 @@ class Channel:
         taken = 0
         while taken < _BURST:
             try:
-                data = os.read(self.result, max(_CHUNK, min(self._inbox.missing, _BURST)))
+                data = self._get(max(_CHUNK, min(self._inbox.missing, _BURST)))
             except BlockingIOError:
                 return
+            except ConnectionError:
+                data = b""  # A socket's way to say that the other end is gone.
             if not data:
                 self.closed = True
                 return
@@ -86,8 +115,25 @@ class Channel:
 
     def close(self) -> None:
         """Close both pipes; safe to call twice."""
-        # Forgotten first: an interrupt in between may leak one, but never close another's.
-        ends, self.command, self.result = (self.command, self.result), -1, -1
-        for fd in ends:
-            if fd >= 0:
-                os.close(fd)
+        self.command = self.result = -1
+        self.closed = True
+        self.parcels.close()
+        close_all(self._ends)
+
+
+class SocketChannel(Channel):
+    """One socket to a worker, for systems that wait for nothing else."""
+
+    def __init__(self, end: socket.socket, max_frame: int) -> None:
+        self._socket = end
+        super().__init__(end.fileno(), end.fileno(), max_frame)
+
+    def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
+        self._socket.setblocking(False)
+        return self._socket.send, self._socket.recv
+
+    def close(self) -> None:
+        """Close the socket; safe to call twice."""
+        self.command = self.result = -1
+        self.parcels.close()
+        self._socket.close()

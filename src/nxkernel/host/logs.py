@@ -5,22 +5,58 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from nxkernel import _forks
+from nxkernel.host.logwriter import Pending
+from nxkernel.host.masking import MIN_LENGTH, NOTHING
+from nxkernel.schemas.secrets import MASK
+
 __all__ = ["LogTail"]
 
 
 class LogTail:
-    """The last bytes that a plugin wrote to stdout and stderr. Thread-safe."""
+    """The last bytes that a plugin wrote to stdout and stderr. Thread-safe, but for one writer."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, disk: Pending | None = None) -> None:
         self._limit = limit
+        self._disk = disk
+        #: Takes the plugin's secrets out, before anything is kept.
+        self.masking = NOTHING
+        #: What a worker wrote last, if a secret may begin with it.
+        self._held = b""
         self._lock = threading.Lock()
         self._chunks: deque[bytes] = deque()
         self._size = 0
         #: Bytes that came in, kept or not.
         self.total = 0
+        _forks.register(self)
 
-    def feed(self, data: bytes) -> None:
-        """Keep *data*, dropping the oldest bytes beyond the limit."""
+    def abandon(self) -> None:
+        """In a forked child: no thread that could hold the lock is there."""
+        self._lock = threading.Lock()
+
+    def keep(self, limit: int) -> None:
+        """Keep *limit* bytes from now on."""
+        with self._lock:
+            self._limit = limit
+
+    def feed(self, data: bytes, worker: int = 0) -> None:
+        """Keep *data*, dropping the oldest bytes beyond the limit; a little later it is on disk.
+
+        *worker*: which worker of the plugin wrote it.
+        """
+        data, self._held = self.masking.stream(self._held, data)
+        self._keep(data, worker)
+
+    def ended(self, worker: int) -> None:
+        """Keep what was held back of a worker that writes no more, unless it is most of a word."""
+        held, self._held = self._held, b""
+        self._keep(MASK.encode() if len(held) >= MIN_LENGTH else held, worker)
+
+    def _keep(self, data: bytes, worker: int) -> None:
+        if not data:
+            return
+        if self._disk is not None:
+            self._disk.feed(data, worker)
         with self._lock:
             self.total += len(data)
             data = _end(data, self._limit)

@@ -12,14 +12,17 @@ from typing import Any, Literal
 
 import attrs
 
+from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, decode, digest
-from nxkernel._wire import Broker, Failure, Impl, Invoke, Reply, Result
+from nxkernel._wire import Broker, Drawn, Failure, Impl, Invoke, Piece, Reply, Result
 from nxkernel.errors import NxError
-from nxkernel.host.slot import CLOSED, Frame, Worker
+from nxkernel.host.slot import CLOSED, RETIRED, Frame
+from nxkernel.host.workers import Worker
 from nxkernel.types import (
     EMPTY,
     Call,
     CallError,
+    Fault,
     HookName,
     ImplFacts,
     Outcome,
@@ -33,6 +36,7 @@ __all__ = [
     "answered",
     "cancelled",
     "details_of",
+    "draws",
     "expired",
     "impl_facts",
     "invocation",
@@ -56,21 +60,25 @@ class Brokered:
     """What a brokered call gave."""
 
     payload: bytes = b""
+    #: Those to which the payload refers.
+    blobs: Blobs = NONE
     error: CallError | None = None
     #: The plugin in which a failure began.
     origin: str = ""
+    #: Whether the value lacks somebody, or rests on one that does.
+    degraded: bool = False
 
 
 @attrs.frozen
 class Loss:
     """Why no answer will come."""
 
-    why: Literal["ended", "deadline", "cancelled", "violation"]
+    why: Literal["ended", "deadline", "cancelled", "violation", "limit"]
     detail: str = ""
 
 
-def invocation(call: Call, frame: Frame) -> Invoke:
-    """Return the message that makes *call*."""
+def invocation(call: Call, frame: Frame, pieces: list[Piece]) -> Invoke:
+    """Return the message that makes *call*, whose blobs travel as *pieces*."""
     inner = call.inner_error
     return Invoke(
         seq=frame.seq,
@@ -80,16 +88,18 @@ def invocation(call: Call, frame: Frame) -> Invoke:
         seed=call.seed or b"",
         token=call.token[1] if call.token else 0,
         error=(inner.code, inner.message, "") if inner else None,
+        blobs=pieces,
     )
 
 
-def reply_to(request: Broker, brokered: Brokered) -> Reply:
-    """Return the message that answers *request*."""
+def reply_to(request: Broker, brokered: Brokered, pieces: list[Piece]) -> Reply:
+    """Return the message that answers *request*; the value's blobs travel as *pieces*."""
     error = brokered.error
     return Reply(
         seq=request.seq,
         payload=brokered.payload,
         error=(error.code, error.message, brokered.origin) if error else None,
+        blobs=pieces,
     )
 
 
@@ -98,14 +108,17 @@ def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure
     timing = Timing(plugin_us=min(max(0, message.plugin_us), _LONGEST_US))
     if isinstance(message, Failure):
         return _failure(call, frame, message, timing)
+    shape = worker.channel.parcels.opened(message.payload, message.blobs, frame.mark)
     annotations = {"token": (worker.generation, frame.seq)} if call.phase == "setup" else EMPTY
     return Outcome(
         plugin=call.plugin,
         impl=call.impl,
         hook=call.hook,
         call_id=call.call_id,
-        value=decode(message.payload),
+        value=shape.value,
+        shape=shape,
         attempts=call.attempt,
+        degraded=frame.degraded,
         output_digest=digest(message.payload),
         output_bytes=len(message.payload),
         annotations=annotations,
@@ -143,8 +156,32 @@ def is_possible(impl: Impl | ImplFacts) -> bool:
     )
 
 
+#: Findings of one call that are kept, and the longest text in one, in characters.
+_FINDINGS, _LONGEST = 16, 256
+
+
+def draws(account: Drawn) -> list[dict[str, Any]]:
+    """Return a worker's account of its draws as plain maps: bounded, and printable."""
+    return [
+        {"function": _shown(name), "site": _shown(site), "when": _shown(when), "blocked": blocked}
+        for name, site, when, blocked in account.found[:_FINDINGS]
+    ]
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:_LONGEST])
+
+
 #: Codes that a worker may report; every other one is the host's to give.
-_WORKER_CODES = frozenset({"plugin.raised", "contract.output", "provider.not_applicable"})
+_WORKER_CODES = frozenset(
+    {
+        "plugin.raised",
+        "plugin.limit",
+        "contract.output",
+        "provider.not_applicable",
+        "determinism.blocked",
+    }
+)
 
 
 def _failure(call: Call, frame: Frame, message: Failure, timing: Timing) -> Outcome:
@@ -199,6 +236,7 @@ def words_for(loss: Loss, when: str) -> tuple[str, str]:
     return {
         "ended": ("plugin.crashed", f"ended {when}"),
         "deadline": ("plugin.timeout", f"overran its deadline {when}"),
+        "limit": ("plugin.limit", loss.detail),
         "cancelled": ("call.cancelled", f"was ended {when}: the caller went away"),
         "violation": ("protocol.violation", f"broke the protocol {when}: {loss.detail}"),
     }[loss.why]
@@ -228,6 +266,9 @@ def lost_wrapper(call: Call) -> Outcome:
 
 def lost_with(call: Call, by: str) -> Outcome:
     """The outcome of a call that was on the stack of a worker that another call took down."""
+    if by == RETIRED:
+        text = f"plugin {call.plugin!r} was reloaded or removed before the call was answered"
+        return Outcome.failed(call, "plugin.retired", text, "host")
     if by == CLOSED:
         text = "the kernel was closed before the call was answered"
         return Outcome.failed(call, "kernel.not_running", text, "host")
@@ -240,13 +281,16 @@ def lost_with(call: Call, by: str) -> Outcome:
     )
 
 
+#: Codes of starts that failed by no fault of the plugin.
+_NOT_THE_PLUGINS: Mapping[str, Fault] = {
+    "call.cancelled": "caller",
+    "kernel.config": "host",
+    "kernel.not_running": "host",
+    "sandbox.unavailable": "host",
+}
+
+
 def refused(call: Call, problem: NxError) -> Outcome:
     """The outcome of a call whose worker could not be started."""
-    host = problem.code in ("sandbox.unavailable", "kernel.config", "kernel.not_running")
-    return Outcome.failed(
-        call,
-        problem.code,
-        problem.message,
-        "host" if host else "plugin",
-        details=problem.details,
-    )
+    fault = _NOT_THE_PLUGINS.get(problem.code, "plugin")
+    return Outcome.failed(call, problem.code, problem.message, fault, details=problem.details)

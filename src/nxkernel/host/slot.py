@@ -4,6 +4,10 @@ A worker runs one call at a time. While that call waits for a brokered reply, fu
 come on top of it, last in, first out, whichever call tree they belong to: if only its own tree
 might come, two plugins that call each other from two threads would wait for each other for ever.
 
+A call that nobody else waits for has no such claim. It stays out while a frame below has its reply
+and waits to be on top, which could otherwise be for ever, and while the stack is as high as
+:data:`CROWD`: many callers must not bury a plugin under its own waiting frames.
+
 Invariants, under ``lock``:
 
 * only the frame on top may run, and only the session of the top frame reads the channel;
@@ -17,54 +21,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable
 
 import attrs
 
-from nxkernel.host.channel import Channel
-from nxkernel.host.logs import LogTail
+from nxkernel import _forks
+from nxkernel._wire import Denied, Drawn
+from nxkernel.host.workers import Breach, Worker
 
-__all__ = ["CLOSED", "Exit", "Frame", "Slot", "Worker"]
+__all__ = ["CLOSED", "RETIRED", "Frame", "Slot"]
 
-State = Literal["stopped", "starting", "ready", "busy"]
+#: Frames on one stack beyond which only nested calls come on top.
+CROWD = 16
 #: Stands for a call's id where no call but the end of the kernel took a worker away.
 CLOSED = "kernel.close"
-
-
-@attrs.frozen
-class Exit:
-    """How a worker ended, as the zygote saw it."""
-
-    #: Exit status, or None after a signal.
-    status: int | None
-    #: Signal number, or None.
-    signal: int | None
-
-
-@attrs.define(eq=False)
-class Worker:
-    """A live worker process."""
-
-    pid: int
-    pidfd: int
-    channel: Channel
-    log: LogTail
-    #: Read end of its stdout and stderr.
-    log_fd: int
-    #: Counts the workers of this slot; part of a wrapper's token.
-    generation: int
-    level: str
-    #: Bytes in the plugin's log that are from earlier workers.
-    log_from: int = 0
-    #: Set by housekeeping when the zygote has waited for it.
-    exit: Exit | None = None
-    _seq: int = 0
-
-    def next_seq(self) -> int:
-        """Number the next call."""
-        self._seq += 1
-        return self._seq
+#: The same for the end of an edition of a plugin that was reloaded or removed.
+RETIRED = "plugin.retired"
 
 
 @attrs.define(eq=False)
@@ -78,6 +50,8 @@ class Frame:
     grace: float = 0.0
     #: May come on top of a frame that is starting the worker.
     historic: bool = False
+    #: A frame of another worker waits for it: keeping it out could keep out everybody.
+    nested: bool = False
     seq: int = 0
     running: bool = False
     #: Its brokered reply is there; nothing new may come on top of it any more.
@@ -90,8 +64,21 @@ class Frame:
     lost_by: str | None = None
     #: A lost worker that this session has to bury before it ends.
     buries: Worker | None = None
+    #: What its worker says that the walls refused.
+    denied: Denied | None = None
+    #: What its worker says that it drew and no seed covers.
+    drawn: Drawn | None = None
     #: Plugins in which nested failures began; what the worker claims is held against it.
     origins: set[str] = attrs.Factory(set)
+    #: Whether an answer that it was given was degraded.
+    degraded: bool = False
+    #: Where its blobs begin in the worker's arena.
+    mark: int = 0
+
+    def may_tell(self, account: Denied | Drawn) -> bool:
+        """Whether *account* is about this call, and the first of its kind."""
+        known = self.denied if isinstance(account, Denied) else self.drawn
+        return account.within == self.seq and known is None
 
     @property
     def limit(self) -> float:
@@ -102,47 +89,75 @@ class Frame:
 class Slot:
     """The gate in front of one worker."""
 
-    def __init__(self, lock: threading.Lock, ring: Callable[[], None]) -> None:
+    def __init__(self, lock: threading.Lock, ring: Callable[..., None]) -> None:
         self._lock = lock
         self._ring = ring
         self._stack: list[Frame] = []
         self._queue: deque[Frame] = deque()
         self.worker: Worker | None = None
         self.generation = 0
+        #: Told under the lock when the first frame comes and when the last one has left.
+        self.watch: Callable[[bool], None] = _nobody
         #: The kernel is closing: nobody gets a worker any more, and nobody waits for one.
         self.closed = False
+        self._closed_by = CLOSED
+        _forks.register(self)
 
-    @property
-    def state(self) -> State:
-        """The slot's state in the supervisor's terms."""
-        with self._lock:
-            if self.worker is None:
-                return "stopped"
-            if any(frame.starting for frame in self._stack):
-                return "starting"
-            return "busy" if self._stack else "ready"
+    def abandon(self) -> None:
+        """In a forked child of the host: who was in the middle of a call here has lost it."""
+        self._lock = threading.Lock()
+        self.closed = True
+        self._queue.clear()
+        self._lose_all(CLOSED)
 
     @property
     def alone(self) -> bool:
         """Whether the stack holds one frame only."""
         return len(self._stack) == 1
 
+    @property
+    def occupied(self) -> bool:
+        """Whether any call is on the worker."""
+        return bool(self._stack)
+
+    def wake(self) -> None:
+        """Have everybody who waits for something look again."""
+        self._ring()
+
     def enter(self, frame: Frame) -> bool:
         """Put *frame* on top if the gate is open and it is its turn."""
         with self._lock:
             if self.closed:
-                frame.lost_by = CLOSED
-                return True
-            first = not self._queue or self._queue[0] is frame
-            if (first or frame.historic) and self._open_for(frame):
-                if self._queue and self._queue[0] is frame:
-                    self._queue.popleft()
-                self._stack.append(frame)
-                frame.running = True
+                frame.lost_by = self._closed_by
                 return True
             if frame not in self._queue and not frame.historic:
                 self._queue.append(frame)
-            return False
+            if not self._open_for(frame) or not (frame.historic or self._is_next(frame)):
+                return False
+            if not frame.historic:
+                self._queue.remove(frame)
+            self._stack.append(frame)
+            frame.running = True
+            if len(self._stack) == 1:
+                self.watch(True)
+            return True
+
+    def _is_next(self, frame: Frame) -> bool:
+        """Whether *frame* waits in front of all who may come at all."""
+        if not self._is_crowded():
+            return self._queue[0] is frame
+        return next((each for each in self._queue if each.nested), None) is frame
+
+    def _is_crowded(self) -> bool:
+        return len(self._stack) >= CROWD or any(frame.reply_ready for frame in self._stack)
+
+    def seat(self, worker: Worker, frame: Frame) -> bool:
+        """Give *frame*, which started *worker*, its place; False if it has left meanwhile."""
+        with self._lock:
+            if frame not in self._stack and frame.lost_by is None:
+                return False
+            frame.worker = self.worker = worker
+        return True
 
     def _open_for(self, frame: Frame) -> bool:
         if not self._stack:
@@ -156,27 +171,49 @@ class Slot:
         """*frame* waits for a reply; others may come on top."""
         with self._lock:
             frame.running = False
-        self._ring()
+            called = self._called()
+        self._call(called)
+
+    def _called(self) -> list[Frame]:
+        """Whose turn it is now: whoever changes the stack has to tell him."""
+        if self._stack and self._stack[-1].reply_ready:
+            return [self._stack[-1]]
+        crowded = self._is_crowded()
+        first = next((each for each in self._queue if each.nested or not crowded), None)
+        return [first] if first is not None and self._open_for(first) else []
+
+    def _call(self, frames: Iterable[Frame]) -> None:
+        """Ring for *frames*, and for historic calls, which are in no queue."""
+        self._ring(*frames, self)
 
     def resume(self, frame: Frame) -> bool:
         """Run *frame* again if it is on top; True also when its worker is lost."""
         with self._lock:
             if frame.lost_by is not None:
                 return True
-            frame.reply_ready = True
-            if self._stack[-1] is not frame:
+            if self._stack[-1] is frame:
+                frame.reply_ready, frame.running = False, True
+                return True
+            if frame.reply_ready:
                 return False
-            frame.reply_ready, frame.running = False, True
-            return True
+            # From now on only nested calls may come, and the first of them may have been behind
+            # others in the queue.
+            frame.reply_ready = True
+            called = self._called()
+        self._call(called)
+        return False
 
     def leave(self, frame: Frame) -> None:
         """Take *frame* off the stack or out of the queue."""
         with self._lock:
             if frame in self._stack:
                 self._stack.remove(frame)
+                if not self._stack:
+                    self.watch(False)
             if frame in self._queue:
                 self._queue.remove(frame)
-        self._ring()
+            called = self._called()
+        self._call(called)
 
     def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> None:
         """*worker* is gone: every frame on its stack is lost, by the fault of *by*.
@@ -191,37 +228,88 @@ class Slot:
             end(worker)
             heir = self._talking() or by
             heir.buries = worker
-            self._lose_all(by.call_id)
-        self._ring()
+            lost = self._lose_all(by.call_id)
+            called = self._called()
+        self._call([*lost, *called])
+
+    def while_idle(self, worker: Worker, action: Callable[[], None]) -> bool:
+        """Do something that does not wait with *worker* while no call is on it.
+
+        Returns whether it was done; nobody comes in the meantime.
+        """
+        with self._lock:
+            if self.worker is not worker or self._stack or self.closed:
+                return False
+            action()
+        return True
+
+    def evict(self, worker: Worker, end: Callable[[Worker], None]) -> bool:
+        """Do without *worker*, which no call is on; calls *end* with it.
+
+        Returns whether it was so; the caller has to bury it then.
+        """
+        with self._lock:
+            if self.worker is not worker or self._stack or self.closed:
+                return False
+            end(worker)
+            self.worker = None
+        return True
+
+    def overran(self, worker: Worker, breach: Breach, end: Callable[[Worker], None]) -> bool:
+        """End *worker*, if it is still the slot's, for exceeding a limit.
+
+        Its frames learn of it like of any other end: the session on top hears the pipe close.
+        """
+        with self._lock:
+            if self.worker is not worker or worker.breach is not None:
+                return False
+            worker.breach = breach
+            end(worker)
+        return True
 
     def _talking(self) -> Frame | None:
         return next((frame for frame in self._stack if frame.running), None)
 
-    def _lose_all(self, by: str) -> None:
-        for frame in self._stack:
+    def _lose_all(self, by: str) -> list[Frame]:
+        lost = list(self._stack)
+        for frame in lost:
             frame.lost_by = by
-        self._stack.clear()
+        if self._stack:
+            self._stack.clear()
+            self.watch(False)
         self.worker = None
+        return lost
 
-    def close(self, end: Callable[[Worker], None]) -> Worker | None:
+    def close(self, end: Callable[[Worker], None], by: str = CLOSED) -> Worker | None:
         """Let no call in any more and end the worker under the calls that are on it.
 
         Returns the worker if no session talks to it: an idle one, which can be asked to stop, or
         one whose calls all wait for something else. The caller has to bury it.
         """
         with self._lock:
-            self.closed = True
+            if not self.closed:
+                self.closed, self._closed_by = True, by
             worker, heir = self.worker, self._talking()
             if worker is not None and self._stack:
                 end(worker)
             if heir is not None:
                 heir.buries = worker
-            self._lose_all(CLOSED)
-        self._ring()
+            lost = self._lose_all(self._closed_by)
+            waiting = list(self._queue)
+        self._call([*lost, *waiting])
         return worker if heir is None else None
 
-    def replace(self, worker: Worker, frame: Frame) -> None:
-        """*worker* is unusable, but *frame*, alone on its stack, has not used it yet."""
+    def replace(self, worker: Worker, frame: Frame, end: Callable[[Worker], None]) -> None:
+        """*worker* is unusable, but *frame*, alone on its stack, has not used it yet.
+
+        Calls *end* with it; the session of *frame* has to bury it.
+        """
         with self._lock:
             if self.worker is worker and self._stack == [frame]:
+                end(worker)
+                frame.buries = worker
                 self.worker = None
+
+
+def _nobody(_occupied: bool) -> None:
+    """Nobody has asked to be told."""

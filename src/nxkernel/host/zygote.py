@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
-import signal
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from nxkernel import _forks
+from nxkernel._system import Process
+from nxkernel._system.holding import close_all, into
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
+from nxkernel.host.addresses import fixed
+from nxkernel.host.sandbox.linux.namespaces import processes_refused
+from nxkernel.host.sandbox.linux.namespaces import refused as namespaces_refused
+from nxkernel.host.workers import Exit
 
-__all__ = ["Profile", "Spawned", "Zygote"]
+__all__ = ["Profile", "Zygote"]
 
-_EXIT = struct.Struct("<ii")
-#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid.
-_REQUEST, _ANSWER = struct.Struct("<I?"), struct.Struct("<Ii")
+_EXIT = struct.Struct("<Ii")
+#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid,
+#: or the errno, negative: without a descriptor where the zygote failed, with one where a nanny did.
+#: How many tasks it may have in a pid namespace of its own, or 0 for a worker that has none.
+_REQUEST, _ANSWER = struct.Struct("<I?I"), struct.Struct("<Ii")
+#: A descriptor in an answer.
+_INT = struct.Struct("@i")
 _START_TIMEOUT_S = 60.0
+#: On the scale of the memory killer: as if a worker used half of the machine's memory more.
+_OOM_SCORE = 500
+#: errno for which the zygote could not make a process -> what to do.
+_ADVICE = {
+    errno.EAGAIN: "raise the limit of processes (ulimit -u, or pids.max of the control group)",
+    errno.ENOMEM: "give the machine or the control group more memory",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files of the machine (sysctl fs.file-max)",
+}
 #: Descriptors in the zygote, by agreement with ``worker.bootstrap`` and ``worker.zygote``.
 _CONTROL_FD, _EXITS_FD = 3, 4
 
 
+def _sorted_pairs(
+    mapping: Mapping[str, str] | Iterable[tuple[str, str]],
+) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(dict(mapping).items()))
+
+
 @attrs.frozen(kw_only=True)
 class Profile:
-    """What makes two plugins share a zygote."""
+    """What makes two plugins share a zygote: equal profiles do."""
 
     #: The interpreter.
     python: Path
@@ -39,17 +66,13 @@ class Profile:
     #: Folders of third-party packages and of nxkernel itself.
     sys_path: tuple[str, ...]
     #: The whole environment; the hash seed is in it and is a constant of the profile.
-    environment: Mapping[str, str]
+    environment: tuple[tuple[str, str], ...] = attrs.field(converter=_sorted_pairs)
     #: Modules imported before the first fork, beside the runner's own.
     preload: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Spawned:
-    """A new worker process."""
-
-    pid: int
-    pidfd: int
+    #: Namespaces that the zygote enters, with all its workers, by the names of /proc/<pid>/ns.
+    namespaces: tuple[str, ...] = ()
+    #: Whether memory lies at the same addresses in every process, where the system lets it.
+    fixed_addresses: bool = False
 
 
 class Zygote:
@@ -63,20 +86,30 @@ class Zygote:
     def __init__(self, profile: Profile) -> None:
         self._lock = threading.Lock()
         self._requests = 0
+        #: Set once the zygote has closed its end, which it does by ending.
+        self.gone = False
+        with _forks.whole():
+            self._begin(profile)
+            _forks.register(self)
+        _offer_to_memory_killer(self.pid)
+        self._greet(profile)
+
+    def _begin(self, profile: Profile) -> None:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         exits, their_exits = os.pipe()
         try:
             self._process = self._exec(profile, theirs.fileno(), their_exits)
+        except BaseException:
+            control.close()
+            os.close(exits)
+            raise
         finally:
             theirs.close()
             os.close(their_exits)
         self._control = control
         #: Readable when a worker has ended; see :meth:`exits`.
         self.exits_fd = exits
-        #: Set once the zygote has closed its end, which it does by ending.
-        self.gone = False
         os.set_blocking(exits, False)
-        self._greet(profile)
 
     @staticmethod
     def _exec(profile: Profile, control: int, exits: int) -> subprocess.Popen[bytes]:
@@ -91,21 +124,23 @@ class Zygote:
             "import runpy,sys;runpy.run_path(sys.argv[1],run_name='__main__')"
         )
         command = [str(profile.python), "-s", "-P", "-S", "-c", move, str(profile.bootstrap)]
-        return subprocess.Popen(
-            command,
-            env=dict(profile.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(control, exits),
-            start_new_session=True,
-            cwd="/",
-        )
+        with fixed(profile.fixed_addresses):
+            return subprocess.Popen(
+                command,
+                env=dict(profile.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(control, exits),
+                start_new_session=True,
+                cwd="/",
+            )
 
     def _greet(self, profile: Profile) -> None:
         config = {
             "sys_path": list(profile.sys_path),
             "preload": list(profile.preload),
+            "namespaces": list(profile.namespaces),
             "host_pid": os.getpid(),
         }
         try:
@@ -113,13 +148,17 @@ class Zygote:
             ready = self._receive(_START_TIMEOUT_S)
         except OSError:
             ready = b""
-        if ready != b"ready":
-            said = self._last_words()
-            self.end()
-            self.close()
-            raise KernelConfigError(
-                "the zygote did not start; the interpreter said: " + (said or "nothing")
-            )
+        if ready == b"ready":
+            return
+        said = self._last_words()
+        self.end()
+        self.close()
+        kind, _, refused = ready.partition(b" ")
+        if kind == b"refused":
+            raise namespaces_refused(**json.loads(refused))
+        raise KernelConfigError(
+            "the zygote did not start; the interpreter said: " + (said or "nothing")
+        )
 
     def _receive(self, timeout: float) -> bytes:
         # Not select(): it knows no descriptor above 1023.
@@ -127,7 +166,7 @@ class Zygote:
         poll.register(self._control, select.POLLIN)
         if not poll.poll(timeout * 1000):
             return b""
-        return self._control.recv(64)
+        return self._control.recv(4096)
 
     def _last_words(self) -> str:
         self._process.kill()
@@ -140,36 +179,58 @@ class Zygote:
         """The zygote's process id."""
         return self._process.pid
 
-    def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:
+    def spawn(self, fds: Sequence[int], *, with_ruleset: bool, tasks: int = 0) -> Process:
         """Fork a worker that gets *fds*: command, result, log, and perhaps a ruleset.
 
+        *tasks*: how many it may have in a pid namespace of its own; 0 gives it none.
+
         Raises:
-            SandboxUnavailable: when the zygote is gone.
+            SandboxUnavailable: when the zygote is gone, the system refuses it a process, or the
+                namespace cannot be had.
         """
         with self._lock:
             self._requests += 1
-            request = _REQUEST.pack(self._requests, with_ruleset)
+            request = _REQUEST.pack(self._requests, with_ruleset, tasks)
             try:
                 socket.send_fds(self._control, [request], list(fds))
                 while True:
                     number, spawned = self._answer()
                     if number == self._requests:
-                        return spawned
-                    _end(spawned)
+                        return _with_processes(spawned)
+                    if not isinstance(spawned, int):
+                        _end(spawned)
             except OSError:
                 raise SandboxUnavailable("the zygote is gone; no worker can be started") from None
 
-    def _answer(self) -> tuple[int, Spawned]:
-        """Receive one answer; it may be to a request whose caller was interrupted."""
-        answer, pidfds, _, _ = socket.recv_fds(self._control, 64, 1)
-        if len(answer) != _ANSWER.size or not pidfds:
-            raise OSError("the zygote has no answer")
-        number, pid = _ANSWER.unpack(answer)
-        return number, Spawned(pid=pid, pidfd=pidfds[0])
+    def _answer(self) -> tuple[int, Process | int]:
+        """Receive one answer; it may be to a request whose caller was interrupted.
 
-    def exits(self) -> list[tuple[int, int]]:
-        """Return the workers that have ended since the last call, as (pid, wait status)."""
-        found: list[tuple[int, int]] = []
+        In place of a process: the errno for which the zygote could not make one.
+        """
+        received: list[Any] = []
+        held: list[Process] = []
+        try:
+            into(received, self._control.recvmsg, 64, socket.CMSG_SPACE(_INT.size))
+            answer, pidfds = received[0][0], _descriptors(received)
+            if len(answer) != _ANSWER.size:
+                raise OSError("the zygote has no answer")
+            number, pid = _ANSWER.unpack(answer)
+            if not pidfds:
+                # Sent with a descriptor that found no room here, its worker ends with its pipes.
+                return number, -pid if pid < 0 else errno.EMFILE
+            into(held, _pidfd_process(), pid, pidfds[0], number)
+            return number, held[0]
+        except BaseException:
+            if not held:
+                close_all(_descriptors(received))
+            raise
+
+    def exits(self) -> list[tuple[int, Exit]]:
+        """Return the workers that have ended since the last call, by the numbers of their starts.
+
+        Not by pid: that is free again before anybody reads of the end.
+        """
+        found: list[tuple[int, Exit]] = []
         while True:
             try:
                 data = os.read(self.exits_fd, _EXIT.size)
@@ -178,7 +239,8 @@ class Zygote:
             if len(data) < _EXIT.size:
                 self.gone = True
                 return found
-            found.append(_EXIT.unpack(data))
+            number, status = _EXIT.unpack(data)
+            found.append((number, Exit.of(os.waitstatus_to_exitcode(status))))
 
     def end(self) -> None:
         """End the zygote and with it every worker that is left.
@@ -202,17 +264,53 @@ class Zygote:
 
     def abandon(self) -> None:
         """In a forked child of the host: close the descriptors, end nothing."""
+        self._lock = threading.Lock()
         self._control.close()
-        os.close(self.exits_fd)
-        self.exits_fd = -1
+        self.close()
         # Nobody here may wait for the process: it is the child of another.
         self._process.returncode = 0
         if self._process.stdout is not None:
             self._process.stdout.close()
 
 
-def _end(spawned: Spawned) -> None:
+def _end(process: Process) -> None:
     """End a worker that nobody waits for any more."""
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(spawned.pidfd, signal.SIGKILL)
-    os.close(spawned.pidfd)
+    process.kill()
+    process.close()
+
+
+def _with_processes(spawned: Process | int) -> Process:
+    """Return the process, unless there is none, or its pid is the errno for which it is none."""
+    if isinstance(spawned, int):
+        raise _refused(spawned)
+    if spawned.pid > 0:
+        return spawned
+    spawned.close()
+    raise processes_refused(-spawned.pid)
+
+
+def _refused(number: int) -> SandboxUnavailable:
+    """Return the error of a system that refuses the zygote another process with this errno."""
+    name = errno.errorcode.get(number, "an unknown error")
+    advice = _ADVICE.get(number, "see what the system's log says of it")
+    return SandboxUnavailable(
+        f"a worker cannot be started: the system refused it a process with {name}; {advice}",
+        details={"errno": number},
+    )
+
+
+def _descriptors(received: list[Any]) -> list[int]:
+    """The descriptors in what ``recvmsg`` gave, if it gave anything."""
+    return [_INT.unpack(data)[0] for _, _, data in (received[0][1] if received else ())]
+
+
+def _pidfd_process() -> Callable[[int, int, int], Process]:
+    from nxkernel._system.linux import PidfdProcess
+
+    return PidfdProcess
+
+
+def _offer_to_memory_killer(pid: int) -> None:
+    """Have the system end workers before their host when memory runs out; they inherit this."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "w") as file:
+        file.write(str(_OOM_SCORE))

@@ -6,11 +6,15 @@ configuration) raises, and the kernel does not start.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import attrs
 
+from nxkernel import _temporary
+from nxkernel._once import once
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Fork
 from nxkernel.dispatch.stack import BootFacts, Event, Middleware
@@ -18,25 +22,34 @@ from nxkernel.errors import KernelConfigError, NxError, PluginDisabled, SandboxU
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Callbacks, Transport
+from nxkernel.kernel.caches import Caches
+from nxkernel.kernel.debugging import sockets
 from nxkernel.kernel.facts import run_header
 from nxkernel.kernel.impls import ImplCache, agree
+from nxkernel.kernel.machine import CONFINING, check_level, load_walls
+from nxkernel.kernel.members import Member, as_disabled
+from nxkernel.kernel.places import Place, Places
 from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
-from nxkernel.kernel.roster import Member, Roster, as_disabled
+from nxkernel.kernel.residents import Residents
+from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.witnessed import WitnessCache, grounds
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Sandbox
 from nxkernel.types import ImplFacts, PluginId
 
 __all__ = ["Boot"]
 
+_log = logging.getLogger("nxkernel.settings")
+#: Why a plugin does not start now, but will.
+_FOR_NOW = frozenset({"plugin.backoff", "plugin.quarantined"})
 _PROBE = PluginId("nxkernel.probe")
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, slots=False)
 class Boot:
     """The parts that a boot brings up, and the steps that do it."""
 
-    project: str
     run: Run
     sandbox: Sandbox
     hosting: Hosting
@@ -46,20 +59,35 @@ class Boot:
     builtin_ids: frozenset[PluginId]
     roster: Roster
     plant: Plant
+    residents: Residents
+    places: Places
     registry: Registry
+    impl_cache: ImplCache
     callbacks: Callbacks
     #: Tells every middleware that listens.
     tell: Callable[..., None]
-    #: Where exits of workers are reported.
-    report: Callable[[str, str, Mapping[str, Any]], None]
 
     def enlist(self) -> None:
         """Decide who runs, on files alone; no plugin code has been executed.
 
         The level comes first: nothing else matters if it cannot be had.
         """
-        self.roster.check_level(self.sandbox)
+        _temporary.sweep()
+        _temporary.sweep(sockets(self.run.data_dir))
+        load_walls()
+        check_level(self.sandbox, witnessed=self._known)
         self.roster.enlist()
+
+    @once
+    def _witnesses(self) -> WitnessCache:
+        folder = Caches(self.run.data_dir).witness
+        return WitnessCache(folder, grounds(self.hosting.python))
+
+    @once
+    def _known(self) -> bool:
+        """Whether an earlier boot saw the level hold, and nothing that it rests on has changed."""
+        level = self.sandbox.level
+        return level in CONFINING and self._witnesses.recall(level) is not None
 
     def open_stack(self) -> None:
         """Boot the middleware: the audit has the run's header before the first process starts."""
@@ -74,6 +102,15 @@ class Boot:
                 self.roster.disable(member.id, error)
         for member in self.roster.disabled():
             self._tell_disabled(member)
+        self._tell_unused()
+
+    def _tell_unused(self) -> None:
+        """Say which settings nobody has: a plugin may not be there today, or its id is misspelt."""
+        for name in self.roster.unused_settings():
+            near = get_close_matches(name, sorted(self.roster.members), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            _log.warning("settings for %r are not used: there is no such plugin%s", name, hint)
+            self._emit(Event(kind="settings.unused", data={"named": name, "nearest": near}))
 
     def _boot_middleware(self) -> None:
         facts = BootFacts(
@@ -82,7 +119,9 @@ class Boot:
             clock=self.run.clock,
             specs=self.specs,
             plugins=self.roster.enabled_facts(),
-            header=run_header(self.sandbox, self.middleware, self.roster.lock_digest),
+            header=run_header(
+                self.run, self.sandbox, self.hosting, self.middleware, self.roster.lock_digest
+            ),
             emit=self._emit,
         )
         for each in self.middleware:
@@ -96,33 +135,41 @@ class Boot:
             self.tell("plugin_disabled", member.facts, member.error.code)
 
     def start(self) -> Transport:
-        """Start the processes and have a probe worker show that the level holds."""
+        """Start the processes, and have a probe worker show that the level holds.
+
+        Once for a machine, its kernel and what else the level rests on; every worker shows it again
+        before it sees its plugin.
+        """
         self.plant.start()
-        for member in self.roster.enabled():
-            self.plant.add(
-                member.id,
-                self.roster.planner(member, self.project),
-                cpu_seconds=member.limits.cpu_seconds_per_call,
-                report=self.report,
-            )
-        transport = Transport(self.plant.keepers, self.callbacks, self.run.clock)
-        self._witness(transport)
+        for member in self._hosted():
+            self._house(member)
+        transport = Transport(self.plant.keepers, self.callbacks, self.run.clock, self.plant.aside)
+        if not self._known:
+            self._witness(transport)
         return transport
 
+    def _house(self, member: Member) -> None:
+        """Make the place for a plugin's workers, in quarantine if its code still is."""
+        keeper = self.plant.add(self.places.of(member))
+        keeper.supervisor.resume()
+
     def _witness(self, transport: Transport) -> None:
-        keeper = self.plant.add(_PROBE, self.roster.probe, cpu_seconds=None, report=_silent)
+        place = Place(plugin=_PROBE, plan=self.roster.launches.probe, report=_silent)
+        keeper = self.plant.add(place)
         try:
             problem = self._drive(transport.witness(keeper))
         finally:
             self.plant.remove(_PROBE)
         if problem is not None:
             raise problem
+        self._witnesses.keep(self.sandbox.level, keeper.witnessed)
 
     def learn(self, transport: Transport) -> None:
         """Find out what each plugin implements: from lockfile, cache, or the plugin itself."""
-        cache = ImplCache(self.run.data_dir / "cache" / "impls", self.project)
+        cache = self.impl_cache
         unknown = []
-        for member in self.roster.enabled():
+        self._settle()
+        for member in self._hosted():
             known = self.roster.locked_impls(member.id) or _cached(cache, member)
             if known is not None:
                 self._register(member, known)
@@ -136,6 +183,18 @@ class Boot:
                 cache.put(member.facts.code_digest, self.registry.impls(member.id))
         for name in sorted(self.builtin_ids):
             self.registry.register(name, 0, self.builtins.impls(name))
+
+    def _hosted(self) -> list[Member]:
+        """Those that may run, in workers."""
+        return [member for member in self.roster.enabled() if not member.in_process]
+
+    def _settle(self) -> None:
+        """Load the in-process allowlist, here and now: it is there to be debugged."""
+        for member in self.roster.enabled():
+            if member.in_process:
+                problem = self._drive(self.residents.start(member))
+                if problem is not None:
+                    self._not_started(member, problem)
 
     def _register(self, member: Member, impls: Sequence[ImplFacts]) -> None:
         try:
@@ -155,6 +214,8 @@ class Boot:
     def _not_started(self, member: Member, problem: NxError) -> None:
         if isinstance(problem, SandboxUnavailable | KernelConfigError):
             raise problem
+        if problem.code in _FOR_NOW and self.registry.impls(member.id):
+            return  # What it does is known, and it may be released.
         self.roster.disable(member.id, as_disabled(member.id, problem))
         self._tell_disabled(member)
 

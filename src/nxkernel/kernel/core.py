@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import statistics
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from nxkernel.dispatch.drivers import run_async, run_blocking
-from nxkernel.dispatch.effects import Effects, Gate
-from nxkernel.dispatch.executor import Provider
-from nxkernel.dispatch.stack import Event, Middleware
-from nxkernel.errors import CallRejected, KernelConfigError, KernelNotRunning, PluginDisabled
+from nxkernel.dispatch.stack import Middleware
+from nxkernel.errors import CallRejected, KernelConfigError
 from nxkernel.hookspecs import collect_specs
-from nxkernel.host.builtin import Builtins
-from nxkernel.host.transport import Brokered
-from nxkernel.kernel.boot import Boot
+from nxkernel.kernel.asking import CallOptions, asked_with, check_ids
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
-from nxkernel.kernel.desk import CallOptions, Desk, PluginStats
+from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.fallbacks import with_plain_fallback
-from nxkernel.kernel.impls import ImplCache, agree
-from nxkernel.kernel.plant import Plant
-from nxkernel.kernel.registry import Registry
-from nxkernel.kernel.roster import Roster
-from nxkernel.kernel.traffic import Traffic
-from nxkernel.kernel.views import Explanation, PluginView, ProviderView
-from nxkernel.plugins.discovery import Candidate
+from nxkernel.kernel.health import Health
+from nxkernel.kernel.lifetime import Lifetime
+from nxkernel.kernel.members import Member
+from nxkernel.kernel.overview import Overview
+from nxkernel.kernel.parts import Parts
+from nxkernel.kernel.switchboard import Switchboard
+from nxkernel.kernel.views import Explanation, PluginView
+from nxkernel.middleware.contracts import Contracts
+from nxkernel.pipeline import Library
+from nxkernel.plugins.discovery import Candidate, discover, look_again
+from nxkernel.plugins.layers import Settings
 from nxkernel.run import Run
-from nxkernel.settings import Grant, Hosting, Sandbox
-from nxkernel.types import Call, HookResult, ImplFacts, PluginId
+from nxkernel.settings import Grant, Hosting, PluginSettings, Sandbox
+from nxkernel.types import HookResult, PluginId
 
 __all__ = ["Kernel"]
 
 _MISSING: Any = object()
-#: Seconds that calls of other threads have to end when the kernel is closed.
-_LAST_CALLS_S = 2.0
-_RESERVED = frozenset({PluginId("host"), PluginId("nxkernel.probe")})
 
 
 class Kernel:
@@ -55,13 +47,15 @@ class Kernel:
         hosting: process matters.
         grants: what the application allows, by plugin id.
         lock: path of ``nxkernel.lock``: only what it names may run, with the grants it records.
-        settings: the application's settings, by plugin id.
+        settings: the application's settings, by plugin id, or an :class:`nxkernel.Settings` that
+            reads a file and the environment too.
         paths: values for the path templates (``media_dir`` ...).
         builtins: the embedder's own implementations by id; they run in the host process.
         required: ids without which the boot fails.
         api: the application's modules that plugins may import for their types; nothing else of
             the application is there for them.
         api_version: version of the application's own plugin API, for ``compat.api`` in manifests.
+        evidence: where the citations of answers are looked up; needed when a hook returns answers.
 
     Raises:
         KernelConfigError: when the parts do not fit together.
@@ -79,193 +73,157 @@ class Kernel:
         hosting: Hosting | None = None,
         grants: Mapping[str, Grant] | None = None,
         lock: Path | str | None = None,
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Settings | Mapping[str, Mapping[str, Any]] | None = None,
         paths: Mapping[str, Path | str] | None = None,
         builtins: Mapping[str, Any] | None = None,
         required: Iterable[str] = (),
         api: Sequence[str] = (),
         api_version: str | None = None,
+        evidence: Library | None = None,
     ) -> None:
+        # At once: the frames of what goes wrong from here on shall not hold a secret.
+        settings = Settings.of(settings)
         if middleware is _MISSING:
             raise KernelConfigError(
                 "middleware= is missing: pass nx.standard_stack(run), or [] to isolate only"
             )
-        self.run = run
-        self.project = project
-        self._sandbox = sandbox or Sandbox()
-        self._hosting = hosting or Hosting()
-        self._middleware = tuple(middleware)
-        self._specs = {
-            name: with_plain_fallback(spec) for name, spec in collect_specs(project, specs).items()
-        }
-        self._builtins = Builtins(project, builtins or {})
-        self._builtin_ids = frozenset(PluginId(name) for name in builtins or {})
-        self._required = frozenset(required)
-        self._roster = Roster(
+        given = Composition(
+            project=project,
             run=run,
-            level=self._sandbox.level,
-            hosting=self._hosting,
-            candidates=plugins,
+            specs={
+                name: with_plain_fallback(spec)
+                for name, spec in collect_specs(project, specs).items()
+            },
+            middleware=tuple(middleware),
+            candidates=tuple(plugins),
+            sandbox=sandbox or Sandbox(),
+            hosting=hosting or Hosting(),
             grants=grants,
             lock=Path(lock) if lock is not None else None,
-            settings=settings or {},
+            settings=settings,
             paths=paths or {},
-            # `host` is what policy rules call the application; no plugin may pass for it.
-            taken=self._builtin_ids | _RESERVED,
-            api=api,
+            builtins=dict(builtins or {}),
+            required=frozenset(required),
+            api=tuple(api),
             api_version=api_version,
+            evidence=evidence,
         )
-        self._state = "new"
-        self._registry = Registry(project, self._specs)
-        self._plant = Plant(self._hosting, self._sandbox.level, run.clock)
-        self._traffic = Traffic(self._plant.bell.ring)
-        self._desk = self._make_desk()
+        self._lifetime = Lifetime(given)
+        self._switchboard = Switchboard(self._lifetime)
 
-    def _make_desk(self) -> Desk:
-        return Desk(
-            run_id=self.run.id,
-            specs=self._specs,
-            registry=self._registry,
-            middleware=self._middleware,
-            builtins=self._builtins,
-            builtin_ids=self._builtin_ids,
-            facts=self._roster.facts,
-            timeouts=self._roster.timeouts,
-            disabled=self._disabled,
-            hosting=self._hosting,
-            clock=self.run.clock,
-            level=self._sandbox.level,
-        )
+    @property
+    def project(self) -> str:
+        """The pluggy project name of the markers."""
+        return self._lifetime.given.project
+
+    @property
+    def inproc(self) -> Mapping[str, str]:
+        """Plugins that run in this process, where nothing holds them, each with the reason."""
+        return dict(self._lifetime.given.hosting.inproc_allowlist)
+
+    @property
+    def hosting(self) -> Hosting:
+        """Process matters, as they were given."""
+        return self._lifetime.given.hosting
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The level that is demanded."""
+        return self._lifetime.given.sandbox
+
+    @property
+    def evidence(self) -> Library | None:
+        """Where the citations of answers are looked up."""
+        return self._lifetime.given.evidence
+
+    @property
+    def run(self) -> Run:
+        """The run that its calls are recorded in."""
+        return self._lifetime.given.run
+
+    @property
+    def _parts(self) -> Parts:
+        return self._lifetime.parts
 
     # -- boot and close --------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         """Boot. Plugins that cannot run are disabled; what concerns all of them stops it.
 
+        In a process that was forked from the kernel's, it boots anew; so does the first call.
+
         Raises:
             SandboxUnavailable: the demanded level cannot be had.
             PluginDisabled: a required plugin cannot run.
             AuditError: the audit cannot be written.
         """
-        if self._state != "new":
-            raise KernelNotRunning(f"the kernel is {self._state}; build a new one")
-        self._state = "booting"
-        try:
-            self._boot()
-        except BaseException:
-            self._shut("failed to boot")
-            raise
-        self._state = "running"
+        self._lifetime.begin()
         return self
-
-    def _boot(self) -> None:
-        boot = Boot(
-            project=self.project,
-            run=self.run,
-            sandbox=self._sandbox,
-            hosting=self._hosting,
-            specs=self._specs,
-            middleware=self._middleware,
-            builtins=self._builtins,
-            builtin_ids=self._builtin_ids,
-            roster=self._roster,
-            plant=self._plant,
-            registry=self._registry,
-            callbacks=self,
-            tell=self._tell,
-            report=self._report,
-        )
-        boot.enlist()
-        boot.open_stack()
-        transport = self._desk.transport = boot.start()
-        boot.learn(transport)
-        boot.require(self._required, self._disabled)
-        _live.add(self)
-
-    def _tell(self, method: str, *arguments: Any) -> None:
-        for each in self._middleware:
-            listener = getattr(each, method, None)
-            if listener is not None:
-                listener(*arguments)
-
-    def _report(self, kind: str, plugin: str, data: Mapping[str, Any]) -> None:
-        if self._state in ("booting", "running"):
-            self._tell("event", Event(kind=kind, plugin=plugin, data=data))
 
     def __exit__(self, *exc_info: object) -> None:
         """Stop every worker, write the run's end."""
         self.close()
 
     def close(self) -> None:
-        """End the kernel; safe to call twice."""
-        if self._state == "running":
-            self._shut("closed")
+        """End the kernel; safe to call twice, and in a forked child that never used it."""
+        self._lifetime.end()
 
-    def _shut(self, state: str) -> None:
-        self._state = state
-        _live.discard(self)
-        with ExitStack() as steps:
-            # Backwards: each step is taken whatever becomes of those before it.
-            steps.callback(self._write_checkpoint)
-            for each in reversed(self._middleware):
-                steps.callback(each.close)
-            steps.callback(self._plant.stop)
-            self._plant.retire()
-            self._drive(self._last_calls())
+    # -- changes ---------------------------------------------------------------------------
 
-    def _last_calls(self) -> Effects[None]:
-        """Wait until calls of other threads have their outcomes, and the stack has seen them.
+    def add(self, plugin: Candidate | Path | str | Sequence[Candidate]) -> tuple[str, ...]:
+        """Add plugins while the kernel runs, and return their ids.
 
-        Not for ever: one may be under way further up in this very thread or event loop.
-        """
-        yield Gate(lambda: not self._traffic.calls, self.run.clock.monotonic() + _LAST_CALLS_S)
-
-    def _write_checkpoint(self) -> None:
-        """Put the audit's head beside the run: without it, a cut-off tail cannot be seen."""
-        checkpoint = self.run.audit_log.checkpoint
-        if checkpoint is not None:
-            (self.run.dir / "audit.checkpoint").write_text(checkpoint.text())
-        self.run.audit_log.close()
-
-    # -- what the transport asks ------------------------------------------------------------
-
-    def brokered(
-        self, parent: Call, hook: str, payload: bytes, deadline: float
-    ) -> Effects[Brokered]:
-        """Make the call that a worker asks for."""
-        return self._desk.brokered(parent, hook, payload, deadline)
-
-    def accept(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
-        """Check what a new worker says it implements.
+        *plugin* is what :func:`nxkernel.discover` takes or returns: the path of a plugin or of a
+        folder of plugins, a candidate, or several. Each is admitted and started as at boot, and
+        gets historic calls; then all of them take part in the calls that begin from then on.
 
         Raises:
-            PluginDisabled: when it disagrees with its manifest, or with its last worker.
+            NxError: why one of them cannot run; then none of them was added.
+            CallRejected: in the middle of a call of this thread.
         """
-        member = self._roster.members[plugin]
-        agree(plugin, member.declared, impls, member.entries)
-        known = self._registry.impls(plugin)
-        if not known:
-            self._registry.register(plugin, member.priority, impls)
-        elif known != tuple(impls):
-            # What was known may come from an earlier boot: the next one shall know better.
-            cache = ImplCache(self.run.data_dir / "cache" / "impls", self.project)
-            cache.put(member.facts.code_digest, impls)
-            raise PluginDisabled(
-                f"plugin {plugin!r} offers other hookimpls than when it was first started",
-                code="plugin.handshake",
-                plugin=plugin,
-            )
+        candidates = _candidates(plugin)
+        with self._lifetime.change("add") as changes:
+            changes.add(candidates)
+        return tuple(candidate.id for candidate in candidates)
 
-    def history(self, plugin: PluginId) -> Effects[None]:
-        """Replay historic calls into a new worker."""
-        return self._desk.replay(plugin)
+    def reload(self, plugin: str) -> None:
+        """Load *plugin* anew from its folder while the kernel runs.
+
+        A worker of the new files is started beside the old one and tried. Calls that begin from
+        then on go to it, with the new manifest's hooks, settings and grants; those under way end on
+        the old one, which then is stopped. A plugin that was disabled gets another chance.
+
+        Raises:
+            NxError: why the new files cannot run; the old worker goes on and has missed no call.
+            CallRejected: no such plugin, or in the middle of a call of this thread.
+        """
+        with self._lifetime.change("reload") as changes:
+            member = self._member(plugin)
+            changes.reload(member.id, _found_again(member))
+
+    def remove(self, plugin: str) -> None:
+        """Remove *plugin* while the kernel runs, after its calls under way.
+
+        Raises:
+            PluginDisabled: another plugin could not run without it.
+            CallRejected: no such plugin, or in the middle of a call of this thread.
+        """
+        with self._lifetime.change("remove") as changes:
+            changes.remove(self._member(plugin).id)
+
+    def _member(self, plugin: str) -> Member:
+        member = self._parts.roster.members.get(PluginId(plugin))
+        if member is None:
+            known = ", ".join(sorted(self._parts.roster.members)) or "none"
+            raise CallRejected(f"no plugin {plugin!r}; there are: {known}")
+        return member
 
     # -- calls -----------------------------------------------------------------------------
 
     @property
     def hook(self) -> HookRelay:
         """The hooks by name, called as pluggy calls them; failures raise ``HookFailed``."""
-        return HookRelay(self, CallOptions())
+        return HookRelay(self._switchboard, CallOptions())
 
     def call(self, hook: str | Callable[..., Any], /, **arguments: Any) -> HookResult:
         """Call *hook*, a name or the hookspec itself, and return value and outcomes.
@@ -298,16 +256,9 @@ class Kernel:
             only: ask these plugins only.
         """
         names = None if only is None else frozenset(only)
-        if names is not None and (unknown := sorted(names - self._everybody())):
-            raise CallRejected(f"options(only=): no plugin {unknown[0]!r}")
-        if timeout is not None and not timeout > 0:
-            raise CallRejected("options(timeout=) must be more than 0 seconds")
-        parts = key if isinstance(key, tuple) else () if key is None else (key,)
-        if wrong := [part for part in parts if type(part) not in (int, str, bytes)]:
-            raise CallRejected(
-                f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
-            )
-        return Caller(self, CallOptions(timeout=timeout, key=key, only=names))
+        if names is not None:
+            check_ids(names, self._lifetime.present().everybody())
+        return Caller(self._switchboard, asked_with(timeout=timeout, key=key, only=names))
 
     def capability(self, name: str) -> CapabilityCaller:
         """Return the hooks of capability *name*, by method name.
@@ -315,156 +266,76 @@ class Kernel:
         Raises:
             CallRejected: when no hookspec class declares it.
         """
+        specs = self._lifetime.given.specs.values()
         methods = {
-            spec.method: spec.name
-            for spec in self._specs.values()
-            if spec.capability == name and spec.method
+            spec.method: spec.name for spec in specs if spec.capability == name and spec.method
         }
         if not methods:
-            known = sorted({s.capability for s in self._specs.values() if s.capability})
+            known = sorted({spec.capability for spec in specs if spec.capability})
             raise CallRejected(
                 f"no capability {name!r}; declared: {', '.join(known) or 'none'}",
                 code="call.unknown_hook",
             )
-        return CapabilityCaller(self, methods)
+        return CapabilityCaller(self._switchboard, methods)
 
-    def hook_name(self, hook: str | Callable[..., Any]) -> str:
-        """Return the name of a hook that is given by name or by its hookspec."""
-        if isinstance(hook, str):
-            return self._desk.spec(hook).name
-        for spec in self._specs.values():
-            if spec.function is hook:
-                return spec.name
-        name = getattr(hook, "__qualname__", type(hook).__name__)
-        raise CallRejected(f"{name} is no hookspec of this kernel", code="call.unknown_hook")
+    def release(self, plugin: str) -> bool:
+        """Lift a plugin's quarantine and forget its deaths; returns whether it was quarantined.
 
-    def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
-        """Make one call in this thread."""
-        with self._traffic:
-            self._check_running()
-            result: HookResult = self._drive(self._desk.hook_call(hook, arguments, options))
-            return result
-
-    async def adrive(
-        self, hook: str, arguments: Mapping[str, Any], options: CallOptions
-    ) -> HookResult:
-        """Make one call in this event loop."""
-        with self._traffic:
-            self._check_running()
-            generator = self._desk.hook_call(hook, arguments, options)
-            result: HookResult = await run_async(generator, self.run.clock, self._plant.bell)
-            return result
-
-    def drive_historic(
-        self,
-        hook: str,
-        arguments: Mapping[str, Any],
-        callback: Callable[[Any], None] | None,
-    ) -> HookResult:
-        """Make one historic call in this thread."""
-        with self._traffic:
-            self._check_running()
-            result: HookResult = self._drive(self._desk.historic_call(hook, arguments, callback))
-            return result
-
-    def _drive(self, generator: Any) -> Any:
-        return run_blocking(generator, self.run.clock, self._plant.bell)
-
-    def _check_running(self) -> None:
-        if self._state != "running":
-            hint = {
-                "new": "make the call inside `with kernel:`",
-                "forked": "this process was forked from the kernel's; build a kernel here",
-            }.get(self._state, "build a new one")
-            raise KernelNotRunning(f"the kernel is {self._state}: {hint}")
+        Raises:
+            CallRejected: when there is no such plugin.
+            KernelNotRunning: outside ``with kernel:``.
+        """
+        parts = self._lifetime.present()
+        self._lifetime.check()
+        return parts.release(plugin)
 
     # -- looking at it ---------------------------------------------------------------------
 
+    def contracts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the JSON Schemas of its hooks: ``{hook: {"input": ..., "output": ...}}``.
+
+        They are those of the stack's ``Contracts``, or what the annotations say without one. A
+        side that nobody described is left out.
+        """
+        found = [each for each in self._lifetime.given.middleware if isinstance(each, Contracts)]
+        return (found or [Contracts()])[0].published(self._lifetime.given.specs)
+
     def explain(self, hook: str | Callable[..., Any]) -> Explanation:
         """Return who provides *hook*, in which order and why, and the stack around each."""
-        spec = self._desk.spec(self.hook_name(hook))
-        mode = "first answer" if spec.firstresult else "all at once"
-        return Explanation(
-            hook=spec.name,
-            mode="historic, all at once" if spec.historic else mode,
-            providers=tuple(self._explained(p) for p in self._registry.providers(spec.name)),
-            stack=tuple(each.name for each in self._middleware),
-            level=self._sandbox.level,
-        )
+        return Overview(self._parts).explain(self._switchboard.hook_name(hook))
 
-    def _explained(self, provider: Provider) -> ProviderView:
-        facts = provider.facts
-        member = self._roster.members.get(provider.plugin)
-        reasons = [n for n in ("tryfirst", "trylast") if getattr(facts, n)]
-        reasons.append(f"priority {member.priority if member else 0}, then by id")
-        error = self._disabled(provider.plugin)
-        return ProviderView(
-            plugin=provider.plugin,
-            impl=facts.impl,
-            kind="wrapper" if facts.wraps else "plain",
-            reason=", ".join(reasons),
-            disabled=error.code if error else None,
-        )
+    def settings(self, plugin: str) -> PluginSettings:
+        """Return the settings that *plugin* has, or would have when the kernel is booted.
+
+        Secrets are masked; nothing of the plugin is run.
+
+        Raises:
+            PluginDisabled: for a manifest or settings that are wrong.
+            CallRejected: when there is no such plugin.
+        """
+        return Overview(self._parts).settings(plugin)
 
     @property
     def plugins(self) -> Mapping[str, PluginView]:
         """Every plugin by id, as it stands now."""
-        return {name: self._view(name) for name in sorted(self._roster.members)}
+        return Overview(self._parts).plugins()
 
-    def health(self) -> Mapping[str, str]:
-        """Return the state of every plugin."""
-        return {name: view.state for name, view in self.plugins.items()}
-
-    def _view(self, plugin: PluginId) -> PluginView:
-        member = self._roster.members[plugin]
-        keeper = self._plant.keepers.get(plugin)
-        stats = self._desk.stats.get(plugin, PluginStats())
-        error = self._disabled(plugin)
-        samples = list(stats.plugin_us)
-        return PluginView(
-            id=plugin,
-            version=member.facts.version,
-            state="disabled"
-            if error
-            else keeper.state(self.run.clock.monotonic())
-            if keeper
-            else "",
-            level=self._sandbox.level,
-            error=error,
-            calls=stats.calls,
-            errors=stats.errors,
-            p50_us=int(statistics.median(samples)) if samples else None,
-            start_ms=keeper.start_us / 1000 if keeper and keeper.starts else None,
-            starts=keeper.starts if keeper else 0,
-            pid=keeper.pid if keeper else None,
-            witnessed=dict(keeper.witnessed) if keeper else {},
-            log=keeper.log.text if keeper else str,
-        )
-
-    def _disabled(self, plugin: PluginId) -> PluginDisabled | None:
-        member = self._roster.members.get(plugin)
-        if member is not None and member.error is not None:
-            return member.error
-        keeper = self._plant.keepers.get(plugin)
-        return keeper.disabled if keeper is not None else None
-
-    def _everybody(self) -> set[str]:
-        return {*self._roster.members, *self._builtin_ids}
-
-    def _abandon(self) -> None:
-        self._state = "forked"
-        self._plant.abandon()
+    def health(self) -> Health:
+        """Return how every plugin stands: its worker, its breakers, its last exit."""
+        return Overview(self._parts).health()
 
 
-#: Kernels that are running, for the moment when their process is forked.
-_live: weakref.WeakSet[Kernel] = weakref.WeakSet()
+def _candidates(plugin: Candidate | Path | str | Sequence[Candidate]) -> list[Candidate]:
+    if isinstance(plugin, Candidate):
+        return [plugin]
+    if isinstance(plugin, str | Path):
+        return discover(plugin, entry_points=False)
+    return list(plugin)
 
 
-def _abandon_all() -> None:
-    """In a forked child: its parent's kernels, workers and databases are not its own."""
-    for kernel in list(_live):
-        kernel._abandon()
-    _live.clear()
-
-
-os.register_at_fork(after_in_child=_abandon_all)
+def _found_again(member: Member) -> Candidate:
+    """Look at the plugin's folder again."""
+    candidate = member.candidate
+    if candidate is None:
+        raise CallRejected(f"plugin {member.id!r} has no folder that it could be loaded from")
+    return look_again(candidate)

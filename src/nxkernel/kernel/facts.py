@@ -7,19 +7,27 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 import nxkernel
 from nxkernel.dispatch.stack import Middleware
-from nxkernel.kernel.plant import worker_environment
-from nxkernel.settings import Sandbox
+from nxkernel.host.addresses import can_be_fixed
+from nxkernel.kernel.profiles import worker_environment
+from nxkernel.run import Run
+from nxkernel.settings import Hosting, Sandbox
 
 __all__ = ["run_header"]
 
 
 def run_header(
-    sandbox: Sandbox, middleware: Sequence[Middleware], lock_digest: str | None
+    run: Run,
+    sandbox: Sandbox,
+    hosting: Hosting,
+    middleware: Sequence[Middleware],
+    lock_digest: str | None,
 ) -> dict[str, Any]:
-    """Return what the audit puts at the head of a run."""
-    return {
+    """Return what the audit puts at the head of *run*."""
+    header: dict[str, Any] = {
         "kernel": nxkernel.__version__,
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
@@ -30,3 +38,15 @@ def run_header(
         "lock_digest": lock_digest,
         "environment": worker_environment(),
     }
+    guard = next((each.guard_of("") for each in middleware if hasattr(each, "guard_of")), None)
+    if guard is not None:
+        fixed = guard.chance == "strict" and can_be_fixed()
+        header["guard"] = attrs.asdict(guard)
+        header["addresses"] = "fixed" if fixed else "random"
+    if run.forked_from is not None:
+        header["forked_from"] = run.forked_from
+    if hosting.inproc_allowlist:
+        header["inproc"] = dict(hosting.inproc_allowlist)
+    if hosting.debug is not None:
+        header["debug"] = hosting.debug
+    return header

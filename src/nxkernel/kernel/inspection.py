@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from nxkernel._blob import Blobs
+from nxkernel._seeds import run_key
+from nxkernel._temporary import temporary
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects
 from nxkernel.errors import KernelConfigError, NxError, SandboxUnavailable
 from nxkernel.host.transport import Brokered, Transport
 from nxkernel.kernel.impls import agree
+from nxkernel.kernel.machine import check_level
+from nxkernel.kernel.members import Member
+from nxkernel.kernel.places import Place
 from nxkernel.kernel.plant import Plant
-from nxkernel.kernel.roster import Member, Roster
+from nxkernel.kernel.roster import Roster
 from nxkernel.plugins.discovery import Candidate
+from nxkernel.plugins.layers import Settings
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Permissions, Sandbox
-from nxkernel.types import Call, CallError, ImplFacts, PluginId
+from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId
 
 __all__ = ["Inspection", "inspect"]
 
@@ -53,8 +59,8 @@ def inspect(
         SandboxUnavailable: the level of *sandbox* cannot be had.
         KernelConfigError: this program cannot start workers.
     """
-    with tempfile.TemporaryDirectory(prefix="nxkernel-inspect-") as folder:
-        inspector = _Inspector(Path(folder), candidates, project, sandbox or Sandbox())
+    with temporary("inspect") as folder:
+        inspector = _Inspector(folder, candidates, project, sandbox or Sandbox())
         return inspector.run()
 
 
@@ -75,15 +81,15 @@ class _Inspector:
             candidates=[_modest(candidate) for candidate in candidates],
             grants=None,
             lock=None,
-            settings={},
+            settings=Settings(),
             paths={},
             taken=frozenset(),
         )
-        self._plant = Plant(hosting, sandbox.level, self._run.clock)
+        self._plant = Plant(hosting, sandbox.level, self._run.clock, run_key(self._run.seed))
         self._found: dict[PluginId, tuple[ImplFacts, ...]] = {}
 
     def run(self) -> list[Inspection]:
-        self._roster.check_level(self._sandbox)
+        check_level(self._sandbox)
         self._roster.enlist()
         try:
             self._plant.start()
@@ -96,9 +102,8 @@ class _Inspector:
     def _inspect(self, member: Member, transport: Transport) -> Inspection:
         if member.error is not None:
             return Inspection(id=member.id, error=member.error)
-        keeper = self._plant.add(
-            member.id, self._roster.planner(member, self._project), cpu_seconds=None, report=_ignore
-        )
+        plan = self._roster.launches.planner(member, self._project)
+        keeper = self._plant.add(Place(plugin=member.id, plan=plan, report=_ignore))
         problem = run_blocking(transport.ensure(member.id), self._run.clock, self._plant.bell)
         if isinstance(problem, SandboxUnavailable | KernelConfigError):
             raise problem
@@ -113,20 +118,26 @@ class _Inspector:
     # -- what the transport asks ------------------------------------------------------------
 
     def brokered(
-        self, parent: Call, hook: str, payload: bytes, deadline: float
+        self, parent: Call, hook: str, payload: bytes, blobs: Blobs, deadline: float
     ) -> Effects[Brokered]:
         """Refuse: there is no application here that could answer."""
         yield from ()
         reason = f"{hook!r} cannot be called while the plugin is being inspected"
         return Brokered(error=CallError(code="policy.denied", message=reason))
 
-    def accept(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
+    def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
+        """Nothing is called here, so nothing is lost."""
+
+    def accept(self, plugin: PluginId, edition: int, impls: Sequence[ImplFacts]) -> None:
         """Keep what the worker says it implements, if its manifest says the same."""
         member = self._roster.members[plugin]
         agree(plugin, member.declared, impls, member.entries)
         self._found[plugin] = tuple(impls)
 
-    def history(self, plugin: PluginId) -> Effects[None]:
+    def told(self, call: Call) -> Outcome | None:
+        """Nothing is called here."""
+
+    def history(self, plugin: PluginId, edition: int, starter: str) -> Effects[None]:
         """Replay nothing."""
         yield from ()
 
@@ -136,7 +147,7 @@ def _modest(candidate: Candidate) -> Candidate:
     if candidate.manifest is None:
         return candidate
     asked = Permissions(calls=candidate.manifest.permissions.calls)
-    manifest = attrs.evolve(candidate.manifest, permissions=asked, flags=())
+    manifest = attrs.evolve(candidate.manifest, permissions=asked)
     return attrs.evolve(candidate, manifest=manifest)
 
 

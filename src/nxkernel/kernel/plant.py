@@ -1,196 +1,270 @@
-"""The processes of one kernel: zygote, housekeeper, and a keeper for each plugin."""
+"""The processes of one kernel: zygotes, housekeeper, and a keeper for each plugin."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import select
-import signal
+import functools
 import sys
-import sysconfig
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import nxkernel
+from nxkernel import _system
 from nxkernel._clock import Clock
-from nxkernel.dispatch.drivers import Bell
-from nxkernel.errors import KernelConfigError, SandboxUnavailable
+from nxkernel._seeds import child
+from nxkernel.dispatch.drivers import Bell, run_blocking
+from nxkernel.dispatch.effects import Effects, Gate, Signal
+from nxkernel.errors import KernelConfigError, KernelNotRunning
+from nxkernel.host.guarded import Guarded
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.keeper import Keeper
-from nxkernel.host.launch import Launch
-from nxkernel.host.slot import Slot, Worker
-from nxkernel.host.supervisor import Supervision
-from nxkernel.host.zygote import Profile, Zygote
+from nxkernel.host.launch import Launcher
+from nxkernel.host.logfile import LogFile
+from nxkernel.host.logwriter import LogWriter, Pending
+from nxkernel.host.memory_kills import MemoryKills, count_of_group
+from nxkernel.host.rounds import Rounds
+from nxkernel.host.slot import RETIRED, Slot
+from nxkernel.host.spawn import Spawner
+from nxkernel.host.supervision import Policy
+from nxkernel.host.supervisor import Supervisor
+from nxkernel.host.ticker import Ticker
+from nxkernel.host.watchdog import INTERVAL_S, Watchdog, gauge
+from nxkernel.host.workers import Worker
+from nxkernel.host.zygotes import Zygotes
+from nxkernel.kernel.machine import CONFINING
+from nxkernel.kernel.places import Place
+from nxkernel.kernel.profiles import default_profile
 from nxkernel.settings import Hosting
 from nxkernel.types import Level, PluginId
 
-__all__ = ["Plant", "code_folders", "worker_environment"]
+__all__ = ["Plant"]
 
 #: Seconds between SIGTERM and SIGKILL in the stop ladder.
 _TERM_GRACE_S = 0.2
-#: One thread per numeric library: results of BLAS depend on the number of threads.
-_ONE_THREAD = ("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_RUNTIME = ("attrs", "attr", "cattrs", "msgspec", "pluggy", "nxkernel")
-
-
-def worker_environment() -> dict[str, str]:
-    """Return the environment that every worker shares; nothing of the host's is in it.
-
-    The hash seed is a constant: derived from a run's seed it would make the zygote, and with it
-    every start, belong to one run.
-    """
-    return {
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONUTF8": "1",
-        "TZ": "UTC",
-        **dict.fromkeys(_ONE_THREAD, "1"),
-    }
-
-
-def code_folders() -> tuple[str, ...]:
-    """Return the folders from which workers import packages, resolved and sorted."""
-    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    for name in _RUNTIME:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            folders.add(str(Path(spec.origin).parent.parent))
-    return tuple(sorted({os.path.realpath(f) for f in folders if os.path.isdir(f)}))
+#: Seconds between two looks at what a stopping worker still says.
+_PUMP_S = 0.05
 
 
 class Plant:
     """Starts, watches and ends the processes of one kernel."""
 
-    def __init__(self, hosting: Hosting, level: Level, clock: Clock) -> None:
-        self.bell = Bell()
+    def __init__(
+        self,
+        hosting: Hosting,
+        level: Level,
+        clock: Clock,
+        key: bytes,
+        logs: Path | None = None,
+        *,
+        fixed_addresses: bool = False,
+    ) -> None:
+        system = _system.current()
+        self.bell = Bell(system)
         self._hosting = hosting
         self._level = level
+        self._fixed_addresses = fixed_addresses
         self._clock = clock
+        #: Where the plugins' output is kept, or None.
+        self._logs = logs
+        #: Node of the seed tree below which each plugin's pauses are drawn.
+        self._key = key
         self._lock = threading.Lock()
-        self._zygote: Zygote | None = None
-        self._housekeeper = Housekeeper(self.bell.ring)
+        self._housekeeper = Housekeeper(self.bell.ring, system)
+        self._log_writer = LogWriter()
+        self._launcher = _launcher(hosting, system, self._housekeeper)
+        self._memory_kills = MemoryKills(count_of_group())
+        #: Of the editions that new calls go to.
         self.keepers: dict[PluginId, Keeper] = {}
+        #: Of editions on trial, and of those that finish their last calls.
+        self.aside: dict[tuple[PluginId, int], Keeper] = {}
+        self._retired = False
+        rounds = Rounds(
+            self._everybody,
+            clock,
+            interval_s=hosting.ping_interval_s,
+            timeout_s=hosting.ping_timeout_s,
+        )
+        self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, rounds.make, Guarded("a round"))
+        self._watchdog = Watchdog(self._everybody, clock.monotonic, gauge())
 
     def start(self) -> None:
-        """Start the zygote and the housekeeping thread.
+        """Start the housekeeping thread, and what most plugins' workers come from.
 
         Raises:
-            KernelConfigError: when the interpreter is not one that can run a zygote.
+            KernelConfigError: when the interpreter is not one that can run workers.
         """
-        python = self._hosting.python or Path(sys.executable or "")
-        if self._hosting.python is None and (getattr(sys, "frozen", False) or not sys.executable):
-            raise KernelConfigError(
-                "this program is frozen: its executable is no Python interpreter; "
-                "give one with Hosting(python=...)"
-            )
-        profile = Profile(
-            python=python,
-            bootstrap=Path(nxkernel.__file__).parent / "worker" / "bootstrap.py",
-            sys_path=code_folders(),
-            environment={**worker_environment(), **self._hosting.environment},
-        )
-        self._zygote = Zygote(profile)
-        self._housekeeper.start(self._zygote)
+        profile = default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)
+        self._housekeeper.start()
+        self._rounds.start()
+        self._watchdog.start()
+        self._launcher.prepare(profile)
 
-    def add(
-        self,
-        plugin: PluginId,
-        plan: Callable[[], Launch],
-        *,
-        cpu_seconds: float | None,
-        report: Callable[[str, str, Mapping[str, Any]], None],
-    ) -> Keeper:
-        """Make the place for a plugin's worker; nothing is started yet."""
-        keeper = Keeper(
-            plugin,
-            slot=Slot(self._lock, self.bell.ring),
-            plan=plan,
-            zygote=self._running,
-            housekeeper=self._housekeeper,
-            supervision=Supervision(
-                intensity=self._hosting.restart_intensity, period_s=self._hosting.restart_period_s
-            ),
-            check_status=_checker(self._level),
-            report=report,
-            log_tail=self._hosting.log_tail,
-            start_timeout_s=self._hosting.start_timeout_s,
-            cpu_seconds=cpu_seconds,
-        )
-        self.keepers[plugin] = keeper
+    def add(self, place: Place) -> Keeper:
+        """Make a plugin's place; nothing is started yet."""
+        keeper = self._make(place)
+        self.keepers[place.plugin] = keeper
         return keeper
+
+    def put_aside(self, place: Place) -> Keeper:
+        """Make the place of another edition, beside the one that new calls go to.
+
+        Raises:
+            KernelNotRunning: when the kernel is closing.
+        """
+        keeper = self._make(place)
+        with self._lock:
+            if self._retired:
+                raise KernelNotRunning("the kernel is closed; build a new one")
+            self.aside[place.plugin, place.edition] = keeper
+        return keeper
+
+    def promote(self, plugin: PluginId, edition: int) -> None:
+        """Send new calls to an edition that was aside; the one before it goes aside."""
+        keeper = self.aside[plugin, edition]
+        before = self.keepers.get(plugin)
+        if before is not None:
+            # In this order: a call that asks for either finds it at every moment.
+            self.aside[plugin, before.edition] = before
+        self.keepers[plugin] = keeper
+        del self.aside[plugin, edition]
+
+    def demote(self, plugin: PluginId) -> None:
+        """Send no new calls to *plugin*; it goes aside."""
+        keeper = self.keepers.get(plugin)
+        if keeper is not None:
+            self.aside[plugin, keeper.edition] = keeper
+            del self.keepers[plugin]
+
+    def dismiss(self, plugin: PluginId, edition: int) -> None:
+        """End an edition that is aside: its worker by the stop ladder, its calls with it."""
+        keeper = self.aside.get((plugin, edition))
+        if keeper is not None:
+            keeper.retire(RETIRED)
+            self._climb([keeper])
+            keeper.close()
+            self.aside.pop((plugin, edition), None)
+
+    def _make(self, place: Place) -> Keeper:
+        before = self.keepers.get(place.plugin)
+        keeper = Keeper(
+            place.plugin,
+            slot=Slot(self._lock, self.bell.ring),
+            plan=place.plan,
+            launcher=self._launcher,
+            housekeeper=self._housekeeper,
+            supervisor=self._supervisor(place),
+            check_status=_checker(self._level),
+            report=place.report,
+            log_tail=self._hosting.log_tail,
+            log_disk=self._log_disk(place.plugin),
+            start_timeout_s=self._hosting.start_timeout_s,
+            answer_s=self._hosting.ping_timeout_s,
+            cpu_seconds=place.cpu_seconds,
+            patient=place.patient,
+            memory_kills=self._memory_kills,
+            edition=place.edition,
+        )
+        if before is not None:
+            # One log for the plugin, and one count of its workers, whatever edition they run.
+            keeper.log, keeper.slot.generation = before.log, before.slot.generation
+        return keeper
+
+    def _log_disk(self, plugin: PluginId) -> Pending | None:
+        if self._logs is None or not self._hosting.log_file:
+            return None
+        file = LogFile(self._logs / f"{plugin}.log", self._hosting.log_file)
+        return self._log_writer.queue(file)
+
+    def _supervisor(self, place: Place) -> Supervisor:
+        policy = self._policy(place.plugin)
+        return Supervisor(place.plugin, policy, self._clock, place.report, place.record)
+
+    def _policy(self, plugin: PluginId) -> Policy:
+        hosting = self._hosting
+        return Policy(
+            intensity=hosting.restart_intensity,
+            period_s=hosting.restart_period_s,
+            backoff_s=hosting.backoff_s,
+            backoff_max_s=hosting.backoff_max_s,
+            quarantine_s=hosting.quarantine_s,
+            key=child(self._key, "supervisor", plugin),
+        )
 
     def remove(self, plugin: PluginId) -> None:
         """Forget a plugin whose worker has ended."""
         self.keepers.pop(plugin).close()
 
-    def _running(self) -> Zygote:
-        if self._zygote is None:
-            raise SandboxUnavailable("the kernel's zygote is not running")
-        return self._zygote
-
     # -- ending --------------------------------------------------------------------------
 
     def retire(self) -> None:
         """Let no call reach a worker any more; what is under way ends with ``lost_by`` set."""
-        for keeper in list(self.keepers.values()):
+        with self._lock:
+            self._retired = True
+        for keeper in self._everybody():
             keeper.retire()
 
     def stop(self) -> None:
-        """Climb the stop ladder: ask, wait, SIGTERM, wait, SIGKILL; then end the zygote."""
+        """Climb the stop ladder: ask, wait, SIGTERM, wait, SIGKILL; then end the zygotes."""
         self.retire()
-        asked = [k.ask_to_stop() for k in self.keepers.values()]
-        workers = [w for w in asked if w is not None]
-        left = self._outlast(workers, self._hosting.stop_grace_s)
-        for worker in left:
-            _signal(worker, signal.SIGTERM)
-        for worker in self._outlast(left, _TERM_GRACE_S):
-            _signal(worker, signal.SIGKILL)
-        if self._zygote is not None:
-            self._zygote.end()
+        self._rounds.stop()
+        self._watchdog.stop()
+        self._climb(self._everybody())
+        self._launcher.end()
         self._housekeeper.stop()
-        if self._zygote is not None:
-            self._zygote.close()
-        for keeper in self.keepers.values():
+        self._log_writer.stop()
+        self._launcher.close()
+        for keeper in self._everybody():
             keeper.close()
-        self._zygote = None
+
+    def _everybody(self) -> list[Keeper]:
+        return [*self.keepers.values(), *self.aside.values()]
+
+    def _climb(self, keepers: list[Keeper]) -> None:
+        """Climb the stop ladder with the workers of *keepers*, which let nobody in any more."""
+        asked = [k.ask_to_stop() for k in keepers]
+        left = self._outlast([w for w in asked if w is not None], self._hosting.stop_grace_s)
+        for worker in left:
+            worker.process.terminate()
+        for worker in self._outlast(left, _TERM_GRACE_S):
+            worker.process.kill()
 
     def _outlast(self, workers: list[Worker], seconds: float) -> list[Worker]:
         """Wait until all have ended or the time is up; returns those that are left."""
         until = self._clock.monotonic() + seconds
-        left = list(workers)
-        while left and (rest := until - self._clock.monotonic()) > 0:
-            poll = select.poll()
-            for worker in left:
+        run_blocking(self._ends(workers, until), self._clock, self.bell)
+        return [worker for worker in workers if worker.exit is None]
+
+    def _ends(self, workers: list[Worker], until: float) -> Effects[None]:
+        """Wait for the workers' ends, reading what they still say: no pipe must hold one up."""
+
+        def ended() -> bool:
+            for worker in workers:
                 worker.channel.pump()
-                poll.register(worker.pidfd, select.POLLIN)
-            ended = {fd for fd, _ in poll.poll(min(50, int(rest * 1000) + 1))}
-            left = [worker for worker in left if worker.pidfd not in ended]
-        return left
+            return all(worker.exit is not None for worker in workers)
 
-    def abandon(self) -> None:
-        """In a forked child of the embedder: drop every inherited descriptor, touch no process."""
-        if self._zygote is not None:
-            self._zygote.abandon()
-        self._housekeeper.abandon()
-        for keeper in self.keepers.values():
-            keeper.abandon()
-        self._zygote = None
+        signal, now = Signal.DEADLINE, self._clock.monotonic()
+        while signal is Signal.DEADLINE and now < until:
+            signal = yield Gate(ended, min(until, now + _PUMP_S))
+            now = self._clock.monotonic()
 
 
-def _signal(worker: Worker, number: signal.Signals) -> None:
-    try:
-        signal.pidfd_send_signal(worker.pidfd, number)
-    except (ProcessLookupError, OSError):
-        return
+def _launcher(hosting: Hosting, system: _system.System, housekeeper: Housekeeper) -> Launcher:
+    """Return what starts the workers of this kernel.
+
+    Raises:
+        KernelConfigError: for a zygote where there can be none.
+    """
+    if hosting.launcher == "zygote" and not system.zygote:
+        raise KernelConfigError(
+            f'Hosting(launcher="zygote") needs Linux; this is {sys.platform}. Use "spawn"'
+        )
+    if hosting.launcher == "spawn" or not system.zygote:
+        return Spawner(housekeeper.hear, system)
+    return Zygotes(housekeeper)
 
 
 def _checker(level: Level) -> Callable[[int], None] | None:
-    if level not in ("confined", "isolated"):
+    if level not in CONFINING:
         return None
     from nxkernel.host.sandbox.linux.check import check_status
 
-    return check_status
+    return functools.partial(check_status, isolated=level == "isolated")

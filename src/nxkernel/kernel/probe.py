@@ -13,23 +13,24 @@ import platform
 import socket
 import sqlite3
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 import nxkernel
-from nxkernel.errors import NxError
+from nxkernel._temporary import temporary
+from nxkernel.errors import KernelConfigError, NxError
 from nxkernel.hookspecs import HookspecMarker
+from nxkernel.kernel.axes import Axis, axes
 from nxkernel.kernel.core import Kernel
 from nxkernel.plugins.discovery import discover
 from nxkernel.run import Run
 from nxkernel.settings import Sandbox
 from nxkernel.types import Level
 
-__all__ = ["Axis", "ProbeReport", "probe"]
+__all__ = ["Axis", "ProbeReport", "machine_facts", "probe"]
 
 _PROJECT = "nxkernel_probe"
 _MARKER = "NXKERNEL_PROBE_MARKER"
@@ -44,28 +45,6 @@ class _Specs:
 
 
 @attrs.frozen(kw_only=True)
-class Axis:
-    """One thing that a level denies, and what came of trying it."""
-
-    name: str
-    #: What holds it: ``landlock``, ``seccomp``, ``rlimit`` ...
-    mechanism: str
-    #: The attempt, in words.
-    tried: str
-    #: The errno that it met, or ``went through``.
-    seen: str
-    #: What it had to meet, any of these.
-    expected: tuple[str, ...]
-    #: Whether the level promises it.
-    promised: bool
-
-    @property
-    def denied(self) -> bool:
-        """Whether the attempt met what it had to."""
-        return self.seen in self.expected
-
-
-@attrs.frozen(kw_only=True)
 class ProbeReport:
     """What a probe worker saw at one level."""
 
@@ -77,48 +56,17 @@ class ProbeReport:
     machine: dict[str, Any]
     #: Why the level cannot be had, or None.
     missing: str | None = None
+    #: The guarantee that it lacks, and the errno of the step that was refused, where there are any.
+    guarantee: str = ""
+    errno: int | None = None
     next_step: str = ""
+    #: What the level holds without and would hold better with.
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``--json``."""
         axes = [{**attrs.asdict(axis), "denied": axis.denied} for axis in self.axes]
         return {**attrs.asdict(self), "axes": axes}
-
-
-_FILES = ("EACCES",)
-_SYSCALL = ("EPERM", "ENOSYS", "EACCES")
-_PROGRAM = ("EPERM",)
-#: attempt -> (mechanism, words, what it must meet, promised below ``confined`` as well)
-_AXES: dict[str, tuple[str, str, tuple[str, ...], bool]] = {
-    "kernel.bpf": ("seccomp", "load a BPF program", _SYSCALL, False),
-    "kernel.io_uring": ("seccomp", "set up io_uring", _SYSCALL, False),
-    "kernel.mount": ("seccomp", "mount a file system", _SYSCALL, False),
-    "kernel.userns": ("seccomp", "enter a new user namespace", _SYSCALL, False),
-    "leak.descriptors": ("close_range", "find an inherited descriptor", ("none",), True),
-    "leak.environment": ("own environment", "read a variable of the host", ("absent",), True),
-    "limit.files": ("rlimit", "open 5000 files", ("EMFILE",), True),
-    "limit.memory": ("rlimit", "map 16 GiB", ("ENOMEM",), True),
-    "network.listen": ("seccomp", "listen on a TCP port", _SYSCALL, False),
-    "network.tcp": ("seccomp", "connect to a listener of the host", _SYSCALL, False),
-    "network.udp": ("seccomp", "send a datagram to the host", _SYSCALL, False),
-    "network.unix": ("seccomp", "connect to a UNIX socket of the host", _SYSCALL, False),
-    "privilege.capabilities": ("capset", "hold any capability", ("none",), False),
-    "process.environ": ("landlock", "read the host's environment in /proc", _FILES, False),
-    "process.exec": ("seccomp", "execute a program", _PROGRAM, False),
-    "process.fork": ("seccomp", "fork", _SYSCALL, False),
-    "process.limits": ("seccomp", "touch the host's resource limits", _SYSCALL, False),
-    "process.signal": ("seccomp", "signal the host", _SYSCALL, False),
-    "process.trace": ("seccomp", "trace the host", _SYSCALL, False),
-    "read.list": ("landlock", "list /", _FILES, False),
-    "read.passwd": ("landlock", "read /etc/passwd", _FILES, False),
-    "read.secret": ("landlock", "read a file of the host", _FILES, False),
-    "write.code": ("landlock", "append to its own code", _FILES, False),
-    "write.create": ("landlock", "create a file beside the host's", _FILES, False),
-    "write.link": ("landlock", "plant a symbolic link", _FILES, False),
-    "write.mode": ("seccomp", "change the mode of a host's file", _SYSCALL, False),
-    "write.own": ("control", "write in its own run directory", ("went through",), True),
-    "write.truncate": ("landlock", "truncate a file of the host", _FILES, False),
-}
 
 
 def probe(level: Level = "confined") -> ProbeReport:
@@ -127,9 +75,9 @@ def probe(level: Level = "confined") -> ProbeReport:
     Takes about half a second. Never raises for a level that cannot be had: the report says what is
     missing.
     """
-    with tempfile.TemporaryDirectory(prefix="nxkernel-probe-") as folder:
+    with temporary("probe") as folder:
         try:
-            seen = _witness(level, Path(folder))
+            seen = _witness(level, folder)
         except NxError as error:
             return ProbeReport(
                 level=level,
@@ -137,29 +85,34 @@ def probe(level: Level = "confined") -> ProbeReport:
                 axes=(),
                 machine=machine_facts(),
                 missing=error.message,
+                guarantee=str(error.details.get("guarantee", "")),
+                errno=error.details.get("errno"),
                 next_step=_advice(level),
             )
-    axes = tuple(_axis(name, level, seen) for name in _AXES)
-    ok = all(axis.denied for axis in axes if axis.promised)
+    return _report(level, seen)
+
+
+def _report(level: Level, seen: Mapping[str, str]) -> ProbeReport:
+    tried, machine = axes(level, seen), machine_facts()
+    open_axes = [axis.name for axis in tried if axis.promised and not axis.denied]
     return ProbeReport(
         level=level,
-        ok=ok,
-        axes=axes,
-        machine=machine_facts(),
-        missing=None if ok else "a promised axis was not denied",
-        next_step="" if ok else _advice(level),
+        ok=not open_axes,
+        axes=tried,
+        machine=machine,
+        missing="a promised axis was not denied: " + ", ".join(open_axes) if open_axes else None,
+        guarantee=open_axes[0] if open_axes else "",
+        next_step=_advice(level) if open_axes else "",
+        warnings=_warnings(machine),
     )
 
 
-def _axis(name: str, level: Level, seen: dict[str, str]) -> Axis:
-    mechanism, tried, expected, everywhere = _AXES[name]
-    return Axis(
-        name=name,
-        mechanism=mechanism,
-        tried=tried,
-        seen=seen.get(name, "not tried"),
-        expected=expected,
-        promised=everywhere or level != "process",
+def _warnings(machine: Mapping[str, Any]) -> tuple[str, ...]:
+    if machine.get("cgroup", "delegated").startswith("delegated"):
+        return ()
+    return (
+        "no control group is delegated to this user: memory is limited kind by kind, by rlimits, "
+        "and nothing counts all of it; `systemd-run --user --scope -p Delegate=yes` gives a group",
     )
 
 
@@ -182,6 +135,17 @@ def _witness(level: Level, folder: Path) -> dict[str, str]:
     return seen
 
 
+def _bind(unix: socket.socket, place: Path) -> None:
+    try:
+        unix.bind(str(place))
+    except OSError as error:
+        # Python's own word for a path that is too long has no errno.
+        raise KernelConfigError(
+            "the probe cannot put a socket into the temporary folder: "
+            f"{error.strerror or error}; set TMPDIR to a folder with a shorter name"
+        ) from None
+
+
 @contextlib.contextmanager
 def _targets(folder: Path) -> Iterator[dict[str, Any]]:
     """Put up what the probe tries to reach."""
@@ -191,14 +155,16 @@ def _targets(folder: Path) -> Iterator[dict[str, Any]]:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
-        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
-        unix.bind(str(folder / "socket"))
-        unix.listen()
+        if sys.platform != "win32":
+            unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+            _bind(unix, folder / "socket")
+            unix.listen()
         os.environ[_MARKER] = "1"
         stack.callback(os.environ.pop, _MARKER, None)
         yield {
             "host_pid": os.getpid(),
             "marker": _MARKER,
+            "hostname": socket.gethostname(),
             "secret": str(secret),
             "tcp": tcp.getsockname()[1],
             "udp": udp.getsockname()[1],
@@ -220,7 +186,15 @@ def machine_facts() -> dict[str, Any]:
         from nxkernel.host.sandbox.linux import landlock
 
         facts["landlock_abi"] = landlock.abi()
+        facts["cgroup"] = _cgroup()
     return facts
+
+
+def _cgroup() -> str:
+    from nxkernel.host.sandbox.linux.cgroup import cgroup_delegated
+
+    found = cgroup_delegated()
+    return f"delegated, version {found.value}" if found.ok else f"not delegated: {found.detail}"
 
 
 def _has_fts5() -> bool:
@@ -231,7 +205,7 @@ def _has_fts5() -> bool:
 
 def _advice(level: Level) -> str:
     if level == "isolated":
-        return 'this version has no level isolated; require "confined"'
+        return 'allow user namespaces, or require "confined", which needs none'
     return (
         "use Linux 6.2 or newer with Landlock and seccomp switched on; in a container, allow both. "
         'Sandbox(require="process") accepts a separate process without confinement'

@@ -8,48 +8,126 @@ and nothing ever runs it.
 from __future__ import annotations
 
 import builtins
+import threading
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import pluggy
 
+from nxkernel import _forks
 from nxkernel.dispatch.executor import Provider
 from nxkernel.errors import PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import ImplFacts, PluginId
 
-__all__ = ["Registry"]
+__all__ = ["Entry", "Order", "Registry"]
 
 
 @attrs.frozen
-class _Entry:
+class Entry:
+    """What one edition of a plugin implements."""
+
     plugin: PluginId
     priority: int
     impls: tuple[ImplFacts, ...]
+    edition: int = 1
+
+
+@attrs.define(eq=False)
+class Order:
+    """Who provides what at one moment, and how many hook calls go by it."""
+
+    _providers: Mapping[str, tuple[Provider, ...]]
+    calls: int = 0
+
+    def of(self, hook: str) -> tuple[Provider, ...]:
+        """Return the providers of *hook* in calling order."""
+        return self._providers.get(hook, ())
 
 
 class Registry:
-    """The hookimpls of all plugins."""
+    """The hookimpls of all plugins. Thread-safe.
 
-    def __init__(self, project: str, specs: Mapping[str, HookSpec]) -> None:
+    A hook call goes by one order from its first provider to its last, also when the registry
+    changes meanwhile: that is what ``enter`` and ``leave`` are for. Once the last call has left
+    the orders from before a change, nobody knows what was there before.
+    """
+
+    def __init__(
+        self, project: str, specs: Mapping[str, HookSpec], ring: Callable[[], None] = lambda: None
+    ) -> None:
+        """*ring* is called when the last call has left an order that is not in force any more."""
         self._project = project
         self._specs = specs
-        self._entries: dict[PluginId, _Entry] = {}
-        self._order: dict[str, tuple[Provider, ...]] = {}
+        self._ring = ring
+        self._entries: dict[PluginId, Entry] = {}
+        #: The order in force, or None after a change.
+        self._order: Order | None = None
+        self._older: list[Order] = []
+        self._lock = threading.Lock()
+        #: Held by who changes the entries, which takes longer than a call may have to wait.
+        self._changing = threading.RLock()
+        _forks.register(self)
 
-    def register(self, plugin: PluginId, priority: int, impls: Sequence[ImplFacts]) -> None:
+    def abandon(self) -> None:
+        """In a forked child: no thread that could hold the locks is there."""
+        self._lock, self._changing = threading.Lock(), threading.RLock()
+
+    def register(
+        self, plugin: PluginId, priority: int, impls: Sequence[ImplFacts], edition: int = 1
+    ) -> None:
         """Register the hookimpls of *plugin*, after pluggy has verified them.
 
         Raises:
             PluginDisabled: when pluggy refuses one, or it implements a hook that does not exist.
         """
-        self._verify(plugin, impls)
-        self._entries[plugin] = _Entry(plugin, priority, tuple(impls))
-        self._order.clear()
+        self.verify(plugin, impls)
+        self.change({plugin: Entry(plugin, priority, tuple(impls), edition)})
 
-    def _verify(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
+    def unregister(self, plugin: PluginId) -> None:
+        """Forget *plugin*, for calls that begin from now on."""
+        self.change({plugin: None})
+
+    def change(self, entries: Mapping[PluginId, Entry | None]) -> None:
+        """Put these in the place of what their plugins had, None for nothing, all at once."""
+        with self._changing:
+            after = {**self._entries, **entries}
+            self._entries = {name: entry for name, entry in after.items() if entry is not None}
+            if self._order is None:
+                return  # While a kernel boots: one order for all, when the first is asked for.
+            fresh = self._arranged()
+            with self._lock:
+                before, self._order = self._order, fresh
+                self._older = [each for each in (*self._older, before) if each.calls]
+
+    def enter(self) -> Order:
+        """Return the order in force, for a call that leaves it when it is over."""
+        while True:
+            with self._lock:
+                order = self._order
+                if order is not None:
+                    order.calls += 1
+                    return order
+            self._arrange()
+
+    def leave(self, order: Order) -> None:
+        """The call that entered *order* is over."""
+        with self._lock:
+            order.calls -= 1
+            last = order.calls == 0 and order is not self._order
+        if last:
+            self._ring()
+
+    def is_quiet(self) -> bool:
+        """Whether no call goes by an order that is not in force any more."""
+        with self._lock:
+            self._older = [each for each in self._older if each.calls]
+            return not self._older
+
+    def verify(self, plugin: PluginId, impls: Sequence[ImplFacts]) -> None:
+        """Raise PluginDisabled unless pluggy takes these hookimpls for the project's hooks."""
         for facts in impls:
             if facts.hook not in self._specs and not facts.optionalhook:
                 known = ", ".join(sorted(self._specs))
@@ -82,8 +160,7 @@ class Registry:
         So that each of its hooks has an outcome that says why, instead of one provider less.
         """
         known = [facts for facts in declared if facts.hook in self._specs]
-        self._entries[plugin] = _Entry(plugin, priority, tuple(known))
-        self._order.clear()
+        self.change({plugin: Entry(plugin, priority, tuple(known))})
 
     def impls(self, plugin: PluginId) -> tuple[ImplFacts, ...]:
         """Return what *plugin* implements."""
@@ -96,28 +173,32 @@ class Registry:
         pluggy calls the last registered first, so plugins are registered in descending
         (priority, id): among equals they are called in ascending order.
         """
-        if not self._order:
-            self._arrange()
-        return self._order.get(hook, ())
+        order = self._order or self._arrange()
+        return order.of(hook)
 
-    def _arrange(self) -> None:
+    def _arrange(self) -> Order:
+        with self._changing:
+            # Asked again: another thread may have been faster.
+            if self._order is None:
+                self._order = self._arranged()
+            return self._order
+
+    def _arranged(self) -> Order:
         manager = pluggy.PluginManager(self._project)
         manager.add_hookspecs(_holder([self._specs[name] for name in sorted(self._specs)]))
         entries = sorted(self._entries.values(), key=lambda e: (e.priority, e.plugin), reverse=True)
         for entry in entries:
             manager.register(_proxies(self._project, entry.plugin, entry.impls), entry.plugin)
-        self._order = {name: self._ordered(manager, name) for name in sorted(self._specs)}
+        return Order({name: self._ordered(manager, name) for name in sorted(self._specs)})
 
     def _ordered(self, manager: pluggy.PluginManager, hook: str) -> tuple[Provider, ...]:
         found = reversed(getattr(manager.hook, hook).get_hookimpls())
-        return tuple(
-            Provider(PluginId(impl.plugin_name), self._facts(impl.plugin_name, impl.function))
-            for impl in found
-        )
+        return tuple(self._provider(impl.plugin_name, impl.function) for impl in found)
 
-    def _facts(self, plugin: str, function: Any) -> ImplFacts:
-        name = function.__name__
-        return next(f for f in self._entries[PluginId(plugin)].impls if f.impl == name)
+    def _provider(self, plugin: str, function: Any) -> Provider:
+        entry = self._entries[PluginId(plugin)]
+        facts = next(f for f in entry.impls if f.impl == function.__name__)
+        return Provider(entry.plugin, facts, entry.edition)
 
 
 def _refused(plugin: PluginId, reason: str) -> PluginDisabled:

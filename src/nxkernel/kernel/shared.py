@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from nxkernel._temporary import temporary
 from nxkernel.errors import KernelConfigError
 from nxkernel.plugins.codestore import CodeStore
 
@@ -29,9 +29,9 @@ def share(modules: Sequence[str], store: CodeStore) -> Path | None:
     """
     if not modules:
         return None
-    with tempfile.TemporaryDirectory(prefix="nxkernel-api-") as folder:
+    with temporary("api") as folder:
         for module in sorted(set(modules)):
-            _stage(module, Path(folder))
+            _stage(module, folder)
         return store.admit(folder).path
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel.settings import PluginSettings
 from nxkernel.types import PluginId
 
 __all__ = ["Explanation", "PluginView", "ProviderView"]
@@ -36,6 +37,8 @@ class Explanation:
     #: Names of the middleware, outermost first.
     stack: tuple[str, ...]
     level: str
+    #: Kind and place of the elements of a result that are dropped alone when they are invalid.
+    alone: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.hook}: {self.mode}"]
@@ -44,6 +47,9 @@ class Explanation:
             lines.append(f"  {number}. {each.plugin} ({each.kind}: {each.reason}){off}")
         if not self.providers:
             lines.append("  no provider")
+        lines += [
+            f"  dropped alone if invalid: each {kind} of {place}" for kind, place in self.alone
+        ]
         lines.append(f"  around each: {' > '.join((*self.stack, f'worker[{self.level}]'))}")
         return "\n".join(lines)
 
@@ -58,13 +64,18 @@ class PluginView:
 
     id: PluginId
     version: str
-    #: ``disabled``, or the state of its worker: stopped, starting, ready, busy, quarantined.
+    #: ``disabled``, or the state of its worker: stopped, starting, ready, busy, backoff,
+    #: quarantined.
     state: str
     level: str
     #: Why it does not run, or None.
     error: Exception | None
+    #: Its effective settings and who gave each; secrets are masked.
+    settings: PluginSettings
     calls: int
     errors: int
+    #: Elements of its results that were dropped.
+    dropped: int
     #: Median microseconds inside the plugin over its latest calls, or None before the first.
     p50_us: int | None
     #: Milliseconds that its last start took, or None.

@@ -6,6 +6,9 @@ import logging
 import threading
 from typing import Any, Literal, Protocol
 
+import attrs
+
+from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import AuditError, KernelConfigError
@@ -42,6 +45,16 @@ class AuditSink(Protocol):
         """Write the end of the run."""
 
 
+@attrs.define
+class _Attempt:
+    """The attempt of a call that is under way."""
+
+    call: Call
+    intent: Any
+    #: Seconds of the kernel's clock.
+    began: float
+
+
 class Audit:
     """Puts every call on record before its worker sees it, and again when it has ended.
 
@@ -63,11 +76,21 @@ class Audit:
             raise KernelConfigError(f"Audit(on_error={on_error!r}): expected fail, warn or halt")
         self._sink = log
         self._on_error = on_error
+        self._forget()
+        _forks.register(self)
+
+    def _forget(self) -> None:
         self._booted = False
         self._plugins: dict[PluginId, PluginFacts] = {}
         self._halted: AuditError | None = None
         self._lost = 0
+        #: The calls under way that may be made again, by id.
+        self._attempts: dict[str, _Attempt] = {}
         self._counting = threading.Lock()
+
+    def abandon(self) -> None:
+        """In a forked child: a run of its own begins with the next boot."""
+        self._forget()
 
     def boot(self, facts: BootFacts) -> None:
         """Write the run header and a row for each plugin; the second time, what has changed.
@@ -82,6 +105,25 @@ class Audit:
             if self._plugins.get(plugin_id) != facts.plugins[plugin_id]:
                 self._plugins[plugin_id] = facts.plugins[plugin_id]
                 self._sink.plugin(facts.plugins[plugin_id])
+
+    def plugin_switched(self, facts: PluginFacts) -> None:
+        """Put on record what new calls of a plugin run on from now on.
+
+        Raises:
+            AuditError: when it cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        self._must(self._sink.plugin, facts)
+        self._plugins[facts.id] = facts
+
+    def plugin_removed(self, facts: PluginFacts) -> None:
+        """Put on record that a plugin is not there any more; a former edition needs no row.
+
+        Raises:
+            AuditError: when it cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        if self._plugins.get(facts.id) == facts:
+            del self._plugins[facts.id]
+            self._must(self._sink.plugin, facts, "plugin.removed")
 
     def plugin_disabled(self, facts: PluginFacts, reason: str) -> None:
         """Put on record that a plugin does not run; *reason* is a stable error code.
@@ -105,13 +147,43 @@ class Audit:
         intent, lost = self._try(self._sink.intend, call)
         if lost is not None and self._on_error != "warn":
             return _refused(call, lost, "the call was not made")
-        began = self._clock.monotonic()
-        outcome = yield call
-        duration_us = round((self._clock.monotonic() - began) * 1e6)
-        _, lost = self._try(self._sink.finish, intent, call, outcome, duration_us)
+        attempt = _Attempt(call, intent, self._clock.monotonic())
+        if call.retries:
+            self._attempts[call.call_id] = attempt
+        try:
+            outcome = yield call
+        finally:
+            if call.retries:
+                del self._attempts[call.call_id]
+        lost = self._finish(attempt, outcome)
         if lost is not None and self._on_error != "warn":
             return _refused(call, lost, "the call was made and its result is withheld")
         return outcome
+
+    def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
+        """Put on record that *lost* ended with *outcome*, and that *again* is about to be made.
+
+        Each attempt has its own intent and row, though the stack sees one call.
+
+        Raises:
+            AuditError: when they cannot be written, unless ``on_error`` is ``"warn"``.
+        """
+        attempt = self._attempts.get(lost.call_id)
+        if attempt is None:
+            return
+        if lost.seed is not None:
+            outcome = attrs.evolve(outcome, annotations={"seed": lost.seed.hex()})
+        problem = self._finish(attempt, outcome)
+        if problem is None or self._on_error == "warn":
+            attempt.call, attempt.began = again, self._clock.monotonic()
+            attempt.intent, problem = self._try(self._sink.intend, again)
+        if problem is not None and self._on_error != "warn":
+            raise problem
+
+    def _finish(self, attempt: _Attempt, outcome: Outcome) -> AuditError | None:
+        duration_us = round((self._clock.monotonic() - attempt.began) * 1e6)
+        _, lost = self._try(self._sink.finish, attempt.intent, attempt.call, outcome, duration_us)
+        return lost
 
     def close(self) -> None:
         """Write the end of the run.

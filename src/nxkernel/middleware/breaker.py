@@ -7,20 +7,30 @@ clock, lock or I/O; :class:`Breaker` keeps one state for each (plugin, hook) and
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
+from nxkernel import _forks
 from nxkernel._clock import Clock
-from nxkernel.dispatch.stack import BootFacts, Event, Layer
+from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import ERROR_CODES, KernelConfigError, PluginDisabled
 from nxkernel.types import Call, HookName, Outcome, PluginId
 
-__all__ = ["Breaker", "BreakerState", "Limits", "Mode", "Verdict", "admit", "fresh", "record"]
+__all__ = [
+    "Breaker",
+    "BreakerState",
+    "Limits",
+    "Mode",
+    "Standing",
+    "Verdict",
+    "admit",
+    "fresh",
+    "record",
+]
 
 #: Refusals of the host, and causes for which a plugin does not run at all.
-_NOT_ASKED = {"breaker.open", "plugin.quarantined"} | {
+_NOT_ASKED = {"breaker.open", "plugin.backoff", "plugin.quarantined"} | {
     code for code, row in ERROR_CODES.items() if issubclass(row.raises, PluginDisabled)
 }
 
@@ -60,6 +70,18 @@ class BreakerState:
     era: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How the breaker of one hook stands, as somebody who looks at it wants to know."""
+
+    hook: HookName
+    mode: Mode
+    #: Failures that are still affordable now.
+    budget: float
+    #: Seconds until a trial call is let through, or None unless open.
+    retry_in_s: float | None = None
+
+
 def fresh(limits: Limits) -> BreakerState:
     """Return the state before any call: closed, with a full budget."""
     return BreakerState(budget=float(limits.failures))
@@ -79,16 +101,25 @@ def admit(state: BreakerState, now: float, limits: Limits) -> tuple[BreakerState
 
 
 def record(
-    state: BreakerState, now: float, limits: Limits, verdict: Verdict, era: int
+    state: BreakerState,
+    now: float,
+    limits: Limits,
+    verdict: Verdict,
+    era: int,
+    lost: float = 0.0,
 ) -> BreakerState:
-    """Return the state after a call that was admitted in *era* ended."""
+    """Return the state after a call that was admitted in *era* ended.
+
+    *lost* is how much of a successful result was dropped: it costs that part of a failure.
+    """
     if era != state.era:
         return state
     if state.mode == "half_open":
         return _after_trial(state, now, limits, verdict)
-    if verdict != "failure":
+    cost = {"failure": 1.0, "success": lost, "neutral": 0.0}[verdict]
+    if not cost:
         return state
-    budget = _refilled(state, now, limits) - 1
+    budget = _refilled(state, now, limits) - cost
     if budget < 1:
         return _opened(state, now)
     return attrs.evolve(state, budget=budget, since=now)
@@ -114,11 +145,12 @@ def _refilled(state: BreakerState, now: float, limits: Limits) -> float:
 class Breaker:
     """Refuses calls to a plugin's hook after too many failures, then lets one trial call through.
 
-    A failure is an outcome with ``fault="plugin"`` that began in the plugin itself. Each takes one
-    of *failures* from a budget that refills evenly within *refill_s* seconds; when none is left,
-    calls are refused with ``breaker.open``. After *reset_s* seconds one call is tried: success
-    closes the breaker, failure opens it for as long again. Refusals count as nothing. A wrapper's
-    teardown is never refused, because its setup went through.
+    A failure is an outcome with ``fault="plugin"`` that began in the plugin itself, or a result of
+    which every element was dropped; a result that lost some of them costs that part of a failure.
+    Each takes one of *failures* from a budget that refills evenly within *refill_s* seconds; when
+    none is left, calls are refused with ``breaker.open``. After *reset_s* seconds one call is
+    tried: success closes the breaker, failure opens it for as long again. Refusals count as
+    nothing. A wrapper's teardown is never refused, because its setup went through.
 
     Raises:
         KernelConfigError: for limits that no breaker can have.
@@ -136,34 +168,64 @@ class Breaker:
             raise KernelConfigError(f"Breaker(reset_s={reset_s!r}): expected 0 seconds or more")
         self._limits = Limits(failures=failures, refill_s=refill_s, reset_s=reset_s)
         self._states: dict[tuple[PluginId, HookName], BreakerState] = {}
+        #: The edition of a plugin that new calls go to, where it is not the first.
+        self._editions: dict[PluginId, int] = {}
+        self._lock = threading.Lock()
+        _forks.register(self)
+
+    def abandon(self) -> None:
+        """In a forked child: no thread that could hold the lock is there."""
         self._lock = threading.Lock()
 
     def boot(self, facts: BootFacts) -> None:
         """Start with every breaker closed."""
         self._clock, self._emit = facts.clock, facts.emit
         self._states.clear()
+        self._editions = {name: each.edition for name, each in facts.plugins.items()}
+
+    def plugin_switched(self, facts: PluginFacts) -> None:
+        """Start again with every breaker closed: what is known of the old code says nothing."""
+        with self._lock:
+            self._editions[facts.id] = facts.edition
+            opened = [key for key in self._states if key[0] == facts.id]
+            before = {key: self._states.pop(key) for key in opened}
+        for (plugin, hook), state in sorted(before.items(), key=lambda item: item[0]):
+            if state.mode != "closed":
+                data = {"hook": hook, "from": state.mode, "to": "closed"}
+                self._emit(Event(kind="breaker.closed", plugin=plugin, data=data))
 
     def mode(self, plugin: PluginId, hook: HookName) -> Mode:
         """Return how the breaker of *hook* of *plugin* stands."""
         return self._state((plugin, hook)).mode
 
+    def standings(self, plugin: PluginId) -> list[Standing]:
+        """Return how the breakers of *plugin* stand, sorted by hook; for ``kernel.health()``."""
+        now = self._clock.monotonic()
+        with self._lock:
+            mine = sorted((h, s) for (p, h), s in self._states.items() if p == plugin)
+        return [_standing(hook, state, now, self._limits) for hook, state in mine]
+
     def around(self, call: Call) -> Layer:
         """Refuse the call, or send it on and count its outcome."""
+        if self._is_aside(call):
+            return (yield call)
         era = self._admit(call)
         if era is None and call.phase != "teardown":
             return self._refused(call)
-        verdict: Verdict = "neutral"
-        code = ""
+        outcome: Outcome | None = None
         try:
             outcome = yield call
-            verdict, code = _verdict(outcome), outcome.error.code if outcome.error else ""
         finally:
             # A trial that never came back must not hold its place: no later call would get it.
-            self._record(call, era, verdict, code)
+            self._record(call, era, outcome)
         return outcome
 
     def close(self) -> None:
         """Nothing to do: what was learned of a run ends with it."""
+
+    def _is_aside(self, call: Call) -> bool:
+        """Whether it is a last call of an old edition, or belongs to the trial of a new one."""
+        return call.edition != self._editions.get(call.plugin, call.edition)
 
     def _state(self, key: tuple[PluginId, HookName]) -> BreakerState:
         return self._states.get(key) or fresh(self._limits)
@@ -180,13 +242,14 @@ class Breaker:
         self._report(call, before, after, "")
         return after.era if admitted else None
 
-    def _record(self, call: Call, era: int | None, verdict: Verdict, code: str) -> None:
-        if era is None:
+    def _record(self, call: Call, era: int | None, outcome: Outcome | None) -> None:
+        if era is None or self._is_aside(call):
             return
+        verdict, lost, code = _verdict(outcome), outcome.lost if outcome else 0.0, _code(outcome)
         key = (call.plugin, call.hook)
         with self._lock:
             before = self._state(key)
-            after = record(before, self._clock.monotonic(), self._limits, verdict, era)
+            after = record(before, self._clock.monotonic(), self._limits, verdict, era, lost)
             self._states[key] = after
         self._report(call, before, after, code)
 
@@ -203,19 +266,31 @@ class Breaker:
             f"plugin {call.plugin!r} failed too often on hook {call.hook!r}; a trial call is made"
             f" {self._limits.reset_s:g} s after the last failure"
         )
-        return Outcome.failed(call, "breaker.open", message, "plugin", details=self._details(call))
-
-    def _details(self, call: Call) -> Mapping[str, Any]:
-        state = self._state((call.plugin, call.hook))
-        if state.mode != "open":
-            return {"state": state.mode}
-        left = state.since + self._limits.reset_s - self._clock.monotonic()
-        return {"state": state.mode, "retry_in_s": max(0.0, round(left, 3))}
+        # The same each time: how long it will still take is in the kernel's health.
+        details = {"after_s": self._limits.reset_s}
+        return Outcome.failed(call, "breaker.open", message, "plugin", details=details)
 
 
-def _verdict(outcome: Outcome) -> Verdict:
+def _standing(hook: HookName, state: BreakerState, now: float, limits: Limits) -> Standing:
+    if state.mode == "open":
+        left = round(max(0.0, state.since + limits.reset_s - now), 3)
+        return Standing(hook=hook, mode="open", budget=0.0, retry_in_s=left)
+    budget = _refilled(state, now, limits) if state.mode == "closed" else 0.0
+    return Standing(hook=hook, mode=state.mode, budget=round(budget, 3))
+
+
+def _code(outcome: Outcome | None) -> str:
+    """What the failure is called on record: dropping is a violation of the contract as well."""
+    if outcome is None or (outcome.error is None and not outcome.diagnostics):
+        return ""
+    return outcome.error.code if outcome.error else "contract.output"
+
+
+def _verdict(outcome: Outcome | None) -> Verdict:
+    if outcome is None:
+        return "neutral"
     if outcome.error is None:
-        return "success"
+        return "failure" if outcome.lost >= 1 else "success"
     # The plugin was not asked: it says so itself, and a breaker on top would hide the reason.
     if outcome.error.code in _NOT_ASKED:
         return "neutral"

@@ -1,32 +1,37 @@
-"""The middleware that holds settings, arguments and results to their JSON Schemas.
+"""The middleware that holds arguments and results to their JSON Schemas.
 
 A hook has up to two contracts: the application's own, and the one by which a plugin's manifest
-narrows it. Both apply; a plugin can promise more than the hook asks, never less.
+narrows it. The application's is a schema that it gives, or else what the hookspec's annotations
+say. Both apply, and a plugin's must be shown to be the narrower one: what is checked on its behalf
+is then what its manifest says, and nothing of it is silently overruled.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
-
-import attrs
+from typing import Any
 
 from nxkernel.dispatch.stack import BootFacts, Layer, PluginFacts
-from nxkernel.errors import KernelConfigError, ManifestInvalid, SchemaInvalid, SettingsInvalid
-from nxkernel.schemas import CompiledSchema, SchemaIssue, SchemaRegistry
-from nxkernel.types import Call, CallError, Fault, Outcome, PluginId
+from nxkernel.errors import KernelConfigError, ManifestInvalid, SchemaInvalid
+from nxkernel.findings import KINDS, Group, Plan
+from nxkernel.findings.sieve import Contract
+from nxkernel.hookspecs import ANSWER, HookSpec
+from nxkernel.middleware._contract_sources import SIDES, Schemas, Side, derived, given_by
+from nxkernel.middleware._plain_json import as_json, issues_of
+from nxkernel.middleware._results import Results, details, summary
+from nxkernel.schemas import CompiledSchema, SchemaIssue, shared
+from nxkernel.schemas.narrowing import gap
+from nxkernel.schemas.profile import plain
+from nxkernel.schemas.published import bundled, named
+from nxkernel.types import Call, Fault, Outcome, PluginId
 
-__all__ = ["Contracts", "as_json"]
+__all__ = ["Contracts", "as_json", "derived"]
 
-Side = Literal["input", "output"]
-#: ``{hook: {"input": schema, "output": schema}}``
-Schemas = Mapping[str, Mapping[str, Any]]
-SIDES: tuple[Side, ...] = ("input", "output")
-_BYTES = re.compile(r"\$+bytes")
-_FILE = re.compile(r"(?P<hook>.+)\.(?P<side>input|output)\.schema\.json")
+
+_UNSEALED = (
+    f"describes an answer, which leaves only by a hook that says so: @hookspec(returns={ANSWER!r})"
+)
 
 
 class Contracts:
@@ -36,12 +41,20 @@ class Contracts:
         hooks: the application's contracts, ``{hook: {"input": schema, "output": schema}}``, or a
             folder of files ``<hook>.input.schema.json`` and ``<hook>.output.schema.json``. An input
             schema describes the object of all arguments, an output schema one provider's result.
+            Where neither is given, the annotations of the hookspec say it.
 
     Arguments that violate the application's contract are ``contract.input``, the caller's fault;
     arguments outside the plugin's narrower one are ``provider.not_applicable``, nobody's fault but
     the host's, which asked. A result that violates either is ``contract.output``, the plugin's
-    fault, and is removed. None is pluggy's "no answer" and is not checked. A wrapper's arguments
-    are checked at its setup; its result is the hook's and not one provider's.
+    fault, and is removed. None is pluggy's "no answer" and is not checked.
+
+    Lists that the hook's contract marks with ``x-nx-each`` lose what is invalid in them and nothing
+    else: the outcome has its value, and a diagnostic for each element that was dropped. What is
+    marked as an artifact is held to the rules of its kind as well; it may refer to what it stands
+    beside and to the call's arguments.
+
+    A wrapper's arguments are checked at its setup. What it makes of a first result is held to the
+    hook's contract, and so is each result that it makes of a fan-out's.
 
     bytes never enter a validator: see :func:`as_json`.
     """
@@ -50,80 +63,146 @@ class Contracts:
 
     def __init__(self, hooks: Schemas | Path | str | None = None) -> None:
         self._given: Schemas | Path = Path(hooks) if isinstance(hooks, str) else hooks or {}
-        self._registry = SchemaRegistry()
-        self._hooks: dict[tuple[str, Side], CompiledSchema] = {}
-        self._plugins: dict[tuple[PluginId, str, Side], CompiledSchema] = {}
+        self._registry = shared()
+        self._results = Results(self._registry)
+        self._specs: Mapping[str, HookSpec] = {}
+        self._hooks: dict[tuple[str, Side], Contract] = {}
+        #: By plugin, edition, hook and side.
+        self._plugins: dict[tuple[PluginId, int, str, Side], Contract] = {}
         #: The latest arguments that were found in order: a fan-out asks once for each provider.
         self._latest: tuple[str, str] | None = None
 
     def boot(self, facts: BootFacts) -> None:
-        """Compile every schema, and check every plugin's settings.
+        """Compile every schema.
 
         Raises:
             KernelConfigError: for a contract of the application that is malformed or names no hook.
-            ManifestInvalid: for a plugin's contract or settings schema that is malformed.
-            SettingsInvalid: for settings that their schema forbids.
+            ManifestInvalid: for a plugin's contract that is malformed, or that cannot be shown to
+                be narrower than the hook's.
         """
-        given = self._given
-        named = _from_folder(given) if isinstance(given, Path) else _from_mapping(given)
-        self._hooks = {key: self._own(facts, place, *key, raw) for place, key, raw in named}
+        self._specs = facts.specs
+        self._hooks = {
+            key: self._own(facts, f"hookspec {key[0]!r}", *key, schema)
+            for key, schema in derived(facts.specs).items()
+        }
+        self._hooks |= {
+            key: self._own(facts, place, *key, raw) for place, key, raw in given_by(self._given)
+        }
         self._plugins = {}
         self._latest = None
         for plugin in sorted(facts.plugins):
             self._boot_plugin(facts.plugins[plugin])
+
+    def published(self, specs: Mapping[str, HookSpec]) -> dict[str, dict[str, Any]]:
+        """Return the contract of each hook by its sides, as :meth:`boot` puts it in force.
+
+        Raises:
+            KernelConfigError: for a folder that cannot be read.
+        """
+        schemas = {**derived(specs), **{key: raw for _, key, raw in given_by(self._given)}}
+        sides = sorted(schemas)
+        whole = {key: bundled(plain(schemas[key])) for key in sides}
+        return {
+            hook: {side: whole[name, side] for name, side in sides if name == hook}
+            for hook in sorted(specs)
+        }
+
+    def plugin_added(self, facts: PluginFacts) -> None:
+        """Compile the schemas of a plugin's new edition.
+
+        Raises:
+            ManifestInvalid: for a contract that is malformed.
+        """
+        self._boot_plugin(facts)
+
+    def plugin_removed(self, facts: PluginFacts) -> None:
+        """Forget the schemas of an edition that gets no calls any more."""
+        gone = (facts.id, facts.edition)
+        self._plugins = {key: each for key, each in self._plugins.items() if key[:2] != gone}
 
     def around(self, call: Call) -> Layer:
         """Check the arguments, send the call on, check the result."""
         if call.phase != "teardown" and (refusal := self._check_input(call)):
             return refusal
         outcome = yield call
-        return self._check_output(call, outcome) if call.phase == "call" else outcome
+        if outcome.error is not None or outcome.value is None or call.phase == "setup":
+            return outcome
+        return self._check_output(call, outcome)
+
+    def allowances(self, hook: str) -> list[tuple[str, str]]:
+        """Return from which lists of a result of *hook* elements may be dropped: place and kind.
+
+        A place is a JSON Pointer in which ``*`` stands for any element.
+        """
+        own = self._hooks.get((hook, "output"))
+        return own.plan.allowances() if own else []
 
     def close(self) -> None:
         """Nothing to do: a verdict leaves nothing behind."""
 
     # -- boot ------------------------------------------------------------------------------------
 
-    def _own(
-        self, facts: BootFacts, place: str, hook: str, side: Side, schema: Any
-    ) -> CompiledSchema:
+    def _own(self, facts: BootFacts, place: str, hook: str, side: Side, schema: Any) -> Contract:
         if hook not in facts.specs:
             known = ", ".join(sorted(facts.specs))
             raise KernelConfigError(f"{place}: no hook {hook!r}; the hooks are {known}")
         try:
-            return self._registry.compile(schema, name=place)
+            found = _contract("hook", self._registry.compile(schema, name=place), place)
         except SchemaInvalid as error:
             raise KernelConfigError(error.message, hook=hook, details=error.details) from None
+        self._check_returns(facts.specs[hook], place, side, found)
+        return found
+
+    def _check_returns(self, spec: HookSpec, place: str, side: Side, found: Contract) -> None:
+        """See that an output contract says no more than its hookspec, and no answer in passing."""
+        returns = spec.options.returns
+        if side == "output" and returns is not None:
+            wide = self._registry.compile(named(returns)).schema
+            if open_ := gap(found.compiled.schema, wide):
+                raise KernelConfigError(
+                    f"{place}: cannot be shown to be narrower than {returns}, which the hookspec "
+                    f"returns: {open_}",
+                    hook=spec.name,
+                )
+        if side == "output" and not spec.options.answers and "answer" in found.plan.kinds:
+            raise KernelConfigError(f"{place}: {_UNSEALED}", hook=spec.name)
 
     def _boot_plugin(self, facts: PluginFacts) -> None:
-        if facts.settings_schema is not None:
-            self._check_settings(facts, facts.settings_schema)
         for hook in sorted(facts.contracts):
             for side in SIDES:
                 if side in facts.contracts[hook]:
                     compiled = self._narrowed(facts, hook, side)
-                    self._plugins[facts.id, hook, side] = compiled
+                    self._plugins[facts.id, facts.edition, hook, side] = compiled
 
-    def _narrowed(self, facts: PluginFacts, hook: str, side: Side) -> CompiledSchema:
+    def _narrowed(self, facts: PluginFacts, hook: str, side: Side) -> Contract:
         place = f"contracts.{hook}.{side}"
-        return self._of_plugin(facts, place, facts.contracts[hook][side], hook)
+        found = self._of_plugin(facts, place, facts.contracts[hook][side], hook)
+        own = self._hooks.get((hook, side))
+        if own is not None and (open_ := gap(found.compiled.schema, own.compiled.schema)):
+            raise ManifestInvalid(
+                f"the manifest of {facts.id!r}: {place} cannot be shown to be narrower than the "
+                f"hook's own contract: {open_}; repeat what the hook's says there, and tighten it",
+                plugin=facts.id,
+                hook=hook,
+                details={"contract": place, "json_path": open_.where},
+            )
+        if side == "output" and "answer" in found.plan.kinds and not self._answers(hook):
+            raise ManifestInvalid(
+                f"the manifest of {facts.id!r}: {place}: {_UNSEALED}", plugin=facts.id, hook=hook
+            )
+        return found
 
-    def _of_plugin(
-        self, facts: PluginFacts, place: str, schema: Any, hook: str = ""
-    ) -> CompiledSchema:
+    def _answers(self, hook: str) -> bool:
+        return hook in self._specs and self._specs[hook].options.answers
+
+    def _of_plugin(self, facts: PluginFacts, place: str, schema: Any, hook: str = "") -> Contract:
         try:
-            return self._registry.compile(schema, name=place)
+            return _contract("plugin", self._registry.compile(schema, name=place), place)
         except SchemaInvalid as error:
             message = f"the manifest of {facts.id!r}: {error.message}"
             raise ManifestInvalid(
                 message, plugin=facts.id, hook=hook, details=error.details
             ) from None
-
-    def _check_settings(self, facts: PluginFacts, schema: Mapping[str, Any]) -> None:
-        issues = self._of_plugin(facts, "settings.schema", schema).validate(as_json(facts.settings))
-        if issues:
-            message = f"settings of {facts.id!r}: {_summary(issues)}"
-            raise SettingsInvalid(message, plugin=facts.id, details=_details("settings", issues))
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -131,111 +210,56 @@ class Contracts:
         own = self._hooks.get((call.hook, "input"))
         if own and (issues := self._arguments(call, own)):
             return _refuse(call, "contract.input", "caller", "hook", issues)
-        narrower = self._plugins.get((call.plugin, call.hook, "input"))
-        if narrower and (issues := narrower.validate(as_json(call.arguments))):
+        narrower = self._plugins.get((call.plugin, call.edition, call.hook, "input"))
+        if narrower and (issues := issues_of(narrower.compiled, dict(call.arguments))):
             return _refuse(call, "provider.not_applicable", "host", "plugin", issues)
         return None
 
-    def _arguments(self, call: Call, contract: CompiledSchema) -> list[SchemaIssue]:
+    def _arguments(self, call: Call, contract: Contract) -> list[SchemaIssue]:
         key = (call.hook, call.input_digest)
         if key == self._latest:
             return []
-        issues = contract.validate(as_json(call.arguments))
+        issues = issues_of(contract.compiled, dict(call.arguments))
         if not issues:
             self._latest = key
         return issues
 
     def _check_output(self, call: Call, outcome: Outcome) -> Outcome:
-        if outcome.error is not None or outcome.value is None:
+        own = self._hooks.get((call.hook, "output"))
+        if call.phase == "teardown":
+            return self._of_wrapper(call, outcome, own)
+        narrower = self._plugins.get((call.plugin, call.edition, call.hook, "output"))
+        contracts = [each for each in (own, narrower) if each is not None]
+        if not contracts:
             return outcome
-        contracts = {
-            "hook": self._hooks.get((call.hook, "output")),
-            "plugin": self._plugins.get((call.plugin, call.hook, "output")),
-        }
-        for contract, compiled in contracts.items():
-            if compiled and (issues := compiled.validate(as_json(outcome.value))):
-                return _withhold(call, outcome, contract, issues)
-        return outcome
+        return self._results.of_provider(call, outcome, contracts, lambda: self._in_sight(call))
+
+    def _of_wrapper(self, call: Call, outcome: Outcome, own: Contract | None) -> Outcome:
+        if own is None or outcome.output_digest == call.input_digest:
+            return outcome  # What it was given it has passed on.
+        if self._specs[call.hook].firstresult:
+            return self._results.of_provider(call, outcome, [own], tuple)
+        return self._results.of_wrapper(call, outcome, own)
+
+    def _in_sight(self, call: Call) -> list[Group]:
+        """The artifacts among the arguments of *call*, which hold: its input was checked."""
+        own = self._hooks.get((call.hook, "input"))
+        return own.plan.groups(dict(call.arguments), given=True) if own else []
 
 
-def as_json(value: Any) -> Any:
-    """Return a copy of a plain *value* in which a validator meets nothing but JSON.
-
-    bytes become ``{"$bytes": <their length>}``. A key of the value's own that reads ``$bytes``,
-    after any number of ``$``, gets one more ``$``, so that no dict passes for bytes.
-    """
-    if isinstance(value, bytes):
-        return {"$bytes": len(value)}
-    if isinstance(value, Mapping):
-        return {_escaped(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    return value
-
-
-def _escaped(key: str) -> str:
-    return "$" + key if key.startswith("$") and _BYTES.fullmatch(key) else key
-
-
-def _summary(issues: list[SchemaIssue]) -> str:
-    more = len(issues) - 1
-    return f"{issues[0]}" + (f" (and {more} more)" if more else "")
-
-
-def _details(contract: str, issues: Iterable[SchemaIssue]) -> dict[str, Any]:
-    return {"contract": contract, "issues": [attrs.asdict(issue) for issue in issues]}
+def _contract(whose: str, compiled: CompiledSchema, place: str = "") -> Contract:
+    plan = Plan(compiled.schema)
+    if unknown := sorted(plan.kinds - KINDS):
+        known = ", ".join(sorted(KINDS))
+        raise SchemaInvalid(
+            f"{place}: x-nx-artifact: no kind {unknown[0]!r}; the kinds are {known}"
+        )
+    return Contract(whose, compiled, plan)
 
 
 def _refuse(
     call: Call, code: str, fault: Fault, contract: str, issues: list[SchemaIssue]
 ) -> Outcome:
     whose = "the hook's contract" if contract == "hook" else f"the contract of {call.plugin!r}"
-    message = f"arguments of hook {call.hook!r} are outside {whose}: {_summary(issues)}"
-    return Outcome.failed(call, code, message, fault, details=_details(contract, issues))
-
-
-def _withhold(call: Call, outcome: Outcome, contract: str, issues: list[SchemaIssue]) -> Outcome:
-    whose = "the hook's contract" if contract == "hook" else "the plugin's own contract"
-    message = f"result of {call.plugin!r} for hook {call.hook!r} is outside {whose}: "
-    error = CallError(
-        code="contract.output",
-        message=message + _summary(issues),
-        details=_details(contract, issues),
-    )
-    return attrs.evolve(outcome, value=None, error=error, fault="plugin")
-
-
-#: Where a schema stands, what it is for, and the schema.
-Named = tuple[str, tuple[str, Side], Any]
-
-
-def _from_mapping(given: Schemas) -> Iterator[Named]:
-    for hook in sorted(given):
-        place, sides = f"Contracts(hooks)[{hook!r}]", _sides(given[hook])
-        if wrong := sorted(sides.keys() - set(SIDES)):
-            raise KernelConfigError(f"{place}: expected 'input' or 'output', got {wrong[0]!r}")
-        for side in SIDES:
-            if side in sides:
-                yield f"{place}[{side!r}]", (hook, side), sides[side]
-
-
-def _sides(schemas: Any) -> Mapping[str, Any]:
-    """The schemas by side; what is no mapping at all has one side, and a wrong one."""
-    return schemas if isinstance(schemas, Mapping) else {type(schemas).__name__: schemas}
-
-
-def _from_folder(folder: Path) -> Iterator[Named]:
-    if not folder.is_dir():
-        raise KernelConfigError(f"Contracts({folder.name!r}): no such folder")
-    for path in sorted(folder.iterdir()):
-        if match := _FILE.fullmatch(path.name):
-            side: Side = "input" if match["side"] == "input" else "output"
-            yield path.name, (match["hook"], side), _read(path)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        raise KernelConfigError(f"{path.name}: {reason}") from None
+    message = f"arguments of hook {call.hook!r} are outside {whose}: {summary(issues)}"
+    return Outcome.failed(call, code, message, fault, details=details(contract, issues))

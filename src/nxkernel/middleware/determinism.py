@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from nxkernel._seeds import call_key, run_key
 from nxkernel.dispatch.stack import BootFacts, Layer
+from nxkernel.errors import KernelConfigError
+from nxkernel.settings import MODES, Guard, Mode
 from nxkernel.types import Call
 
 __all__ = ["Determinism"]
@@ -16,16 +20,52 @@ class Determinism:
 
     The seed follows from the run's seed, the plugin, the hookimpl and the call's key alone: not
     from the order of calls, the attempt, the worker, the process or the time.
+
+    In the workers a guard sees what plugins draw from anything else. Its modes: ``"off"`` sees
+    nothing, ``"warn"`` puts each place on record, ``"strict"`` refuses it in calls.
+
+    Args:
+        guard: mode for randomness.
+        clocks: mode for clocks that a plugin, or a library of its own, asks directly.
+        environment: mode for facts of machine and process: its number, the host's name.
+        plugins: modes of single plugins, by id, in the place of *guard*; ``"off"`` is off for
+            clocks and environment as well.
+
+    Raises:
+        KernelConfigError: for a mode that there is not.
     """
 
     name = "determinism"
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        guard: Mode = "warn",
+        clocks: Mode = "off",
+        environment: Mode = "off",
+        plugins: Mapping[str, Mode] | None = None,
+    ) -> None:
+        given = {"guard": guard, "clocks": clocks, "environment": environment}
+        by_plugin = dict(plugins or {})
+        for name, mode in (*given.items(), *sorted(by_plugin.items())):
+            if mode not in MODES:
+                raise KernelConfigError(
+                    f"Determinism({name}={mode!r}): expected one of {', '.join(MODES)}"
+                )
+        self._guard = Guard(chance=guard, clocks=clocks, environment=environment)
+        self._plugins = by_plugin
         self._run = b""
 
     def boot(self, facts: BootFacts) -> None:
         """Derive the root of the run's tree."""
         self._run = run_key(facts.seed)
+
+    def guard_of(self, plugin: str) -> Guard:
+        """Return what of *plugin*'s randomness is seen."""
+        mode = self._plugins.get(plugin)
+        if mode is None:
+            return self._guard
+        return Guard() if mode == "off" else attrs.evolve(self._guard, chance=mode)
 
     def around(self, call: Call) -> Layer:
         """Send the call on with its seed."""

@@ -82,16 +82,33 @@ class PolicyGate:
             raise KernelConfigError(f"PolicyGate(rules): the id {twice[0]!r} is used twice")
         self._specs: Mapping[str, HookSpec] = EMPTY
         self._plugins: Mapping[PluginId, PluginFacts] = {}
-        self._known: dict[tuple[PluginId | None, str], _Verdict] = {}
+        #: Each edition that may still make calls: those of a former one end under its own manifest.
+        self._editions: dict[tuple[PluginId, int], PluginFacts] = {}
+        self._known: dict[tuple[PluginId | None, int | None, str], _Verdict] = {}
 
     def boot(self, facts: BootFacts) -> None:
         """Take what the manifests request and the application grants."""
         self._specs, self._plugins, self._emit = facts.specs, facts.plugins, facts.emit
+        self._editions = {(each.id, each.edition): each for each in facts.plugins.values()}
+        self._known.clear()
+
+    def plugin_added(self, facts: PluginFacts) -> None:
+        """Take what the edition requests and was granted: that counts for its own calls."""
+        self._editions[facts.id, facts.edition] = facts
+        self._known.clear()
+
+    def plugin_switched(self, facts: PluginFacts) -> None:
+        """Forget what was decided of plugins without their edition."""
+        self._known.clear()
+
+    def plugin_removed(self, facts: PluginFacts) -> None:
+        """Forget the edition, which makes no calls any more."""
+        self._editions.pop((facts.id, facts.edition), None)
         self._known.clear()
 
     def around(self, call: Call) -> Layer:
         """Send the call on, or refuse it with ``policy.denied``."""
-        verdict = self._verdict(call.caller, call.hook)
+        verdict = self._verdict(call.caller, call.hook, call.caller_edition)
         if verdict.decision.effect == "deny":
             return self._denied(call, verdict)
         return (yield call)
@@ -100,25 +117,28 @@ class PolicyGate:
         """Nothing to do: decisions leave nothing behind."""
 
     def decide(self, caller: PluginId | None, hook: str) -> Decision:
-        """Return the decision about a call of *hook* by *caller*; None is the application."""
-        return self._verdict(caller, hook).decision
+        """Return the decision about a call of *hook* by *caller*; None is the application.
 
-    def _verdict(self, caller: PluginId | None, hook: str) -> _Verdict:
-        # The rules, manifests and grants of a run do not change, so a decision is made once.
-        key = (caller, hook)
+        Of a plugin's editions, the one counts that new calls go to.
+        """
+        return self._verdict(caller, hook, None).decision
+
+    def _verdict(self, caller: PluginId | None, hook: str, edition: int | None) -> _Verdict:
+        # The rules, and what an edition requests and was granted, do not change: one decision each.
+        key = (caller, edition, hook)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._decide(caller, hook)
+            found = self._known[key] = self._decide(caller, hook, edition)
         return found
 
-    def _decide(self, caller: PluginId | None, hook: str) -> _Verdict:
+    def _decide(self, caller: PluginId | None, hook: str, edition: int | None) -> _Verdict:
         who = caller or APPLICATION
         names = self._names(hook)
         if rule := self._first("deny", who, names):
             return _by_rule(rule, who, hook)
         if caller is None:
             return _allow("application", "the application calls its own hooks")
-        facts = self._plugins.get(caller)
+        facts = self._facts(caller, edition)
         if facts is None or not names & {*facts.requires}:
             return _not_requested(who, hook)
         if names & {*facts.grant.calls}:
@@ -126,6 +146,11 @@ class PolicyGate:
         if rule := self._first("allow", who, names):
             return _by_rule(rule, who, hook)
         return _not_granted(who, hook)
+
+    def _facts(self, caller: PluginId, edition: int | None) -> PluginFacts | None:
+        return (
+            self._plugins.get(caller) if edition is None else self._editions.get((caller, edition))
+        )
 
     def _names(self, hook: str) -> set[str]:
         """What *hook* goes by in manifests, grants and rules."""

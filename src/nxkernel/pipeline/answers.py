@@ -6,6 +6,7 @@ There is no setting for it. An answer of which no claim is left says ``no_eviden
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from nxkernel.pipeline.citations import CitationProblem, Library, check_citation, read_citation
 from nxkernel.types import Citation, Claim
 
-__all__ = ["CheckedAnswer", "RejectedClaim", "check_answer"]
+__all__ = ["CheckedAnswer", "RejectedClaim", "check_answer", "sealed_answer"]
 
 State = Literal["ok", "partial", "no_evidence"]
 #: Punctuation that may differ around a word between a claim and its quote. A leading point, sign or
@@ -77,6 +78,38 @@ def check_answer(answer: Mapping[str, Any] | None, library: Library) -> CheckedA
         citations_checked=tally.checked,
         citations_valid=tally.valid,
     )
+
+
+def sealed_answer(
+    answer: Any, library: Library, dropped: Mapping[int, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return *answer* as it may leave the kernel: plain data, with nothing in it but what holds.
+
+    *dropped* are claims that its contract removed before: their places and what was wrong. They are
+    among the ``rejected``, and every place is that of the claim in what the plugin returned.
+    """
+    checked = check_answer(answer, library)
+    count = len(_claims_of(answer)) + len(dropped)
+    places = [index for index in range(count) if index not in dropped]
+    rejected = [attrs.evolve(each, index=places[each.index]) for each in checked.rejected]
+    rejected += [
+        RejectedClaim(index=index, reason="claim.malformed", message=dropped[index])
+        for index in dropped
+    ]
+    return {
+        "claims": [_plain(claim) for claim in checked.claims],
+        "state": "partial" if dropped and checked.state == "ok" else checked.state,
+        "rejected": [
+            {"index": each.index, "reason": each.reason, "message": each.message}
+            for each in sorted(rejected, key=lambda each: each.index)
+        ],
+        "citations": {"checked": checked.citations_checked, "valid": checked.citations_valid},
+    }
+
+
+def _plain(claim: Claim) -> dict[str, Any]:
+    citations = [{**attrs.asdict(c), "bbox": list(c.bbox)} for c in claim.citations]
+    return {"text": claim.text, "citations": citations}
 
 
 def _claims_of(answer: Any) -> list[Any]:

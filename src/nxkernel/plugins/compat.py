@@ -26,6 +26,8 @@ class Versions:
     python: str
     #: Of the application's own plugin API, or None if it has no version.
     api: str | None = None
+    #: Of the interpreters of plugins that have another one.
+    foreign: Mapping[PluginId, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,12 +72,8 @@ def _refusal(plugin: PluginId, reason: str) -> tuple[PluginId, PluginDisabled]:
 
 
 def _unfit(versions: Versions, here: Found) -> Refusals:
-    named = {
-        "nxkernel": _version("kernel", versions.kernel),
-        "Python": _version("python", versions.python),
-        "the application's plugin API": _version("api", versions.api),
-    }
     for plugin, manifest in here.items():
+        named = _named(versions, plugin)
         compat = manifest.compat
         asked = zip((compat.kernel, compat.python, compat.api), named.items(), strict=True)
         for specifier, (what, version) in asked:
@@ -83,6 +81,14 @@ def _unfit(versions: Versions, here: Found) -> Refusals:
                 yield _refusal(plugin, f"needs {what} {specifier}, which has no version here")
             elif version and not SpecifierSet(specifier).contains(version, prereleases=True):
                 yield _refusal(plugin, f"needs {what} {specifier}, and this is {version}")
+
+
+def _named(versions: Versions, plugin: PluginId) -> dict[str, str | None]:
+    return {
+        "nxkernel": _version("kernel", versions.kernel),
+        "Python": _version("python", versions.foreign.get(plugin, versions.python)),
+        "the application's plugin API": _version("api", versions.api),
+    }
 
 
 def _version(name: str, text: str | None) -> str | None:

@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint
 from importlib.metadata import entry_points as installed_entry_points
-from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
 
 from nxkernel.errors import KernelConfigError, ManifestInvalid, NxError
 from nxkernel.plugins.manifest import FILENAMES, Manifest, load_manifest
+from nxkernel.plugins.sources import Source, installed_source, shared_package
+from nxkernel.schemas.installed import located
 from nxkernel.types import PluginId
 
-__all__ = ["GROUP", "Candidate", "discover"]
+__all__ = ["GROUP", "Candidate", "discover", "look_again"]
 
 #: The entry-point group that names manifests.
 GROUP = "nxkernel.plugins"
@@ -37,7 +38,14 @@ class Candidate:
     source: str
     #: None exactly when there is an error.
     manifest: Manifest | None = None
+    #: Of an installed plugin: which files are its own; None for one with a folder of its own.
+    installed: Source | None = None
     error: NxError | None = None
+
+    @property
+    def code(self) -> Source:
+        """Which files are checked, and run."""
+        return self.installed or Source.of(self.folder)
 
     @property
     def id(self) -> PluginId:
@@ -65,6 +73,14 @@ def discover(
     if entry_points or (entry_points is None and not places):
         found += _installed(group)
     return _without_twins(list({candidate.folder: candidate for candidate in found}.values()))
+
+
+def look_again(candidate: Candidate) -> Candidate:
+    """Return what is there now, of the plugin that *candidate* was."""
+    if candidate.installed is not None:
+        return _of_distribution(candidate.installed, candidate.source)
+    (found,) = discover(candidate.folder, entry_points=False)
+    return attrs.evolve(found, source=candidate.source)
 
 
 def _in_place(place: str | Path) -> Iterator[Candidate]:
@@ -113,46 +129,47 @@ def _installed(group: str) -> Iterator[Candidate]:
     found = installed_entry_points(group=group)
     for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
         source = f"entry point {entry.name}"
-        folder = _located(entry)
-        if folder is None:
-            yield _broken(
-                Path(entry.name),
-                source,
-                f"entry point {entry.value!r} of group {group!r} names no installed manifest; "
-                "write package:plugin.toml and install that file with the package",
-            )
+        code = _located(entry)
+        if code is None:
+            yield _broken(Path(entry.name), source, _why_not_found(entry, group))
+        elif init := shared_package(code):
+            reason = f"{init} belongs to another distribution; give the plugin a package of its own"
+            yield _broken(code.folder / code.inside, source, reason)
         else:
-            yield _candidate(folder, source)
+            yield _of_distribution(code, source)
 
 
-def _located(entry: EntryPoint) -> Path | None:
-    """Return the folder of the manifest that *entry* names, if it is installed."""
+def _of_distribution(code: Source, source: str) -> Candidate:
+    """Return the candidate; what was read of it is named as in its distribution."""
+    found = attrs.evolve(_candidate(code.folder / code.inside, source), installed=code)
+    if found.manifest is None:
+        return found
+    read = {f"{code.inside}/{name}": sha256 for name, sha256 in found.manifest.read.items()}
+    return attrs.evolve(found, manifest=attrs.evolve(found.manifest, read=read))
+
+
+def _why_not_found(entry: EntryPoint, group: str) -> str:
+    if entry.dist is not None and not os.path.isdir(str(entry.dist.locate_file(""))):
+        return (
+            f"entry point {entry.value!r} is installed in an archive, whose files cannot be "
+            "checked one by one; install the distribution with pip"
+        )
+    return (
+        f"entry point {entry.value!r} of group {group!r} names no installed manifest; "
+        "write package:plugin.toml and install that file with the package"
+    )
+
+
+def _located(entry: EntryPoint) -> Source | None:
+    """Return the source of the plugin whose manifest *entry* names, if it is installed."""
     match = _RESOURCE.fullmatch(entry.value.replace(" ", ""))
     if match is None:
         return None
     package, name = match[1].split("."), match[2]
-    for folder in (*_recorded(entry, package, name), *_on_path(package)):
-        if (folder / name).is_file():
-            return folder
-    return None
-
-
-def _recorded(entry: EntryPoint, package: list[str], name: str) -> Iterator[Path]:
-    """The folder by the distribution's own list of files."""
-    wanted = "/".join([*package, name])
-    for path in (entry.dist.files or ()) if entry.dist else ():
-        if path.as_posix() == wanted:
-            yield Path(os.path.abspath(str(path.locate()))).parent
-
-
-def _on_path(package: list[str]) -> Iterator[Path]:
-    """The folder by the import system, for an editable installation.
-
-    Only the first part of the name is looked up: asking for ``a.b`` would import ``a``.
-    """
-    spec = find_spec(package[0])
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(os.path.abspath(location)).joinpath(*package[1:])
+    place = located(entry, package, name)
+    if place is None or not place.is_file():
+        return None
+    return installed_source(entry, place.parent, package, name)
 
 
 def _without_twins(found: list[Candidate]) -> list[Candidate]:

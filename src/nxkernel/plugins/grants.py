@@ -7,19 +7,23 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+import attrs
+
 from nxkernel.errors import KernelConfigError, PermissionNotGranted
-from nxkernel.plugins.lockfile import FILENAME, Lock, mismatch
+from nxkernel.plugins.lockcheck import mismatch
+from nxkernel.plugins.lockentry import Lock
+from nxkernel.plugins.lockfile import FILENAME
 from nxkernel.plugins.manifest import Manifest
 from nxkernel.plugins.rules import PROTECTED, check_path
 from nxkernel.settings import Grant, Permissions
 from nxkernel.types import PluginId
 
-__all__ = ["DEFAULT_POLICY", "effective_grant", "expand"]
+__all__ = ["DEFAULT_POLICY", "beyond_default", "effective_grant", "expand"]
 
 #: What every plugin may do without asking anybody.
 DEFAULT_POLICY = Permissions(read=("{plugin_dir}", "{run_dir}"), write=("{run_dir}",))
 #: What nobody granted disables the plugin; a call that nobody granted is refused when it is made.
-_DISABLING = ("read", "write", "network")
+_DISABLING = ("read", "write", "network", "exec", "devices")
 _KINDS = (*_DISABLING, "calls")
 _TEMPLATE = re.compile(r"\{(\w+)\}")
 
@@ -38,20 +42,28 @@ def effective_grant(
         LockMismatch: when there is a lock and it lacks the plugin.
     """
     given = _given(manifest, grants, lock)
-    if manifest.flags:
-        flag = manifest.flags[0]
-        raise PermissionNotGranted(
-            f"{manifest.id}: {flag} cannot be granted in this version; remove permissions.{flag} "
-            "from the manifest",
-            plugin=manifest.id,
-            details={"permission": flag},
-        )
     for kind in _DISABLING:
         allowed = (*getattr(DEFAULT_POLICY, kind), *getattr(given, kind))
         for asked in getattr(manifest.permissions, kind):
             if not _allows(kind, allowed, asked):
                 raise _not_granted(manifest.id, kind, asked)
     return _requested(manifest, given)
+
+
+def beyond_default(grant: Grant) -> str | None:
+    """Return the first thing that *grant* allows beyond the default policy, in words, or None.
+
+    Calls do not count: they are brokered, wherever the plugin runs.
+    """
+    for kind in sorted(attrs.asdict(grant).keys() - {"calls"}):
+        value = getattr(grant, kind)
+        if isinstance(value, tuple):
+            for name in value:
+                if not _allows(kind, getattr(DEFAULT_POLICY, kind), name):
+                    return f"{kind} {name!r}"
+        elif value:
+            return kind
+    return None
 
 
 def _given(manifest: Manifest, grants: Mapping[str, Grant] | None, lock: Lock | None) -> Grant:
@@ -134,7 +146,8 @@ def expand(grant: Grant, templates: Mapping[str, str | Path]) -> Grant:
     write = tuple(_expanded(path, templates) for path in grant.write)
     for name in PROTECTED & templates.keys():
         _check_apart(grant.write, write, name, _expanded(f"{{{name}}}", templates))
-    return Grant(read=read, write=write, network=grant.network, calls=grant.calls)
+    programs = tuple(_expanded(path, templates) for path in grant.exec)
+    return attrs.evolve(grant, read=read, write=write, exec=programs)
 
 
 def _check_apart(asked: Iterable[str], write: Iterable[str], name: str, kept: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
 
-from nxkernel.plugins.lockfile import KINDS, Lock, LockEntry
+from nxkernel.plugins.lockentry import KINDS, Lock, LockEntry
 from nxkernel.types import PluginId
 
 __all__ = ["Change", "LockDiff", "diff"]
@@ -21,9 +21,10 @@ class Change:
     """One difference."""
 
     plugin: PluginId
-    #: ``plugin``, ``version``, ``file``, ``read``, ``write``, ``network``, ``calls``, ``hookimpl``.
+    #: ``plugin``, ``version``, ``file``, ``contract``, ``hookimpl``, ``environment``, ``limit``,
+    #: ``sandbox``, ``hosting``, ``dependencies`` or a kind of permission.
     what: str
-    #: The file, the permission, the hookimpl or the versions.
+    #: The file, the permission, the hookimpl, the limit with its value, or the versions.
     name: str
     action: Action
 
@@ -71,6 +72,10 @@ def _entry_changes(
         old = set(getattr(before.grant, kind)) if before else set()
         new = set(getattr(after.grant, kind)) if after else set()
         yield from _sets(plugin, kind, old, new)
+    yield from _sets(plugin, "limit", _limits(before), _limits(after))
+    for what in ("sandbox", "dependencies"):
+        yield from _values(plugin, what, _single(before, what), _single(after, what))
+    yield from _values(plugin, "hosting", _options(before), _options(after))
     yield from _sets(plugin, "hookimpl", _impls(before), _impls(after))
 
 
@@ -78,10 +83,42 @@ def _between(plugin: PluginId, before: LockEntry, after: LockEntry) -> Iterator[
     if before.version != after.version:
         name = f"{before.version} to {after.version}"
         yield Change(plugin=plugin, what="version", name=name, action="changed")
-    yield from _sets(plugin, "file", set(before.files), set(after.files))
-    for path in before.files.keys() & after.files.keys():
-        if before.files[path] != after.files[path]:
-            yield Change(plugin=plugin, what="file", name=path, action="changed")
+    yield from _maps(plugin, "file", before.files, after.files)
+    yield from _maps(plugin, "contract", before.contracts, after.contracts)
+    yield from _maps(plugin, "environment", before.environments, after.environments)
+
+
+def _maps(
+    plugin: PluginId, what: str, old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
+    yield from _sets(plugin, what, set(old), set(new))
+    for name in old.keys() & new.keys():
+        if old[name] != new[name]:
+            yield Change(plugin=plugin, what=what, name=name, action="changed")
+
+
+def _limits(entry: LockEntry | None) -> set[str]:
+    return {f"{key} = {value:g}" for key, value in entry.limits.items()} if entry else set()
+
+
+def _single(entry: LockEntry | None, what: str) -> dict[str, str]:
+    value = getattr(entry, what) if entry else None
+    return {"": value} if value is not None else {}
+
+
+def _options(entry: LockEntry | None) -> dict[str, str]:
+    return {f"{key} = ": str(value) for key, value in entry.hosting.items()} if entry else {}
+
+
+def _values(
+    plugin: PluginId, what: str, old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
+    for key in old.keys() & new.keys():
+        if old[key] != new[key]:
+            name = f"{key}{old[key]} to {new[key]}"
+            yield Change(plugin=plugin, what=what, name=name, action="changed")
+    gone = {key + old[key] for key in old.keys() - new.keys()}
+    yield from _sets(plugin, what, gone, {key + new[key] for key in new.keys() - old.keys()})
 
 
 def _impls(entry: LockEntry | None) -> set[str]:

@@ -13,9 +13,18 @@ import attrs
 
 from nxkernel import _canonical
 from nxkernel.errors import ManifestInvalid, SchemaInvalid
-from nxkernel.plugins.document import DocumentInvalid, parse, read_inside
+from nxkernel.plugins.environments.request import Request, python_problem
+from nxkernel.plugins.environments.requirements import (
+    RequirementInvalid,
+    read_lines,
+    requirements,
+)
 from nxkernel.plugins.rules import Problem, check_rules
-from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract
+from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract, shared
+from nxkernel.schemas.folder import is_inside
+from nxkernel.schemas.inside import DocumentInvalid, parse, read_inside
+from nxkernel.schemas.joined import joined
+from nxkernel.schemas.published import named
 from nxkernel.settings import Limits, Permissions
 from nxkernel.types import EMPTY, Digest, HookName, PluginId
 
@@ -25,8 +34,9 @@ __all__ = ["FILENAMES", "Compat", "HookEntry", "Manifest", "load_manifest"]
 FILENAMES = ("plugin.toml", "plugin.json")
 CONTRACT = "plugin_manifest.schema.json"
 DOMAIN = b"nx.manifest.v1\0"
-#: Permissions that are flags, and that nothing can grant yet.
-FLAGS = ("exec", "gpu", "raw_input")
+#: Permissions that are flags in a manifest: kinds of devices.
+DEVICES = ("gpu", "raw_input")
+_LISTS = ("read", "write", "network", "exec")
 _ADVICE = "Correct it, then run `nxkernel plugins check DIR`."
 
 
@@ -73,18 +83,21 @@ class Manifest:
     conflicts_with: tuple[PluginId, ...] = ()
     replaces: tuple[PluginId, ...] = ()
     compat: Compat = attrs.field(factory=Compat)
+    #: The interpreter and the libraries that it asks for, or None for the application's.
+    environment: Request | None = None
     #: What it requests; ``calls`` are ``requires``. Templates are not expanded.
     permissions: Permissions = attrs.field(factory=Permissions)
-    #: Requested permissions that are flags: ``exec``, ``gpu``, ``raw_input``.
-    flags: tuple[str, ...] = ()
     #: The limits that it names, by the field of ``Limits``.
     limits: Mapping[str, Any] = EMPTY
     #: Schema of its settings, or None if it has none.
-    settings_schema: Mapping[str, Any] | None = None
-    settings_defaults: Mapping[str, Any] = EMPTY
+    settings_schema: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    #: One of them may be a secret.
+    settings_defaults: Mapping[str, Any] = attrs.field(default=EMPTY, repr=False)
     #: ``{hook: {"input": schema, "output": schema}}``, files already read.
     contracts: Mapping[HookName, Mapping[str, Any]] = attrs.field(factory=dict)
     state: Literal["warm"] = "warm"
+    #: ``global``: the global generators are seeded for each call.
+    rng: Literal["context", "global"] = "context"
     #: The free ``x-`` keys.
     extra: Mapping[str, Any] = EMPTY
     #: Digest of the content, schemas included.
@@ -133,7 +146,7 @@ def _find(place: Path) -> tuple[Path, str]:
 
 @lru_cache(maxsize=1)
 def _contract() -> CompiledSchema:
-    return SchemaRegistry().compile(load_contract(CONTRACT), name=CONTRACT)
+    return shared().compile(load_contract(CONTRACT), name=CONTRACT)
 
 
 @attrs.define
@@ -146,7 +159,7 @@ class _Reader:
     document: Any = attrs.field(factory=dict)
     read: dict[str, str] = attrs.field(factory=dict)
     schemas: dict[str, Any] = attrs.field(factory=dict)
-    registry: SchemaRegistry = attrs.field(factory=SchemaRegistry)
+    registry: SchemaRegistry = attrs.field(factory=shared)
 
     def error(self, where: str, reason: str, **details: Any) -> ManifestInvalid:
         """Return the error for the key *where*."""
@@ -170,12 +183,17 @@ class _Reader:
             }
             for hook, sides in sorted(self.document.get("contracts", {}).items())
         }
+        environment = self._environment()
         content = {"document": self.document, "schemas": self.schemas}
+        if environment is not None:
+            # Of a file what it asks for, not its bytes: a comment changes nothing.
+            content["requirements"] = list(environment.requirements)
         return _build(
             self.document,
             settings_schema=schema,
             settings_defaults=settings.get("defaults", {}),
             contracts=contracts,
+            environment=environment,
             digest=_canonical.digest(_canonical.encode(content), DOMAIN),
             path=self.folder / self.name,
             folder=self.folder,
@@ -184,12 +202,34 @@ class _Reader:
 
     def _document(self, name: str, where: str) -> Any:
         try:
-            data = read_inside(self.folder, name)
-            document = parse(data, toml=name.endswith(".toml"))
+            data = self._bytes(name)
+            return parse(data, toml=name.endswith(".toml"))
         except DocumentInvalid as error:
             raise Problem(where, f"{name} {error}" if where else str(error)) from None
+
+    def _bytes(self, name: str) -> bytes:
+        data = read_inside(self.folder, name)
         self.read[name] = hashlib.sha256(data).hexdigest()
-        return document
+        return data
+
+    def _environment(self) -> Request | None:
+        table = self.document.get("environment")
+        if table is None:
+            return None
+        python = table.get("python", "")
+        if python and (problem := python_problem(python)):
+            raise Problem("environment.python", problem)
+        lines = table.get("requirements", ())
+        where = "environment.requirements"
+        try:
+            if isinstance(lines, str):
+                lines = list(read_lines(self._bytes(lines).decode("utf-8")))
+            return Request(python=python, requirements=requirements(lines))
+        except (DocumentInvalid, UnicodeDecodeError) as error:
+            reason = str(error) if isinstance(error, DocumentInvalid) else "is not UTF-8"
+            raise Problem(where, f"{table['requirements']} {reason}") from None
+        except RequirementInvalid as error:
+            raise Problem(where, str(error)) from None
 
     def _check(self) -> None:
         issues = _contract().validate(self.document)
@@ -204,19 +244,34 @@ class _Reader:
         check_rules(self.document)
 
     def _schema(self, place: Any, where: str) -> Any:
-        schema = place
-        if isinstance(place, str):
-            schema = self.schemas[place] = self._document(place, where)
+        name, schema = "", named(place)
+        if isinstance(schema, str):
+            name, schema = schema, self._schema_file(schema, where)
         try:
-            self.registry.compile(schema, name=place if isinstance(place, str) else "")
+            whole = joined(name, schema, lambda other: self._beside(other, where))
         except SchemaInvalid as error:
             raise Problem(where, error.message) from None
-        return schema
+        try:
+            self.registry.compile(whole.schema)
+        except SchemaInvalid as error:
+            raise Problem(where, whole.placed(error).message) from None
+        return whole.schema
+
+    def _schema_file(self, name: str, where: str) -> Any:
+        if name not in self.schemas:
+            self.schemas[name] = self._document(name, where)
+        return self.schemas[name]
+
+    def _beside(self, name: str, where: str) -> tuple[str, Any] | None:
+        """Return the schema in the file *name* that another one refers to, if it is there."""
+        if not is_inside(name) or not os.path.lexists(self.folder / name):
+            return None
+        return name, self._schema_file(name, where)
 
 
 def _build(document: Mapping[str, Any], **read: Any) -> Manifest:
     permissions = document.get("permissions", {})
-    plain = ("id", "version", "name", "description", "entrypoint", "state")
+    plain = ("id", "version", "name", "description", "entrypoint", "state", "rng")
     lists = ("provides", "requires", "tags", "depends_on", "conflicts_with", "replaces")
     fields: dict[str, Any] = {key: document[key] for key in plain if key in document}
     fields |= {key: tuple(document.get(key, ())) for key in lists}
@@ -226,10 +281,10 @@ def _build(document: Mapping[str, Any], **read: Any) -> Manifest:
         priority=int(document.get("priority", 0)),
         compat=Compat(**document.get("compat", {})),
         permissions=Permissions(
-            **{key: tuple(permissions.get(key, ())) for key in ("read", "write", "network")},
+            **{key: tuple(permissions.get(key, ())) for key in _LISTS},
+            devices=tuple(device for device in DEVICES if permissions.get(device)),
             calls=tuple(document.get("requires", ())),
         ),
-        flags=tuple(flag for flag in FLAGS if permissions.get(flag)),
         limits=_limits(document.get("limits", {})),
         extra={key: document[key] for key in sorted(document) if key.startswith("x-")},
         **read,

@@ -80,7 +80,7 @@ def _hooks(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _permissions(permissions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for kind in ("read", "write"):
+    for kind in ("read", "write", "exec"):
         for index, path in enumerate(permissions.get(kind, ())):
             reason = check_path(path)
             if kind == "write" and PROTECTED.intersection(_TEMPLATE.findall(path)):
@@ -88,9 +88,9 @@ def _permissions(permissions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if reason:
                 yield f"permissions.{kind}[{index}]", reason
     for index, entry in enumerate(permissions.get("network", ())):
-        port = entry.removeprefix("tcp:")
+        port = entry.partition(":")[2]
         if not 0 < int(port) < 65536 or port != str(int(port)):
-            yield f"permissions.network[{index}]", "expected a port from tcp:1 to tcp:65535"
+            yield f"permissions.network[{index}]", "expected a port from 1 to 65535"
 
 
 def check_path(path: str) -> str:

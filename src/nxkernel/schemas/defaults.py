@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
 import attrs
+
+from nxkernel.schemas._pointers import resolve
 
 __all__ = ["with_defaults"]
 
@@ -76,15 +77,7 @@ def _parts(root: Any, schema: Any, seen: frozenset[int]) -> list[Mapping[str, An
     seen |= {id(schema)}
     parts: list[Mapping[str, Any]] = [schema]
     if "$ref" in schema:
-        parts += _parts(root, _resolve(root, schema["$ref"]), seen)
+        parts += _parts(root, resolve(root, schema["$ref"]), seen)
     for part in schema.get("allOf", ()):
         parts += _parts(root, part, seen)
     return parts
-
-
-def _resolve(root: Any, ref: str) -> Any:
-    node = root
-    for part in ref.split("/")[1:]:
-        name = unquote(part).replace("~1", "/").replace("~0", "~")
-        node = node[int(name)] if isinstance(node, list) else node[name]
-    return node

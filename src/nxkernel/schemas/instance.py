@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["JSON_TYPES", "MAX_DEPTH", "MAX_NODES", "json_type", "obstacle"]
+from nxkernel import _canonical
+from nxkernel._shape import JSON_TYPES, Misshapen, Shape, survey
+
+__all__ = [
+    "JSON_TYPES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "json_type",
+    "judgeable",
+    "obstacle",
+    "shape_of",
+]
 
 #: Deepest nesting of a value under a schema. The reference validator recurses; beyond this its
 #: verdict would depend on how deep its caller already is.
@@ -12,16 +23,6 @@ MAX_DEPTH = 100
 #: Most values in one value, counted through all levels.
 MAX_NODES = 1_000_000
 _INT64, _UINT64 = -(2**63), 2**64
-
-JSON_TYPES = {
-    bool: "boolean",
-    dict: "object",
-    float: "number",
-    int: "integer",
-    list: "array",
-    str: "string",
-    type(None): "null",
-}
 
 
 def json_type(value: object) -> str:
@@ -36,7 +37,8 @@ def obstacle(value: Any) -> tuple[tuple[str | int, ...], str] | None:
     while todo:
         path, item = todo.pop()
         nodes += 1
-        reason = _reason(path, item, nodes)
+        known = nodes + len(todo) + (len(item) if type(item) in (dict, list) else 0)
+        reason = _reason(path, item, known)
         if reason:
             return path, reason
         if type(item) is dict:
@@ -44,6 +46,28 @@ def obstacle(value: Any) -> tuple[tuple[str | int, ...], str] | None:
         elif type(item) is list:
             todo += [((*path, i), item[i]) for i in range(len(item) - 1, -1, -1)]
     return None
+
+
+def shape_of(value: Any) -> Shape | None:
+    """Return the shape of *value*, or None where :func:`obstacle` finds something.
+
+    None also for parts that are of no type of JSON's. A few quick looks over all of it: this is
+    asked of every value that nobody has looked through yet, :func:`obstacle` only of those that
+    have something in the way.
+    """
+    try:
+        shape = survey(value, MAX_DEPTH + 1, MAX_NODES)
+        if judgeable(shape):
+            # Has canonical bytes only if its integers are of 64 bits.
+            return shape.after(_canonical.encode(value))
+    except (Misshapen, _canonical.NotCanonical):
+        pass
+    return None
+
+
+def judgeable(shape: Shape) -> bool:
+    """Return whether a decoded value of that *shape* has nothing of what :func:`obstacle` finds."""
+    return shape.json and shape.depth <= MAX_DEPTH and shape.parts <= MAX_NODES
 
 
 def _reason(path: tuple[str | int, ...], item: Any, nodes: int) -> str:
@@ -55,6 +79,18 @@ def _reason(path: tuple[str | int, ...], item: Any, nodes: int) -> str:
         return "is not a finite number"
     if type(item) is int and not _INT64 <= item < _UINT64:
         return "is an integer of more than 64 bits"
+    if type(item) is str and not _is_unicode(item):
+        return "is text with a lone surrogate"
     if type(item) is dict and any(type(key) is not str for key in item):
         return "has a key that is not a string"
+    if type(item) is dict and not all(map(_is_unicode, item)):
+        return "has a key with a lone surrogate"
     return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

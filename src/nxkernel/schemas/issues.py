@@ -6,6 +6,7 @@ and the schema's own constants, and never what the value holds: it may be privat
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,14 +17,20 @@ import attrs
 from jsonschema import ValidationError
 
 from nxkernel.schemas.instance import json_type
-from nxkernel.schemas.profile import pointer
+from nxkernel.schemas.profile import MAX_SHOWN, pointer, shortened
+from nxkernel.schemas.secrets import Secrets
 
-__all__ = ["MAX_ISSUES", "SchemaIssue", "issues_of", "leading"]
+__all__ = ["MAX_ISSUES", "SchemaIssue", "issues_of", "leading", "shown"]
 
 #: Most issues that one validation reports.
 MAX_ISSUES = 20
-#: Longest constant of a schema and longest key of a value that is shown, in characters.
-MAX_SHOWN = 60
+_OF_A_SECRET = {
+    "const": "is not the value that the schema allows",
+    "enum": "is none of the values that the schema allows",
+    "pattern": "is not text of the form that the schema asks for",
+}
+#: Most names of a schema among which one that is near is looked for.
+MAX_NAMES = 200
 
 CODES = {
     "additionalProperties": "unknown_key",
@@ -90,15 +97,45 @@ def _unescape(part: str) -> str:
 
 
 def issues_of(
-    errors: Iterable[ValidationError], patterns: Mapping[str, str]
-) -> Iterator[SchemaIssue]:
-    """Yield the issues behind the library's *errors*; *patterns* leads back to the schema's own."""
+    errors: Iterable[ValidationError], patterns: Mapping[str, str], secrets: Secrets
+) -> list[SchemaIssue]:
+    """Return the issues behind the library's *errors*, sorted, at most :data:`MAX_ISSUES`.
+
+    *patterns* leads back to the schema's own. Of what is in one of *secrets*, no key is named and
+    no constant that it might be.
+    """
+    found = sorted(set(_all(errors, patterns, secrets)))
+    # A hint takes longer than all the rest, so only what is shown gets one.
+    return list(dict.fromkeys(each.issue() for each in found[:MAX_ISSUES]))
+
+
+@attrs.frozen(order=True)
+class _Found:
+    """An issue, and what its message goes on with once it is known that it will be shown."""
+
+    draft: SchemaIssue
+    unknown: bool = False
+    #: The key that is not known, and those that are.
+    key: str = ""
+    names: tuple[str, ...] = ()
+
+    def issue(self) -> SchemaIssue:
+        if not self.unknown:
+            return self.draft
+        near = get_close_matches(self.key[:MAX_SHOWN], self.names[:MAX_NAMES], 1)
+        hint = f"did you mean {_show(near[0])}?" if near else f"known: {_known(self.names)}"
+        return attrs.evolve(self.draft, message=f"{self.draft.message}; {hint}")
+
+
+def _all(
+    errors: Iterable[ValidationError], patterns: Mapping[str, str], secrets: Secrets
+) -> Iterator[_Found]:
     for error in errors:
         relevant = _relevant(error)
         if relevant is not None:
-            yield from issues_of(relevant, patterns)
+            yield from _all(relevant, patterns, secrets)
         else:
-            yield from _issues(error, patterns)
+            yield from _issues(error, patterns, secrets)
 
 
 def _relevant(error: ValidationError) -> list[ValidationError] | None:
@@ -120,28 +157,46 @@ def _other_type(error: ValidationError) -> bool:
     return not error.relative_path and (error.validator == "type" or other)
 
 
-def _issues(error: Any, patterns: Mapping[str, str]) -> Iterator[SchemaIssue]:
+def _issues(error: Any, patterns: Mapping[str, str], secrets: Secrets) -> Iterator[_Found]:
     keyword = str(error.validator)
-    path = tuple(_shown_key(part) for part in error.absolute_path)
     place = tuple(patterns.get(str(part), part) for part in error.absolute_schema_path)
     if keyword == "not" and error.validator_value == {}:
         keyword, place = "false", place[:-1]  # `false` is compiled as {"not": {}}
+    names = _names(error.schema) if keyword == "additionalProperties" else None
     for key, message in _messages(keyword, error, patterns):
         if "propertyNames" in place:
             message = f"as a key: {message}"
-        yield SchemaIssue(
-            instance_path=pointer((*path, *key)),
+        path = (*error.absolute_path, *key)
+        if (length := secrets.reached(path)) is not None:
+            message = _discreet(keyword, message, inside=length < len(path))
+            path = path[:length]
+        draft = SchemaIssue(
+            instance_path=shown(path),
             keyword=keyword,
             schema_path=pointer(place),
             code=CODES.get(keyword, "no_match"),
             message=message,
         )
+        if names is None or length is not None:
+            yield _Found(draft)
+        else:
+            yield _Found(draft, True, str(key[0]), names)
 
 
-def _shown_key(part: str | int) -> str | int:
-    if isinstance(part, int) or len(part) <= MAX_SHOWN:
-        return part
-    return part[: MAX_SHOWN - 1] + "…"
+def _names(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(schema.get("properties", {})))
+
+
+def _discreet(keyword: str, message: str, *, inside: bool) -> str:
+    """What may be said of a secret: neither what is in it nor which values it is not."""
+    if inside:
+        return "what is in this secret is not what its schema asks for"
+    return _OF_A_SECRET.get(keyword, message)
+
+
+def shown(path: Iterable[str | int]) -> str:
+    """Return *path* as a JSON Pointer with its long keys cut."""
+    return pointer(tuple(map(shortened, path)))
 
 
 Key = tuple[str | int, ...]
@@ -218,31 +273,30 @@ _ONE: dict[str, Callable[[Any, Any], str]] = {
 
 
 def _missing(error: Any) -> Iterator[tuple[Key, str]]:
-    # The library gives one error for each missing key, but names it in the text alone; so each
-    # error stands for all of them, and equal issues are counted once.
-    instance: Mapping[str, Any] = error.instance
-    for key in sorted(set(error.validator_value) - set(instance)):
+    for key in _first(set(error.validator_value) - set(error.instance)):
         yield (), f"missing key {_show(key)}"
 
 
 def _missing_beside(error: Any) -> Iterator[tuple[Key, str]]:
     for key, needed in sorted(error.validator_value.items()):
-        for name in sorted(set(needed) - set(error.instance)) if key in error.instance else ():
+        for name in _first(set(needed) - set(error.instance)) if key in error.instance else ():
             yield (), f"missing key {_show(name)}, needed beside {_show(key)}"
 
 
 def _unknown(error: Any) -> Iterator[tuple[Key, str]]:
     schema: Mapping[str, Any] = error.schema
-    known = sorted(schema.get("properties", {}))
     patterns = [re.compile(p) for p in schema.get("patternProperties", {})]
-    for key in sorted(set(error.instance) - set(known)):
-        if not any(p.search(key) for p in patterns):
-            near = get_close_matches(key[:MAX_SHOWN], known, 1)
-            hint = f"did you mean {_show(near[0])}?" if near else f"known: {_known(known)}"
-            yield (_shown_key(key),), f"unknown key; {hint}"
+    keys = error.instance.keys() - schema.get("properties", {}).keys()
+    for key in _first(key for key in keys if not any(p.search(key) for p in patterns)):
+        yield (key,), "unknown key"
 
 
-def _known(names: list[str]) -> str:
+def _first(keys: Iterable[str]) -> list[str]:
+    """The keys that come first among their issues; more of them than that are never shown."""
+    return heapq.nsmallest(MAX_ISSUES, keys, key=lambda key: (shown((key,)), _show(key)))
+
+
+def _known(names: tuple[str, ...]) -> str:
     return ", ".join(names) if 0 < len(names) <= 12 else f"{len(names)} other keys"
 
 

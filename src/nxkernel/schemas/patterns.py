@@ -19,7 +19,7 @@ from functools import lru_cache
 from nxkernel.schemas._automaton import Automaton
 from nxkernel.schemas._expression import ANY, Node, PatternRefused, Repeat, Seq, parse, render
 
-__all__ = ["PatternRefused", "to_python"]
+__all__ = ["PatternRefused", "to_python", "to_rust"]
 
 #: Longest accepted pattern, in characters.
 MAX_PATTERN = 1000
@@ -41,6 +41,16 @@ def to_python(pattern: str) -> str:
     source = ("\\A" if parsed.start else "") + render(parsed.body) + ("\\Z" if parsed.end else "")
     re.compile(source)
     return source
+
+
+@lru_cache(maxsize=1024)
+def to_rust(pattern: str) -> str:
+    """Return an accepted *pattern* in the syntax of Rust's ``regex``.
+
+    Its ``$`` is the end of the text alone, so no other anchor is needed.
+    """
+    parsed = parse(pattern)
+    return ("^" if parsed.start else "") + render(parsed.body) + ("$" if parsed.end else "")
 
 
 def _check_anywhere(body: Node) -> None:

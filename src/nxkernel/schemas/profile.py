@@ -17,13 +17,30 @@ from nxkernel.errors import SchemaInvalid
 from nxkernel.schemas.instance import JSON_TYPES, json_type
 from nxkernel.schemas.instance import obstacle as find_obstacle
 from nxkernel.schemas.patterns import PatternRefused, to_python
+from nxkernel.schemas.vocabulary import OURS, problem
 
-__all__ = ["DIALECT", "KEYWORDS", "Profiled", "plain", "pointer", "profile"]
+__all__ = [
+    "DIALECT",
+    "KEYWORDS",
+    "MAX_SHOWN",
+    "Path",
+    "Profiled",
+    "check_size",
+    "plain",
+    "pointer",
+    "profile",
+    "refused",
+    "shortened",
+]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Deepest nesting and most values of one schema document.
 MAX_SCHEMA_DEPTH = 64
 MAX_SCHEMA_NODES = 20_000
+#: Most bytes of one, in canonical form.
+MAX_SCHEMA_BYTES = 1 << 20
+#: Longest key of a path that is shown whole, in characters.
+MAX_SHOWN = 60
 #: Most different patterns of one schema; each takes time to check.
 MAX_PATTERNS = 64
 
@@ -55,6 +72,10 @@ INSTEAD = {
     "id": "$id",
 }
 
+_ELSEWHERE = (
+    "only references inside the document, and to schemas that were loaded with it, are accepted: "
+    "#/$defs/..."
+)
 Path = tuple[str | int, ...]
 
 
@@ -63,27 +84,48 @@ def pointer(path: Path) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
+def shortened(part: str | int) -> str | int:
+    """Return *part* of a path as it is shown: a long key is cut."""
+    if isinstance(part, int) or len(part) <= MAX_SHOWN:
+        return part
+    return part[: MAX_SHOWN - 1] + "…"
+
+
 def refused(path: Path, reason: str) -> SchemaInvalid:
     """Return the error for the place *path* of a schema."""
-    place = "#" + pointer(path)
+    place = "#" + pointer(tuple(map(shortened, path)))
     return SchemaInvalid(f"{place}: {reason}", details={"pointer": place})
 
 
-def plain(value: Any, path: Path = ()) -> Any:
+def plain(value: Any) -> Any:
     """Return *value* with every mapping as a dict and every sequence as a list.
 
     Raises:
-        SchemaInvalid: beyond the depth limit, which also ends a cycle, and for what is not JSON.
+        SchemaInvalid: beyond the limits of depth, which also ends a cycle, and of size; and for
+            what is not JSON.
     """
-    if len(path) > MAX_SCHEMA_DEPTH:
-        raise refused((), f"nested deeper than {MAX_SCHEMA_DEPTH}")
-    if isinstance(value, Mapping):
-        return {key: plain(item, (*path, str(key))) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, (*path, index)) for index, item in enumerate(value)]
-    if type(value) not in JSON_TYPES:
-        raise refused(path, f"{json_type(value)} is no type of JSON")
-    return value
+    return _Copier().copied(value, ())
+
+
+@attrs.define
+class _Copier:
+    """Copies one document, and no more of it than is accepted."""
+
+    left: int = MAX_SCHEMA_NODES
+
+    def copied(self, value: Any, path: Path) -> Any:
+        if len(path) > MAX_SCHEMA_DEPTH:
+            raise refused((), f"nested deeper than {MAX_SCHEMA_DEPTH}")
+        self.left -= 1
+        if self.left < 0:
+            raise refused((), f"holds more than {MAX_SCHEMA_NODES} values")
+        if isinstance(value, Mapping):
+            return {key: self.copied(item, (*path, str(key))) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.copied(item, (*path, index)) for index, item in enumerate(value)]
+        if type(value) not in JSON_TYPES:
+            raise refused(path, f"{json_type(value)} is no type of JSON")
+        return value
 
 
 @attrs.define
@@ -93,6 +135,8 @@ class Profiled:
     schemas: dict[Path, Any] = attrs.field(factory=dict)
     #: From a pattern in Python's syntax to the one in the schema.
     patterns: dict[str, str] = attrs.field(factory=dict)
+    #: Where the reference of a subschema leads, by the subschema's place.
+    targets: dict[Path, Path] = attrs.field(factory=dict)
 
 
 def profile(schema: Any) -> Profiled:
@@ -112,24 +156,24 @@ def profile(schema: Any) -> Profiled:
     return profiled
 
 
-def _check_document(schema: Any) -> None:
+def check_size(schema: Any) -> None:
+    """Check that *schema* holds nothing that no schema can judge.
+
+    Raises:
+        SchemaInvalid: with the place, if there is one.
+    """
     obstacle = find_obstacle(schema)
     if obstacle:
         raise refused(obstacle[0], f"a schema cannot hold what {obstacle[1]}")
+
+
+def _check_document(schema: Any) -> None:
+    check_size(schema)
     if not isinstance(schema, dict | bool):
         raise refused((), f"a schema is an object or a boolean, not {json_type(schema)}")
     dialect = schema.get("$schema", DIALECT) if isinstance(schema, dict) else DIALECT
     if not isinstance(dialect, str) or dialect.removesuffix("#") != DIALECT:
-        raise refused(("$schema",), f"the accepted dialect is {DIALECT}")
-    if _count(schema) > MAX_SCHEMA_NODES:
-        raise refused((), f"holds more than {MAX_SCHEMA_NODES} values")
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, dict | list):
-        items = value.values() if isinstance(value, dict) else value
-        return 1 + sum(_count(item) for item in items)
-    return 1
+        raise refused(("$schema",), f"the accepted dialects are {DIALECT} and draft 7")
 
 
 def _walk(path: Path, schema: Any) -> Iterator[tuple[Path, Any]]:
@@ -158,11 +202,14 @@ def children(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
 
 def _check_keywords(path: Path, schema: Mapping[str, Any]) -> None:
     for keyword in sorted(schema):
-        if keyword in KEYWORDS or keyword.startswith("x-"):
+        if keyword in OURS and (reason := problem(schema, keyword)):
+            raise refused((*path, keyword), reason)
+        ours = keyword.startswith("x-nx-") and keyword not in OURS
+        if keyword in KEYWORDS or (keyword.startswith("x-") and not ours):
             continue
         if keyword in INSTEAD:
             raise refused((*path, keyword), f"is not accepted; write {INSTEAD[keyword]}")
-        near = get_close_matches(keyword, sorted(KEYWORDS), 1)
+        near = get_close_matches(keyword, sorted(OURS if ours else KEYWORDS), 1)
         hint = f"did you mean {near[0]!r}?" if near else "an annotation of yours begins with x-"
         raise refused((*path, keyword), f"unknown keyword; {hint}")
     for keyword in ("$id", "$schema"):
@@ -196,14 +243,15 @@ def _check_references(profiled: Profiled) -> None:
         if isinstance(schema, dict):
             onward[path] = [(*path, *c) for c, keyword in children(schema) if keyword in IN_PLACE]
             if "$ref" in schema:
-                onward[path].append(_target(places, path, schema["$ref"]))
+                profiled.targets[path] = _target(places, path, schema["$ref"])
+                onward[path].append(profiled.targets[path])
     _check_endless(onward)
 
 
 def _target(places: Mapping[tuple[str, ...], Path], path: Path, ref: Any) -> Path:
     place = (*path, "$ref")
     if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-        raise refused(place, "only references inside the document are accepted: #/$defs/...")
+        raise refused(place, _ELSEWHERE)
     parts = (unquote(p).replace("~1", "/").replace("~0", "~") for p in ref.split("/")[1:])
     target = places.get(tuple(parts))
     if target is None or "patternProperties" in target:

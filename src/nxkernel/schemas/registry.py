@@ -3,62 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import attrs
-from jsonschema import ValidationError
+from jsonschema import Draft7Validator
 
 from nxkernel import _canonical
+from nxkernel._shape import Shape
 from nxkernel.errors import SchemaInvalid
-from nxkernel.schemas._reference import BudgetSpent, budget, metaschema, reference
+from nxkernel.schemas._executable import executable
+from nxkernel.schemas._fast import Holds, fast
+from nxkernel.schemas._reference import BudgetSpent, errors_of, metaschema, reference
+from nxkernel.schemas._spread import spread
 from nxkernel.schemas.defaults import with_defaults
-from nxkernel.schemas.instance import obstacle
-from nxkernel.schemas.issues import MAX_ISSUES, SchemaIssue, issues_of
+from nxkernel.schemas.draft7 import as_given, check_keywords, is_draft7, modern
+from nxkernel.schemas.folder import SchemaFolder
+from nxkernel.schemas.installed import GROUP, offered
+from nxkernel.schemas.instance import obstacle, shape_of
+from nxkernel.schemas.issues import SchemaIssue, issues_of, shown
+from nxkernel.schemas.joined import Find, joined
 from nxkernel.schemas.patterns import to_python
-from nxkernel.schemas.profile import LIST, MAP, ONE, plain, pointer, profile
+from nxkernel.schemas.profile import MAX_SCHEMA_BYTES, check_size, plain, profile, refused
+from nxkernel.schemas.published import bundled
+from nxkernel.schemas.secrets import Secrets
 
-__all__ = ["CompiledSchema", "SchemaRegistry"]
+__all__ = ["CompiledSchema", "SchemaRegistry", "shared"]
 
 DOMAIN = b"nx.schema.v1\0"
 #: Most errors of the library that are looked at before the first twenty are taken.
 MAX_ERRORS = 1000
 #: Most compiled schemas that one registry keeps.
 MAX_KEPT = 1024
-#: Keywords whose `false` the library reports well.
-CLOSING = frozenset({"additionalProperties", "unevaluatedItems", "unevaluatedProperties"})
 
-_META = metaschema()
+_META, _META_7 = metaschema(), metaschema(Draft7Validator)
 
 
 @attrs.frozen(eq=False)
 class CompiledSchema:
     """A schema that was checked, ready to validate; threads may share it."""
 
-    #: The schema as plain values.
+    #: The schema as plain values; what was of draft 7 is written as 2020-12.
     schema: Any
-    #: Digest of its canonical bytes.
+    #: Digest of the canonical bytes of what was given.
     digest: str
+    #: Which places of a value are secret.
+    secrets: Secrets
     _patterns: Mapping[str, str]
     _validator: Any
+    #: Says quickly that a value is valid, or None where jsonschema-rs is not installed.
+    _holds: Holds | None
 
-    def validate(self, instance: Any) -> list[SchemaIssue]:
+    def validate(self, instance: Any, *, shape: Shape | None = None) -> list[SchemaIssue]:
         """Return what is wrong with *instance*, sorted, at most twenty issues; [] is valid.
 
         *instance* is made of plain values: None, bool, int, float, str, list, dict. Other types
-        pass where the schema says nothing, and are no type of JSON Schema's.
+        pass where the schema says nothing, and are no type of JSON Schema's. *shape* is what was
+        seen of it when it was decoded, if it was, so that nobody has to look through it again.
         """
+        return [] if self.holds(instance, shape=shape) else self._issues(instance)
+
+    @property
+    def quick(self) -> bool:
+        """Whether :meth:`holds` can say yes at all: jsonschema-rs is there and takes the schema."""
+        return self._holds is not None
+
+    def holds(self, instance: Any, *, shape: Shape | None = None) -> bool:
+        """Whether *instance* is valid for certain, said quickly; False says nothing.
+
+        *shape* is as for :meth:`validate`.
+        """
+        if self._holds is None:
+            return False
+        seen = shape if shape is not None and shape.of(instance) else shape_of(instance)
+        return seen is not None and self._holds(seen)
+
+    def _issues(self, instance: Any) -> list[SchemaIssue]:
+        """The reference's verdict, and every word that is said of it."""
         found = obstacle(instance)
         if found:
-            return [_limit(pointer(found[0]), found[1])]
-        budget()
+            return [self._obstacle(*found)]
         try:
-            errors = list(islice(self._validator.iter_errors(instance), MAX_ERRORS))
+            errors = errors_of(self._validator, instance, MAX_ERRORS)
         except BudgetSpent:
             return [_limit("", "takes more steps to check than are allowed")]
         except RecursionError:
             return [_limit("", "is nested deeper than can be checked")]
-        return sorted(set(issues_of(errors, self._patterns)))[:MAX_ISSUES]
+        return issues_of(errors, self._patterns, self.secrets)
+
+    def _obstacle(self, path: tuple[str | int, ...], reason: str) -> SchemaIssue:
+        return _limit(shown(path[: self.secrets.reached(path)]), reason)
 
     def defaults(self, value: Any) -> Any:
         """Return *value* with the schema's defaults for every key that was left out."""
@@ -74,8 +109,10 @@ def _limit(path: str, reason: str) -> SchemaIssue:
 class SchemaRegistry:
     """Compiles schemas and keeps them by the digest of their content.
 
-    Accepted is a closed profile of JSON Schema 2020-12: no references that leave the document, no
-    unknown keywords, no pattern that can be made to run for ever. ``format`` is an annotation.
+    Accepted is a closed profile of JSON Schema 2020-12, and of draft 7 where ``$schema`` names it:
+    no references but inside the document, to documents that were loaded beside it and to published
+    schemas, which are copied into it; no unknown keywords, no pattern that can be made to run for
+    ever. ``format`` is an annotation.
     """
 
     def __init__(self) -> None:
@@ -88,12 +125,63 @@ class SchemaRegistry:
             SchemaInvalid: malformed or outside the profile; the message has the place.
         """
         try:
-            return self._compiled(plain(schema))
+            given = plain(schema)
+            return self._compiled(given if is_draft7(given) else bundled(given))
         except SchemaInvalid as error:
             if not name:
                 raise
             details = {**error.details, "schema": name}
             raise SchemaInvalid(f"{name}{error.message}", details=details) from None
+
+    def join(self, name: str, document: Any, find: Find) -> CompiledSchema:
+        """Compile *document*, whose place is *name*, with the documents that it refers to.
+
+        *find* returns name and content of the one at a place, or None where there is none.
+
+        Raises:
+            SchemaInvalid: as :meth:`compile`, with the file and the place in it.
+        """
+        whole = joined(name, document, find)
+        try:
+            return self.compile(whole.schema)
+        except SchemaInvalid as error:
+            raise whole.placed(error) from None
+
+    def load(self, folder: Path | str) -> dict[str, CompiledSchema]:
+        """Compile every ``*.schema.json`` in *folder*, by its path there.
+
+        They may refer to one another, by their paths or by the ``$id`` that they have; to nothing
+        else. No link is followed, and nothing is read that is not in the folder.
+
+        Raises:
+            SchemaInvalid: for the first that cannot be read or accepted: the file, the place, why.
+        """
+        schemas = SchemaFolder(Path(folder))
+        documents = schemas.all()
+        return {name: self.join(name, documents[name], schemas.find) for name in documents}
+
+    def load_installed(self, group: str = GROUP) -> dict[str, CompiledSchema]:
+        """Compile the schemas that installed distributions offer, as ``<entry point>/<path>``.
+
+        An entry point of *group* names a folder or a file in a package, ``package:contracts``. The
+        package is not imported: none of its code runs here.
+
+        Raises:
+            SchemaInvalid: as :meth:`load`, and for an entry point that names nothing.
+        """
+        found: dict[str, CompiledSchema] = {}
+        for entry, folder, file in offered(group):
+            try:
+                loaded = self._one(folder, file) if file else self.load(folder)
+            except SchemaInvalid as error:
+                message = f"entry point {entry}: {error.message}"
+                raise SchemaInvalid(message, details=error.details) from None
+            found |= {f"{entry}/{name}": schema for name, schema in loaded.items()}
+        return found
+
+    def _one(self, folder: Path, file: str) -> dict[str, CompiledSchema]:
+        schemas = SchemaFolder(folder)
+        return {file: self.join(file, schemas.document(file), schemas.find)}
 
     def validate(self, instance: Any, schema: Any) -> list[SchemaIssue]:
         """Return what is wrong with *instance* under *schema*; [] is valid.
@@ -122,61 +210,54 @@ class SchemaRegistry:
         return kept
 
 
+@cache
+def shared() -> SchemaRegistry:
+    """Return the registry of this process.
+
+    What it keeps is known by its content: who shares it notices nothing but the time saved.
+    """
+    return SchemaRegistry()
+
+
 def _digest(schema: Any) -> str:
     found = obstacle(schema)
     if found:
-        raise SchemaInvalid(f"#{pointer(found[0])}: {found[1]}")
+        raise refused(*found)
     try:
-        return _canonical.digest(_canonical.encode(schema), DOMAIN)
-    except _canonical.NotCanonical as error:
-        raise SchemaInvalid(f"#: not made of JSON values: {error}") from None
+        data = _canonical.encode(schema)
+    except _canonical.NotCanonical:
+        raise refused((), "holds text that is not Unicode") from None
+    if len(data) > MAX_SCHEMA_BYTES:
+        raise refused((), f"takes more than {MAX_SCHEMA_BYTES >> 20} MiB")
+    return _canonical.digest(data, DOMAIN)
 
 
-def _compile(schema: Any, digest: str) -> CompiledSchema:
-    profiled = profile(schema)
-    _check_meta(schema)
-    return CompiledSchema(schema, digest, profiled.patterns, reference(_executable(schema)))
+def _compile(given: Any, digest: str) -> CompiledSchema:
+    schema = _modernised(given) if is_draft7(given) else given
+    try:
+        profiled = profile(schema)
+    except SchemaInvalid as error:
+        raise (as_given(error, given) if is_draft7(given) else error) from None
+    _check_meta(schema, _META)
+    run = executable(schema, to_python)
+    quick = fast(schema, spread(profiled))
+    return CompiledSchema(schema, digest, Secrets(schema), profiled.patterns, reference(run), quick)
 
 
-def _check_meta(schema: Any) -> None:
-    budget()
-    errors: list[ValidationError] = list(islice(_META.iter_errors(schema), MAX_ERRORS))
-    issues = sorted(set(issues_of(errors, {})))
+def _modernised(schema: Any) -> Any:
+    check_size(schema)
+    check_keywords(schema)
+    _check_meta(schema, _META_7)
+    return bundled(modern(schema))
+
+
+def _check_meta(schema: Any, meta: Any) -> None:
+    try:
+        errors = errors_of(meta, schema, MAX_ERRORS)
+    except BudgetSpent:
+        raise refused((), "takes more steps to check than are allowed") from None
+    issues = issues_of(errors, {}, Secrets(True))
     if issues:
         first = issues[0]
         place = "#" + first.instance_path
         raise SchemaInvalid(f"{place}: {first.message}", details={"pointer": place})
-
-
-def _executable(schema: Any) -> Any:
-    """Copy *schema* as the library shall run it: keys sorted, patterns in Python's syntax."""
-    if schema is False:
-        return {"not": {}}  # the library loses the place of an error under `false`
-    if schema is True:
-        return {}
-    copy: dict[str, Any] = {}
-    for keyword in sorted(schema):
-        copy[keyword] = _executed(keyword, schema[keyword])
-    # Without a base address, local references need no registry.
-    copy.pop("$id", None)
-    copy.pop("$schema", None)
-    return copy
-
-
-def _executed(keyword: str, value: Any) -> Any:
-    if value is False and keyword in CLOSING:
-        return value
-    if keyword == "pattern":
-        return to_python(value)
-    if keyword in ONE:
-        return _executable(value)
-    if keyword in LIST:
-        return [_executable(item) for item in value]
-    if keyword in MAP:
-        by_pattern = keyword == "patternProperties"
-        return {_name(key, by_pattern): _executable(value[key]) for key in sorted(value)}
-    return value
-
-
-def _name(key: str, is_pattern: bool) -> str:
-    return to_python(key) if is_pattern else key

@@ -14,6 +14,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from nxkernel._blob import Blob
+from nxkernel._system import files
 from nxkernel.errors import StorageError
 from nxkernel.types import Digest
 
@@ -22,8 +24,10 @@ __all__ = ["BlobStore", "blob_digest"]
 _NAME = re.compile(r"sha256:([0-9a-f]{64})")
 
 
-def blob_digest(data: bytes) -> Digest:
+def blob_digest(data: bytes | Blob) -> Digest:
     """Return the content address of *data*."""
+    if isinstance(data, Blob):
+        return data.digest
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 
@@ -42,8 +46,10 @@ class BlobStore:
         except OSError as error:
             raise _failed("create the blob store", error) from error
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes | Blob) -> Digest:
         """Store *data* and return its digest; storing it again changes nothing.
+
+        Of a :class:`Blob` the bytes are stored; its media type belongs into a record.
 
         Raises:
             StorageError: when the disk refuses, or when the bytes already stored under this name
@@ -55,7 +61,7 @@ class BlobStore:
             self.get(digest)
             return digest
         try:
-            self._write(data, target)
+            self._write(data.view() if isinstance(data, Blob) else data, target)
         except OSError as error:
             raise _failed(f"store the blob {digest}", error) from error
         return digest
@@ -79,6 +85,15 @@ class BlobStore:
             )
         return data
 
+    def blob(self, digest: Digest, media: str = "application/octet-stream") -> Blob:
+        """Return the bytes named *digest* as a value that crosses to plugins.
+
+        Raises:
+            StorageError: as :meth:`get`.
+            ValueError: when *media* is no media type.
+        """
+        return Blob(self.get(digest), media)
+
     def has(self, digest: Digest) -> bool:
         """Whether a blob of this name is stored; :meth:`get` alone checks its bytes."""
         return self._path(digest).is_file()
@@ -90,7 +105,7 @@ class BlobStore:
         name = match[1]
         return self._root / "sha256" / name[:2] / name[2:]
 
-    def _write(self, data: bytes, target: Path) -> None:
+    def _write(self, data: bytes | memoryview, target: Path) -> None:
         """Make *data* durable first, then give it its name without replacing anything."""
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._incoming)
@@ -98,23 +113,15 @@ class BlobStore:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fchmod(file.fileno(), 0o444)
+                files.set_mode(file.fileno(), name, 0o444)
                 os.fsync(file.fileno())
             # A link, not a rename: a rename would replace what another process stored meanwhile.
             with contextlib.suppress(FileExistsError):
                 os.link(name, target)
         finally:
             os.unlink(name)
-        _sync(target.parent)
-        _sync(target.parent.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        files.sync_folder(target.parent)
+        files.sync_folder(target.parent.parent)
 
 
 def _failed(action: str, error: OSError) -> StorageError:

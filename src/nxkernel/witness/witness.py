@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import resource
@@ -29,6 +30,10 @@ _GIB = 1 << 30
 _PTRACE, _MOUNT, _UNSHARE, _BPF, _IO_URING_SETUP, _CAPGET = 101, 165, 272, 321, 425, 125
 # With the lowest bit, which is no flag of unshare(2): EINVAL where the filter lets it through.
 _NO_NAMESPACE = 0x10000001
+# fcntl(2): Python has the name on Linux alone, and this module is read on every system.
+_F_GET_SEALS = 1034
+#: By agreement with ``worker.child``.
+_ARENA_FD = 5
 # Of a process that nobody traces: ESRCH where the filter lets it through.
 _PTRACE_PEEKDATA = 2
 
@@ -100,6 +105,10 @@ def _attempts(facts: Mapping[str, Any], run_dir: str) -> dict[str, Callable[[], 
         "privilege.capabilities": _capabilities,
         "leak.environment": lambda: _environment(str(facts["marker"])),
         "leak.descriptors": _descriptors,
+        "leak.files": lambda: "found" if os.path.lexists(secret) else "absent",
+        "leak.hostname": lambda: "the host's" if _hostname() == facts["hostname"] else "another",
+        "leak.processes": lambda: "none" if os.getppid() == 1 else "the parent's",
+        "limit.scratch": _scratch,
         "limit.memory": lambda: mmap.mmap(-1, 16 * _GIB).close(),
         "limit.files": _many_files,
     }
@@ -142,8 +151,16 @@ def _environment(marker: str) -> str:
 
 
 def _descriptors() -> str:
-    opened = [fd for fd in range(5, 256) if _is_open(fd)]
+    opened = [fd for fd in range(5, 256) if _is_open(fd) and not _is_arena(fd)]
     return "none" if not opened else "went through"
+
+
+def _is_arena(fd: int) -> bool:
+    """Whether it is where the worker's arena is, and can be sealed: only a file in memory can."""
+    try:
+        return fd == _ARENA_FD and fcntl.fcntl(fd, _F_GET_SEALS) >= 0
+    except OSError:
+        return False
 
 
 def _is_open(fd: int) -> bool:
@@ -152,6 +169,24 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _hostname() -> str:
+    return os.uname().nodename
+
+
+def _scratch() -> None:
+    """Reserve room in three files, each below the limit for one, and give it back."""
+    folder = os.environ["TMPDIR"]
+    paths = [os.path.join(folder, f"nxkernel-{number}") for number in range(3)]
+    try:
+        for path in paths:
+            with open(path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 32 << 20)
+    finally:
+        for path in paths:
+            if os.path.exists(path):
+                os.unlink(path)
 
 
 def _many_files() -> None:

@@ -6,97 +6,178 @@ said so (``Hello``), and the confinement itself is the last thing that needs pri
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from nxkernel._canonical import decode, encode
-from nxkernel._wire import EXIT_CONFINE, VERSION, Confine, Hello, Refused, Setup
+from nxkernel._namespaces import build_root
+from nxkernel._wire import EXIT_CONFINE, VERSION, Compiled, Confine, Hello, Refused, Root, Setup
 from nxkernel.errors import NxError
+from nxkernel.worker import listings
 from nxkernel.worker.confine import confine, restrict, self_test
+from nxkernel.worker.denials import Fence, Lookout
 from nxkernel.worker.guards import install_file_shims
 from nxkernel.worker.pipe import COMMAND_FD, RESULT_FD, HostGone, Pipe
 
-__all__ = ["main"]
+__all__ = ["lift", "live", "main"]
 
-#: Where the ruleset's descriptor is put.
-RULESET_FD = 5
+#: Where the arena's descriptor is put, and the ruleset's.
+ARENA_FD = 5
+RULESET_FD = 6
+#: Above every final number, and no higher: the embedder may be allowed few open files.
+_ABOVE = 8
 
 
-def main(fds: list[int], *, with_ruleset: bool, parent: int) -> NoReturn:
+def main(fds: list[int], *, with_ruleset: bool, parent: int, with_arena: bool = True) -> NoReturn:
     """Become a worker; never returns.
 
-    *fds*: command pipe to read, result pipe to write, log pipe to write, and the Landlock ruleset
-    if there is one. *parent*: the zygote's pid, taken before the fork.
+    *fds*: command pipe to read, result pipe to write, log pipe to write, then if there are such the
+    arena and the Landlock ruleset; last, for a plugin that is being debugged, its terminal.
+    *parent*: the zygote's pid, taken before the fork.
+    """
+    kept = [*([ARENA_FD] if with_arena else []), *([RULESET_FD] if with_ruleset else [])]
+    try:
+        debugged = _lay_out(fds, kept)
+    except BaseException as error:
+        _say(error)
+        os._exit(EXIT_CONFINE)
+    ruleset, arena = RULESET_FD if with_ruleset else -1, ARENA_FD if with_arena else -1
+    live(Pipe(), ruleset, parent, debugged=debugged, arena=arena)
+
+
+def live(
+    pipe: Pipe, ruleset: int, parent: int, *, debugged: bool = False, arena: int = -1
+) -> NoReturn:
+    """Confine this process as the host says over *pipe*, then serve it; never returns.
+
+    *ruleset*: the Landlock ruleset's descriptor, or -1. *parent*: see :func:`main`.
+    *debugged*: standard input is the terminal of a debugger. *arena*: its descriptor, or -1.
     """
     status = EXIT_CONFINE
     try:
-        _lay_out(fds, with_ruleset)
         _reset_signals()
-        pipe = Pipe()
-        _lock_in(pipe, RULESET_FD if with_ruleset else -1, parent)
+        level = _lock_in(pipe, ruleset, parent)
         gc.enable()
-        status = _serve(pipe)
+        status = _serve(pipe, level, debugged, arena)
     except HostGone:
         status = 0
     except BaseException as error:
-        # The log pipe is the only place left to say why.
-        os.write(2, f"worker: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+        _say(error)
     finally:
         _flush()
         os._exit(status)
 
 
-def _lay_out(fds: list[int], with_ruleset: bool) -> None:
-    """Put the descriptors where they belong and close every other one."""
+def _say(error: BaseException) -> None:
+    """The log pipe is the only place left to say why."""
+    os.write(2, f"worker: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+
+
+def _lay_out(fds: list[int], kept: list[int]) -> bool:
+    """Put the descriptors where they belong, close every other one; say if there is a terminal.
+
+    *kept*: the numbers of those that come after the log's.
+    """
     command, result, log = fds[:3]
     moved = [os.dup(fd) for fd in (command, result, log, *fds[3:])]
     # dup() gives the lowest free number: lift all above the final ones before overwriting those.
-    high = [_lift(fd) for fd in moved]
-    null = _lift(os.open("/dev/null", os.O_RDWR))
-    for source, target in ((null, 0), (high[2], 1), (high[2], 2)):
+    high = [lift(fd) for fd in moved]
+    debugged = len(fds) > 3 + len(kept)
+    stdin = high[-1] if debugged else lift(os.open("/dev/null", os.O_RDWR))
+    for source, target in ((stdin, 0), (high[2], 1), (high[2], 2)):
         os.dup2(source, target)
     os.dup2(high[0], COMMAND_FD)
     os.dup2(high[1], RESULT_FD)
-    if with_ruleset:
-        os.dup2(high[3], RULESET_FD)
-    os.closerange(RULESET_FD + 1 if with_ruleset else RULESET_FD, 1 << 20)
+    for source, target in zip(high[3:], kept, strict=False):
+        os.dup2(source, target, inheritable=False)
+    if debugged:
+        _take_terminal()
+    for number in {ARENA_FD, RULESET_FD}.difference(kept):
+        os.closerange(number, number + 1)
+    os.closerange(RULESET_FD + 1, 1 << 20)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return debugged
 
 
-def _lift(fd: int) -> int:
+def _take_terminal() -> None:
+    """Make the terminal this process's own, so that Ctrl-C in it is an interrupt here."""
+    import fcntl
+    import termios
+
+    os.setsid()
+    with contextlib.suppress(PermissionError):
+        # It is still that of an older edition, until that ends: everything else works meanwhile.
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def lift(fd: int) -> int:
+    """Return a copy of *fd* above the numbers that a worker gives a meaning. For POSIX systems."""
+    if sys.platform == "win32":
+        return os.dup(fd)
     import fcntl
 
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE)
 
 
 def _reset_signals() -> None:
     # SIGPIPE stays ignored, as Python has it: a closed pipe is a BrokenPipeError, not a death.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def _lock_in(pipe: Pipe, ruleset: int, parent: int) -> None:
+def _lock_in(pipe: Pipe, ruleset: int, parent: int) -> str:
     message = pipe.receive()
     if not isinstance(message, Confine) or message.version != VERSION:
         raise NxError(f"expected Confine of protocol version {VERSION}")
     os.environ.clear()
     os.environ.update(message.environment)
     os.chdir(message.run_dir)
-    confined = message.level in ("confined", "isolated")
-    if confined and (ruleset < 0 or not message.program):
-        raise NxError(f"level {message.level} came without its ruleset or its filter")
-    if confined:
-        confine(ruleset, message.program, message.limits, parent=parent)
-    else:
+    pipe.send(Hello(version=VERSION, witnessed=_confined(message, ruleset, parent)))
+    return message.level
+
+
+def _confined(message: Confine, ruleset: int, parent: int) -> dict[str, str]:
+    """Apply the message's level, and return what the self-test met."""
+    if message.level not in ("confined", "isolated"):
         restrict(message.limits, parent=parent)
-    witnessed = self_test() if confined else {}
-    pipe.send(Hello(version=VERSION, witnessed=witnessed))
+        return {}
+    isolated = message.level == "isolated"
+    if ruleset < 0 or not message.program or isolated != (message.root is not None):
+        raise NxError(f"level {message.level} came without its ruleset, filter or root")
+    root = None if message.root is None else _root(message.root, stage=message.run_dir)
+    confine(ruleset, message.program, message.limits, parent=parent, root=root)
+    # The first process of a pid namespace is a worker that may start programs: no other is.
+    return self_test(isolated=isolated, processes=os.getpid() == 1)
 
 
-def _serve(pipe: Pipe) -> int:
+def _root(root: Root, stage: str) -> Callable[[], None]:
+    """Return what builds *root* and ends in the same folder as before."""
+
+    def build() -> None:
+        build_root(
+            read=root.read,
+            write=root.write,
+            links=root.links,
+            scratch=root.scratch,
+            scratch_mb=root.scratch_mb,
+            stage=stage,
+        )
+        os.chdir(stage)
+
+    return build
+
+
+def _serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
+    from nxkernel.worker.arena import Arena
+    from nxkernel.worker.chance import Chance
+    from nxkernel.worker.compiled import compile_ahead
     from nxkernel.worker.failure import describe
     from nxkernel.worker.loader import load
     from nxkernel.worker.runner import Runner
@@ -105,14 +186,28 @@ def _serve(pipe: Pipe) -> int:
     if not isinstance(message, Setup):
         raise NxError("expected Setup")
     install_file_shims(message.write_roots)
-    runner = Runner(pipe, message, decode(message.settings))
+    lookout = Lookout(_fence(message, level))
+    chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
+    shared = Arena(arena) if arena >= 0 else None
+    runner = Runner(pipe, message, decode(message.settings), lookout, chance, shared)
+    lookout.install()
+    listings.install()
+    chance.install()
+    if debugged:
+        from nxkernel.worker.debugger import install
+
+        runner.watched = install(message.plugin, 0).watched
     try:
-        impls = load(message, runner.context)
+        # Before anything of the plugin runs here: what is compiled is what its sources say.
+        fresh = compile_ahead(message.code_dir, message.compile, _teller(pipe))
+        with runner.watched(False):
+            impls = load(message, runner.context, fresh)
     except BaseException as error:
+        runner.tell(0, error)
         failure = describe(error, message)
         pipe.send(
             Refused(
-                code=getattr(error, "code", "plugin.start"),
+                code=error.code if isinstance(error, NxError) else "plugin.start",
                 message=failure.message,
                 details=encode(failure.details),
             )
@@ -120,6 +215,22 @@ def _serve(pipe: Pipe) -> int:
         return 0
     runner.serve(impls)
     return 0
+
+
+def _teller(pipe: Pipe) -> Callable[[str, bytes], None]:
+    return lambda path, data: pipe.send(Compiled(path=path, data=data))
+
+
+def _fence(setup: Setup, level: str) -> Fence:
+    told = setup.fence
+    return Fence(
+        level=level,
+        read=tuple(told.read),
+        write=tuple(setup.write_roots),
+        connect=frozenset(told.connect),
+        listen=frozenset(told.listen),
+        processes=told.processes,
+    )
 
 
 def _flush() -> None:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import signal
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from nxkernel import _linux
 from nxkernel.errors import SandboxUnavailable
+from nxkernel.worker.limits import lower
 
 __all__ = ["confine", "drop_bounding_set", "restrict", "self_test"]
 
@@ -27,7 +28,11 @@ __all__ = ["confine", "drop_bounding_set", "restrict", "self_test"]
 _SECUREBITS: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
 _CAPABILITY_HEADER: Final = struct.pack("<Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, self
 _NO_CAPABILITIES: Final = bytes(24)
+_CLONE_NEWUSER: Final = 0x10000000
 _AF_INET, _SOCK_DGRAM = 2, 2
+
+#: Its name, the attempt, and what may refuse it.
+_Attempt: TypeAlias = tuple[str, Callable[[], object], Sequence[int]]
 
 
 def restrict(limits: Mapping[str, tuple[int, int]], *, parent: int | None = None) -> None:
@@ -40,14 +45,15 @@ def restrict(limits: Mapping[str, tuple[int, int]], *, parent: int | None = None
     Raises:
         SandboxUnavailable: a step failed.
     """
-    with _step("death signal"):
-        _tie_to_parent(parent)
-    with _step("private memory"):
-        # Not dumpable: no core file, and no ptrace or /proc/<pid>/mem by others of the same user.
-        _linux.prctl(_linux.PR_SET_DUMPABLE, 0)
-        os.umask(0o077)
+    if sys.platform == "linux":
+        with _step("death signal"):
+            _tie_to_parent(parent)
+        with _step("private memory"):
+            # Not dumpable: no core file, no ptrace or /proc/<pid>/mem by others of the same user.
+            _linux.prctl(_linux.PR_SET_DUMPABLE, 0)
+    os.umask(0o077)
     with _step("limits"):
-        _lower_limits(limits)
+        lower(limits)
 
 
 def confine(
@@ -56,6 +62,7 @@ def confine(
     limits: Mapping[str, tuple[int, int]],
     *,
     parent: int | None = None,
+    root: Callable[[], None] | None = None,
 ) -> None:
     """Give up everything that the plan does not grant; *ruleset_fd* is closed.
 
@@ -63,6 +70,7 @@ def confine(
         ruleset_fd: Landlock ruleset.
         program: seccomp filter with `SELF_PID` where this process's pid belongs.
         limits, parent: see `restrict`, which is the first step.
+        root: builds this process a root of its own and enters it; None to stay in the host's.
 
     Raises:
         SandboxUnavailable: a step failed. The process is then half confined: end it.
@@ -74,6 +82,10 @@ def confine(
     with _step("threads"):
         _check_single_thread(status)
     restrict(limits, parent=parent)
+    if root is not None:
+        # The last step that needs capabilities, and the last that sees the host's files.
+        with _step("root"):
+            root()
     with _step("capabilities"):
         _drop_capabilities(bounding=int(status["CapBnd"], 16) != 0)
     with _step("no_new_privs"):
@@ -104,19 +116,35 @@ def drop_bounding_set() -> bool:
         capability += 1
 
 
-def self_test() -> dict[str, str]:
+def self_test(*, isolated: bool = False, processes: bool = False) -> dict[str, str]:
     """Try what must fail now, and return attempt -> name of the errno that refused it.
 
     One witness for each wall: listing "/" for Landlock; a datagram socket, a fork, a change of mode
-    and a signal to the parent for seccomp.
+    and a signal to the parent for seccomp; for *isolated* also folders that the host has for
+    everybody and that its own root has not: neither can be granted. With *processes*, which may
+    fork and has no parent in sight, the way into further namespaces instead of fork and signal.
 
     Raises:
         SandboxUnavailable: something went through, or was refused by something else.
     """
-    return {name: _witness(name, attempt, refusals) for name, attempt, refusals in _attempts()}
+    attempts = [*_attempts(), *(_isolated_attempts() if isolated else ())]
+    if processes:
+        attempts = [each for each in attempts if each[0] not in ("fork", "signal")]
+        attempts += _process_attempts()
+    return {name: _witness(name, attempt, refusals) for name, attempt, refusals in attempts}
 
 
-def _attempts() -> Iterator[tuple[str, Callable[[], object], Sequence[int]]]:
+def _process_attempts() -> Iterator[_Attempt]:
+    yield "unshare", lambda: _linux.syscall("unshare", _CLONE_NEWUSER), (errno.EPERM,)
+    yield "clone", lambda: _linux.syscall("clone", _CLONE_NEWUSER, 0, 0, 0, 0), (errno.EPERM,)
+
+
+def _isolated_attempts() -> Iterator[_Attempt]:
+    yield "stat /proc", lambda: os.stat("/proc/self"), (errno.ENOENT,)
+    yield "stat /sys", lambda: os.stat("/sys"), (errno.ENOENT,)
+
+
+def _attempts() -> Iterator[_Attempt]:
     yield "list /", lambda: os.listdir("/"), (errno.EACCES,)
     yield "socket", lambda: _linux.syscall("socket", _AF_INET, _SOCK_DGRAM, 0), (errno.EACCES,)
     yield "fork", _fork, (errno.EPERM,)
@@ -180,20 +208,6 @@ def _check_single_thread(status: Mapping[str, str]) -> None:
     threads = status.get("Threads")
     if threads != "1":
         raise ValueError(f"{threads} threads; start none before the worker is confined")
-
-
-def _lower_limits(limits: Mapping[str, tuple[int, int]]) -> None:
-    for name, (soft, hard) in sorted(limits.items()):
-        kind = getattr(resource, f"RLIMIT_{name}")
-        soft_before, hard_before = resource.getrlimit(kind)
-        ceiling = _lowest(hard, hard_before)
-        resource.setrlimit(kind, (_lowest(soft, soft_before, ceiling), ceiling))
-
-
-def _lowest(*limits: int) -> int:
-    """Return the smallest; RLIM_INFINITY is -1 in Python and no small number."""
-    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    return min(finite, default=resource.RLIM_INFINITY)
 
 
 def _drop_capabilities(*, bounding: bool) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import logging
 import random
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from nxkernel._streams import Streams
 
 __all__ = ["Capability", "PluginContext"]
 
@@ -18,11 +21,8 @@ class Kernel(Protocol):
     def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
         """Have the host call *hook* and return its value."""
 
-    def rng(self) -> random.Random:
-        """The generator of the call that is on top: the same object for the whole of that call."""
-
-    def stream(self, use: str, size: int) -> bytes:
-        """Bytes of the seed tree for the call that is on top."""
+    def streams(self) -> Streams:
+        """What the call that is on top draws from: the same object for the whole of that call."""
 
 
 class PluginContext:
@@ -54,14 +54,19 @@ class PluginContext:
     @property
     def rng(self) -> random.Random:
         """A generator seeded for the current call: same call, same numbers, on any machine."""
-        return self._kernel.rng()
+        return self._kernel.streams().rng
 
     def numpy_rng(self) -> Any:
-        """Return a ``numpy.random.Generator`` seeded for the current call."""
-        import numpy  # The plugin's dependency, not ours.
+        """Return the ``numpy.random.Generator`` of the current call, the same object each time."""
+        return self._kernel.streams().numpy_rng()
 
-        entropy = int.from_bytes(self._kernel.stream("numpy", 16), "little")
-        return numpy.random.Generator(numpy.random.PCG64(numpy.random.SeedSequence(entropy)))
+    def torch_generator(self, device: str = "cpu") -> Any:
+        """Return the ``torch.Generator`` of the current call, the same object each time."""
+        return self._kernel.streams().torch_generator(device)
+
+    def uuid(self) -> uuid.UUID:
+        """Return a UUID of the current call: another one each time, the same ones in every run."""
+        return self._kernel.streams().uuid()
 
     def now(self) -> datetime.datetime:
         """Return the run's start, in UTC: the same for every call of a run."""

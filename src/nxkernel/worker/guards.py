@@ -7,10 +7,10 @@ the plugin's own folders they become no-ops that are recorded. Anywhere else the
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -90,5 +90,9 @@ def _replace(name: str, original: Callable[..., None], shim: Callable[..., None]
 
 def _is_writable_file(descriptor: int) -> bool:
     """Only files below a write root can be open for writing here: the kernel saw to that."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
     mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
     return mode != os.O_RDONLY and stat.S_ISREG(os.fstat(descriptor).st_mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import random
 import sys
 from collections.abc import Mapping
@@ -14,23 +15,35 @@ from typing import Any
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
 from nxkernel._wire import Setup
 from nxkernel.errors import PluginDisabled
+from nxkernel.types import EMPTY
+from nxkernel.worker.compiled import import_compiled
 from nxkernel.worker.context import PluginContext
+from nxkernel.worker.environment import enter
 
-__all__ = ["load"]
+__all__ = ["construct", "load"]
 
 
-def load(setup: Setup, context: PluginContext) -> Mapping[str, FoundImpl]:
+def load(
+    setup: Setup, context: PluginContext, fresh: Mapping[str, bytes] = EMPTY
+) -> Mapping[str, FoundImpl]:
     """Import the plugin's object, construct it if it is a class, and return its hookimpls.
+
+    *fresh*: byte code that was compiled just now, by source.
 
     Raises:
         PluginDisabled: when the entrypoint names nothing.
         BaseException: whatever the plugin's own code raises.
     """
-    sys.path[:0] = [folder for folder in (setup.code_dir, setup.api_dir) if folder]
+    import_compiled(setup.code_dir, setup.bytecode, fresh)
+    if setup.environment is not None:
+        enter(setup.environment, setup.fence.read)
+    # An installed plugin's own package first: its full name must not lead to where it is installed.
+    home = [os.path.join(setup.code_dir, *setup.inside.split("/"))] if setup.inside else []
+    sys.path[:0] = [folder for folder in (*home, setup.code_dir, setup.api_dir) if folder]
     sys.argv[:] = [setup.plugin]
     # Seeded before the plugin's first import: many libraries draw at import time.
     random.seed(setup.import_seed)
-    plugin = _construct(_resolve(setup.entrypoint), context)
+    plugin = construct(_resolve(setup.entrypoint), context)
     return find_hookimpls(setup.project, plugin)
 
 
@@ -47,7 +60,7 @@ def _resolve(entrypoint: str) -> Any:
         ) from None
 
 
-def _construct(target: Any, context: PluginContext) -> Any:
+def construct(target: Any, context: PluginContext) -> Any:
     """A module or an instance is used as it is; a class is called, with the context if it may."""
     if isinstance(target, ModuleType) or not inspect.isclass(target):
         return target

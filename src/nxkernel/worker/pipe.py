@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_host
 
@@ -22,15 +24,24 @@ class HostGone(Exception):
 
 
 class Pipe:
-    """Whole messages over two pipes."""
+    """Whole messages over two pipes, or over what *read* and *write* say."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        command: int = COMMAND_FD,
+        result: int = RESULT_FD,
+        *,
+        read: Callable[[int], bytes] | None = None,
+        write: Callable[[memoryview], int] | None = None,
+    ) -> None:
         self._inbox = Inbox(_MAX_FRAME)
+        self._get = read or partial(os.read, command)
+        self._put = write or partial(os.write, result)
 
     def receive(self) -> FromHost:
         """Return the next message, waiting for it."""
         while (body := self._inbox.next()) is None:
-            data = os.read(COMMAND_FD, max(_CHUNK, self._inbox.missing))
+            data = self._get(max(_CHUNK, self._inbox.missing))
             if not data:
                 raise HostGone
             self._inbox.feed(data)
@@ -40,4 +51,4 @@ class Pipe:
         """Write *message* whole."""
         view = memoryview(pack(message))
         while view:
-            view = view[os.write(RESULT_FD, view) :]
+            view = view[self._put(view) :]

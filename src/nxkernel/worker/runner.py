@@ -10,24 +10,31 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 import sys
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
 
-from nxkernel._canonical import NotCanonical, decode, encode
+from nxkernel._blob import Blobs, weight
+from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, encode
+from nxkernel._census import MAX_VALUES, has_too_many
 from nxkernel._hookimpls import FoundImpl
-from nxkernel._seeds import draw
+from nxkernel._streams import Streams
 from nxkernel._values import NotLiftable, lift, lower
 from nxkernel._wire import (
+    PIECE,
     Broker,
+    Denied,
+    Drawn,
     Failure,
+    Forsake,
     Impl,
     Invoke,
+    Piece,
     Ping,
     Pong,
     Ready,
@@ -36,13 +43,20 @@ from nxkernel._wire import (
     Setup,
     Stop,
 )
-from nxkernel._wrappers import arriving, enter, leave
-from nxkernel.errors import CallRejected, NxError
+from nxkernel._wrappers import arriving, enter, forsake, leave
+from nxkernel.errors import CallRejected, DeterminismError, NxError
+from nxkernel.worker.arena import Arena, Loan
+from nxkernel.worker.chance import Chance
 from nxkernel.worker.context import PluginContext
+from nxkernel.worker.denials import Lookout
 from nxkernel.worker.failure import describe
+from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
 
 __all__ = ["Runner"]
+
+
+_log = logging.getLogger("nxkernel.plugin")
 
 
 class _BadValue(Exception):
@@ -58,23 +72,39 @@ class _Frame:
     """A call that is on the stack."""
 
     seq: int
-    seed: bytes
-    #: What ``context.rng`` is during the call, once it was asked for.
-    rng: random.Random | None = None
+    #: What its context draws from; an equal call later begins anew.
+    streams: Streams
+    #: Python frames below it, if another call is below it.
+    depth: int = 0
+    #: What it has of the arena.
+    loans: list[Loan] = attrs.Factory(list)
 
 
 class Runner:
     """Serves the calls of one plugin."""
 
-    def __init__(self, pipe: Pipe, setup: Setup, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        setup: Setup,
+        settings: Mapping[str, Any],
+        lookout: Lookout,
+        chance: Chance,
+        arena: Arena | None = None,
+    ) -> None:
         self._pipe = pipe
         self._setup = setup
+        self._lookout = lookout
+        self._chance = chance
+        self._parcels = Parcels(arena)
         self._impls: Mapping[str, FoundImpl] = {}
-        self._stack: list[_Frame] = [_Frame(seq=0, seed=setup.import_seed)]
+        self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
         self._brokered = 0
         #: Wrappers between their two phases, by the seq of the first one.
         self._suspended: dict[int, Generator[Any, Any, Any]] = {}
         self._thread = threading.get_ident()
+        #: Entered around the plugin's own code: True for a call. A debugger puts itself here.
+        self.watched: Callable[[bool], AbstractContextManager[None]] = _unwatched
         self.context = PluginContext(
             plugin_id=setup.plugin,
             settings=settings,
@@ -89,6 +119,7 @@ class Runner:
     def serve(self, impls: Mapping[str, FoundImpl]) -> None:
         """Say what the plugin implements, then answer until told to stop."""
         self._impls = impls
+        self._chance.loaded()
         self._pipe.send(Ready(impls=[Impl(**attrs.asdict(i.facts)) for i in impls.values()]))
         while True:
             message = self._pipe.receive()
@@ -99,6 +130,8 @@ class Runner:
     def _accept(self, message: Any) -> None:
         if isinstance(message, Invoke):
             self._invoke(message)
+        elif isinstance(message, Forsake):
+            self._forsake(message.token)
         elif isinstance(message, Ping):
             self._pipe.send(Pong(seq=message.seq))
         else:
@@ -108,36 +141,57 @@ class Runner:
 
     def _invoke(self, message: Invoke) -> None:
         started = time.perf_counter_ns()
-        frame = _Frame(seq=message.seq, seed=message.seed or self._setup.import_seed)
+        frame = _Frame(seq=message.seq, streams=Streams(message.seed or self._setup.import_seed))
+        below = self._stack[-1]
         self._stack.append(frame)
-        saved = random.getstate() if len(self._stack) > 2 else None
+        outer = self._chance.enter(frame.streams, nested=len(self._stack) > 2)
+        room = sys.getrecursionlimit()
+        deepened = self._deepen(room)
         inner = None if message.error is None else _remote(*message.error)
         try:
-            payload = self._phase(message, inner)
+            payload, pieces = self._phase(message, inner)
         except BaseException as error:
+            self.tell(message.seq, error)
             answer: Result | Failure = self._failure(message, error, inner)
         else:
-            answer = Result(seq=message.seq, payload=payload, plugin_us=0)
+            self.tell(message.seq)
+            answer = Result(seq=message.seq, payload=payload, plugin_us=0, blobs=pieces)
         finally:
-            if saved is not None:
-                random.setstate(saved)
+            self._chance.leave(outer, below.streams)
+            if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
+                sys.setrecursionlimit(room)
             self._stack.pop()
+        self._parcels.settled(frame.loans)
         answer.plugin_us = (time.perf_counter_ns() - started) // 1000
         self._pipe.send(answer)
 
-    def _phase(self, message: Invoke, inner: NxError | None) -> bytes:
+    def _deepen(self, room: int) -> int:
+        """Give the call on top the *room* of a call that is alone; returns the new limit.
+
+        What lies below it on the Python stack are other calls, which are not its own doing.
+        """
+        frame, outer = self._stack[-1], self._stack[-2]
+        frame.depth = _depth() if len(self._stack) > 2 else 0
+        limit = room + max(0, frame.depth - outer.depth)
+        sys.setrecursionlimit(limit)
+        return limit
+
+    def _phase(self, message: Invoke, inner: NxError | None) -> tuple[bytes, list[Piece]]:
         impl = self._impls.get(message.impl)
         if impl is None:
             raise NxError(f"no hookimpl {message.impl!r} in this plugin")
+        blobs = self._parcels.opened(message.blobs, self._stack[-1].loans)
         if message.phase == "teardown":
-            return self._cross(self._teardown(impl, message, inner), Any)
-        arguments = self._arguments(impl, decode(message.payload))
-        value = impl.function(**arguments)
-        if message.phase == "setup":
-            self._suspended[message.seq] = enter(value)
-            return encode(None)
-        if inspect.iscoroutine(value):
-            value = _run_coroutine(value)
+            inner_value = None if inner else decode(message.payload, blobs)
+            return self._cross(self._teardown(impl, message, inner_value, inner), Any)
+        arguments = self._arguments(impl, decode(message.payload, blobs))
+        with self.watched(True):
+            value = impl.function(**arguments)
+            if message.phase == "setup":
+                self._suspended[message.seq] = enter(value)
+                return encode(None), []
+            if inspect.iscoroutine(value):
+                value = _run_coroutine(value)
         return self._cross(value, impl.hints.get("return", Any))
 
     def _arguments(self, impl: FoundImpl, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,12 +205,41 @@ class Runner:
                 {"impl": impl.facts.impl},
             ) from None
 
-    def _teardown(self, impl: FoundImpl, message: Invoke, inner: NxError | None) -> Any:
+    def _teardown(self, impl: FoundImpl, message: Invoke, value: Any, inner: NxError | None) -> Any:
         generator = self._suspended.pop(message.token)
-        value = None if inner else decode(message.payload)
-        return leave(generator, value, inner, old_style=impl.facts.hookwrapper)
+        with self.watched(True):
+            return leave(generator, value, inner, old_style=impl.facts.hookwrapper)
 
-    # -- failures ------------------------------------------------------------------------
+    def _forsake(self, token: int) -> None:
+        """End a wrapper that nothing will resume; what it raises is for the log alone.
+
+        Raises:
+            NxError: when it goes on. No call may run in a process where it does.
+        """
+        below, ended = self._stack[-1].streams, True
+        outer = self._chance.enter(below, nested=True)
+        try:
+            with self.watched(True):
+                ended = forsake(self._suspended.pop(token))
+        except BaseException:
+            _log.exception("a wrapper whose call went away failed while it ended")
+        finally:
+            self._chance.leave(outer, below)
+        if not ended:
+            raise NxError("a wrapper whose call went away yields instead of ending")
+
+    # -- accounts and failures -----------------------------------------------------------
+
+    def tell(self, seq: int, error: BaseException | None = None) -> None:
+        """Say what the walls refused, what *error* tells of and else; and what was drawn."""
+        raised = [] if error is None else self._lookout.reasons(error)
+        seen = [denial for denial in self._lookout.news() if denial not in raised]
+        if raised or seen:
+            told = [[denial.told() for denial in each] for each in (raised, seen)]
+            self._pipe.send(Denied(within=seq, raised=told[0], seen=told[1]))
+        found = self._chance.news()
+        if found:
+            self._pipe.send(Drawn(within=seq, found=[finding.told() for finding in found]))
 
     def _failure(self, message: Invoke, error: BaseException, inner: NxError | None) -> Failure:
         if isinstance(error, _BadValue):
@@ -164,6 +247,9 @@ class Runner:
         elif inner is not None and error is inner:
             # A wrapper that lets the inner error through does not make it its own.
             code, text, details = inner.code, inner.message, {}
+        elif isinstance(error, DeterminismError):
+            code, text = error.code, error.message
+            details = describe(error, self._setup).details
         else:
             description = describe(error, self._setup)
             code, text, details = "plugin.raised", description.message, description.details
@@ -176,20 +262,27 @@ class Runner:
             plugin_us=0,
         )
 
-    def _cross(self, value: Any, hint: Any) -> bytes:
-        """The canonical bytes of a result, by its annotation or else by what it is."""
+    def _cross(self, value: Any, hint: Any) -> tuple[bytes, list[Piece]]:
+        """The canonical bytes of a result, by its annotation or else by what it is; its blobs."""
         try:
-            payload = encode(lower(value, type(value) if hint is Any else hint, "result"))
+            plain = lower(value, type(value) if hint is Any else hint, "result")
+            payload = bounded(encode(plain))
+            blobs = blobs_of(plain, payload)
         except CallRejected as error:
             raise _BadValue("contract.output", error.message, error.details) from None
         except NotCanonical as error:
             raise _BadValue("contract.output", f"result: {error}", {}) from None
-        if len(payload) > self._setup.max_payload:
-            raise _BadValue("contract.output", f"result {self._too_large(payload)}", {})
-        return payload
+        size = _size(payload, blobs)
+        if size > self._setup.max_payload:
+            code = "contract.output" if self._setup.output_mb is None else "plugin.limit"
+            raise _BadValue(code, f"result {self._too_large(size)}", {"seen": size})
+        return payload, self._parcels.sent(blobs, self._stack[-1].loans)
 
-    def _too_large(self, payload: bytes) -> str:
-        return f"has {len(payload)} bytes; the limit is {self._setup.max_payload}"
+    def _too_large(self, size: int) -> str:
+        text = f"has {size} bytes; the limit is {self._setup.max_payload}"
+        if self._setup.output_mb is None:
+            return text
+        return f"{text}, by output_mb = {self._setup.output_mb} below [limits] in the manifest"
 
     # -- brokered calls --------------------------------------------------------------------
 
@@ -199,39 +292,60 @@ class Runner:
             raise CallRejected("context.call works in the thread that runs the hookimpl only")
         if len(self._stack) == 1:
             raise CallRejected("context.call works while a hookimpl runs, not before")
-        payload = encode({name: lower(v, type(v), name) for name, v in arguments.items()})
-        if len(payload) > self._setup.max_payload:
-            raise CallRejected(f"the call of {hook!r} {self._too_large(payload)}")
-        self._brokered += 1
-        seq = self._brokered
-        self._pipe.send(
-            Broker(seq=seq, within=self._stack[-1].seq, hook=str(hook), payload=payload)
-        )
+        self._pipe.send(self._request(str(hook), arguments))
         while True:
             message = self._pipe.receive()
             if isinstance(message, Reply):
-                return _unwrap(message)
+                return self._unwrap(message)
             self._accept(message)
 
-    def rng(self) -> random.Random:
-        """The generator of the call on top.
+    def _request(self, hook: str, arguments: Mapping[str, Any]) -> Broker:
+        plain = {name: lower(v, type(v), name) for name, v in arguments.items()}
+        payload = encode(plain)
+        if has_too_many(payload):
+            raise CallRejected(f"the call of {hook!r} has more than {MAX_VALUES} values")
+        try:
+            blobs = blobs_of(plain, payload)
+        except NotCanonical as error:
+            raise CallRejected(f"the call of {hook!r} has {error}") from None
+        size = _size(payload, blobs)
+        if size > self._setup.max_payload:
+            raise CallRejected(f"the call of {hook!r} {self._too_large(size)}")
+        self._brokered += 1
+        return Broker(
+            seq=self._brokered,
+            within=self._stack[-1].seq,
+            hook=hook,
+            payload=payload,
+            held=self._parcels.held(self._stack[-1].loans),
+            blobs=self._parcels.sent(blobs, self._stack[-1].loans),
+        )
 
-        It belongs to the call, not to its seed: an equal call later begins anew.
-        """
-        frame = self._stack[-1]
-        if frame.rng is None:
-            frame.rng = random.Random(int.from_bytes(self.stream("py.random", 32), "little"))
-        return frame.rng
+    def _unwrap(self, reply: Reply) -> Any:
+        if reply.error is not None:
+            raise _remote(*reply.error)
+        return decode(reply.payload, self._parcels.opened(reply.blobs, self._stack[-1].loans))
 
-    def stream(self, use: str, size: int) -> bytes:
-        """Bytes of the seed tree for the call on top."""
-        return draw(self._stack[-1].seed, use, size)
+    def streams(self) -> Streams:
+        """What the call on top draws from."""
+        return self._stack[-1].streams
 
 
-def _unwrap(reply: Reply) -> Any:
-    if reply.error is None:
-        return decode(reply.payload)
-    raise _remote(*reply.error)
+def _depth() -> int:
+    """How many Python frames this thread has under way."""
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _unwatched(_call: bool) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _size(payload: bytes, blobs: Blobs) -> int:
+    """How many bytes a value and its blobs take on the wire, at most."""
+    return len(payload) + weight(blobs) + PIECE * len(blobs)
 
 
 def _remote(code: str, message: str, origin: str) -> NxError:

@@ -4,12 +4,16 @@ It never runs plugin code and never sees plugin data, because whatever is in its
 in every later worker: settings and the system-call filter travel on the worker's own channel, and
 Landlock rulesets arrive as descriptors.
 
+At level ``isolated`` it is process 1 of namespaces of its own, and tells the host the numbers that
+the host has for its children.
+
 It ends when the control socket closes or the host dies, whichever it notices first, and the
 kernel then ends its workers (``PR_SET_PDEATHSIG``).
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -17,19 +21,25 @@ import select
 import signal
 import socket
 import struct
+import sys
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from nxkernel.worker import child
+from nxkernel._namespaces import pid_outside
+from nxkernel.worker import chance, child
 from nxkernel.worker.confine import drop_bounding_set
+from nxkernel.worker.cradle import Cradle
 
 __all__ = ["serve"]
 
 #: The pipe on which exits are reported: ``pid, wait status``.
 EXITS_FD = 4
-EXIT = struct.Struct("<ii")
-#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid.
-REQUEST, ANSWER = struct.Struct("<I?"), struct.Struct("<Ii")
+EXIT = struct.Struct("<Ii")
+#: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid,
+#: or the errno, negative: without a descriptor where the zygote failed, with one where a nanny did.
+#: How many tasks it may have in a pid namespace of its own, or 0 for a worker that has none.
+REQUEST, ANSWER = struct.Struct("<I?I"), struct.Struct("<Ii")
 #: What a worker needs after it can no longer be sure to read the library, and what most plugins
 #: import anyway. Nothing here may start a thread: Landlock would miss it.
 PRELOAD = (
@@ -45,8 +55,10 @@ PRELOAD = (
     "linecache",
     "logging",
     "pathlib",
+    "platform",
     "random",
-    "resource",
+    *(("resource",) if sys.platform != "win32" else ()),
+    "secrets",
     "tempfile",
     "traceback",
     "typing",
@@ -57,27 +69,36 @@ PRELOAD = (
     "pluggy",
     "nxkernel._hookimpls",
     "nxkernel._seeds",
+    "nxkernel._streams",
     "nxkernel._values",
     "nxkernel._wire",
     "nxkernel.hookspecs",
+    "nxkernel.worker.arena",
+    "nxkernel.worker.chance",
     "nxkernel.worker.context",
+    "nxkernel.worker.denials",
     "nxkernel.worker.loader",
     "nxkernel.worker.runner",
 )
 
 
-def serve(control: socket.socket, profile: Mapping[str, Any]) -> None:
-    """Fork a worker for each request until the host goes away."""
-    host = os.pidfd_open(int(profile["host_pid"]))
-    if os.getppid() != profile["host_pid"]:
-        os._exit(0)  # The host died before it could be watched.
-    for name in PRELOAD:
+def serve(control: socket.socket, profile: Mapping[str, Any], host: int) -> None:
+    """Fork a worker for each request until the host, of which *host* is a pidfd, goes away."""
+    for name in (*PRELOAD, *profile["preload"]):
         importlib.import_module(name)
-    for name in profile["preload"]:
-        importlib.import_module(name)
+        # Imports take long on a busy machine: a host that died meanwhile must not wait for them.
+        if _has_ended(host):
+            os._exit(0)
+    chance.remember()
     _settle()
     control.send(b"ready")
-    _Zygote(control, host).loop()
+    _Zygote(control, host, namespaced=bool(profile["namespaces"])).loop()
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _settle() -> None:
@@ -86,7 +107,9 @@ def _settle() -> None:
         threads = stat.read().rsplit(")", 1)[1].split()[17]
     if threads != "1":
         raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What the host ignores is ignored across exec: without SIGCHLD nobody could be waited for.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     drop_bounding_set()
     gc.collect()
@@ -98,51 +121,144 @@ def _settle() -> None:
 class _Zygote:
     """The serving loop and the children that are still alive."""
 
-    def __init__(self, control: socket.socket, host: int) -> None:
+    def __init__(self, control: socket.socket, host: int, *, namespaced: bool) -> None:
         self._control = control
         self._host = host
-        #: pidfd -> pid of every child that was not yet waited for.
-        self._children: dict[int, int] = {}
+        self._namespaced = namespaced
+        #: pidfd -> pid here, and the request that it came of, of every child not yet waited for.
+        self._children: dict[int, tuple[int, int]] = {}
+        #: Answers that nobody has made room for yet, each with a pidfd of its own, or with none
+        #: where this process itself could not fork.
+        self._answers: deque[tuple[bytes, int | None]] = deque()
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._poll.register(host, select.POLLIN)
 
     def loop(self) -> None:
         while True:
-            for fd, _ in self._poll.poll():
+            for fd, events in self._poll.poll():
                 if fd == self._host:
                     os._exit(0)
-                elif fd == self._control.fileno():
-                    self._serve_one()
-                else:
+                elif fd != self._control.fileno():
                     self._bury(fd)
+                elif events & select.POLLOUT:
+                    self._answer()
+                else:
+                    self._serve_one()
 
     def _serve_one(self) -> None:
-        request, fds, _, _ = socket.recv_fds(self._control, 64, 8)
+        request, fds, flags, _ = socket.recv_fds(self._control, 64, 8)
         if not request:
             os._exit(0)
-        number, with_ruleset = REQUEST.unpack(request)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(fds, with_ruleset, parent)
-        for fd in fds:
-            os.close(fd)
-        pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = pid
-        self._poll.register(pidfd, select.POLLIN)
+        number, with_ruleset, tasks = REQUEST.unpack(request)
+        try:
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, "not every descriptor could be received")
+            outside, pidfd = self._bear(number, fds, with_ruleset, tasks)
+        except OSError as error:
+            # All other workers hang on this process: what one cannot have must not end it.
+            outside, pidfd = -(error.errno or errno.EIO), None
+        finally:
+            for fd in fds:
+                os.close(fd)
         # The number tells the host which request this answers: it may have been interrupted.
-        socket.send_fds(self._control, [ANSWER.pack(number, pid)], [pidfd])
+        self._answers.append((ANSWER.pack(number, outside), pidfd))
+        self._answer()
 
-    def _become_worker(self, fds: list[int], with_ruleset: bool, parent: int) -> None:
+    def _bear(self, number: int, fds: list[int], with_ruleset: bool, tasks: int) -> tuple[int, int]:
+        """Fork a worker; return its pid as the host numbers it, and a pidfd to send.
+
+        Raises:
+            OSError: when the system refuses; there is no process then.
+        """
+        cradle = Cradle() if tasks else None
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            if cradle is not None:
+                cradle.close()
+            raise
+        if pid == 0:
+            self._become_worker(fds, with_ruleset, parent, cradle, tasks)
+        held: list[int] = []
+        try:
+            return self._take_over(number, pid, cradle, held)
+        except OSError:
+            for fd in held:
+                os.close(fd)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        finally:
+            if cradle is not None:
+                cradle.close()
+
+    def _take_over(
+        self, number: int, pid: int, cradle: Cradle | None, held: list[int]
+    ) -> tuple[int, int]:
+        """Enter a new child; *held*: what is open until that is done."""
+        pidfd = os.pidfd_open(pid)
+        held.append(pidfd)
+        # With a nanny in between, the worker is her child and she ends as it does.
+        worker, worker_fd = (pid, pidfd) if cradle is None else cradle.look(pidfd)
+        told = worker_fd
+        if worker_fd == pidfd:
+            told = os.dup(pidfd)
+        held.append(told)
+        outside = pid_outside(told) if self._namespaced and worker > 0 else worker
+        # A nanny who never had a worker is waited for and not told of: the answer has said so.
+        self._children[pidfd] = (pid, number if outside > 0 else 0)
+        self._poll.register(pidfd, select.POLLIN)
+        return outside, told
+
+    def _answer(self) -> None:
+        """Send what there is room for.
+
+        Never waits: the answers to interrupted requests lie where they are until the next request
+        is made, a handful of them fill the socket, and meanwhile workers end and have to be heard.
+        """
+        wanted = select.POLLIN
+        while self._answers:
+            answer, pidfd = self._answers[0]
+            try:
+                self._control.sendmsg([answer], _rights(pidfd), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                wanted |= select.POLLOUT
+                break
+            self._answers.popleft()
+            if pidfd is not None:
+                os.close(pidfd)
+        self._poll.modify(self._control.fileno(), wanted)
+
+    def _become_worker(
+        self,
+        fds: list[int],
+        with_ruleset: bool,
+        parent: int,
+        cradle: Cradle | None,
+        tasks: int,
+    ) -> None:
         # Descriptors of the zygote are closed by number in the child: detach, so that no
         # destructor closes a number that means something else by then.
         self._control.detach()
-        child.main(fds, with_ruleset=with_ruleset, parent=parent)
+        try:
+            if cradle is not None:
+                parent = cradle.bear(parent, tasks)
+            child.main(fds, with_ruleset=with_ruleset, parent=parent)
+        finally:
+            os._exit(1)  # Whatever was raised must not go on in the zygote's own code.
 
     def _bury(self, pidfd: int) -> None:
-        pid = self._children.pop(pidfd)
+        pid, number = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        os.write(EXITS_FD, EXIT.pack(pid, status))
+        if number:
+            os.write(EXITS_FD, EXIT.pack(number, status))
+
+
+def _rights(pidfd: int | None) -> list[tuple[int, int, bytes]]:
+    if pidfd is None:
+        return []
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("@i", pidfd))]

@@ -18,7 +18,7 @@ from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import VerifyReport, verify
 from nxkernel.audit.schema import TABLES
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
-from nxkernel.settings import Grant
+from nxkernel.settings import Grant, PluginSettings, digest_of
 from nxkernel.types import Call, CallError, Digest, Outcome, PluginId, RunId, Timing
 
 CONTRACT = Path(__file__).resolve().parents[3] / "contracts" / "audit"
@@ -80,6 +80,13 @@ def failed(call: Call, code: str = "plugin.raised", **details: Any) -> Outcome:
     return ok(call, value=None, error=error, fault="plugin", output_digest=None, output_bytes=0)
 
 
+SETTINGS = PluginSettings(
+    plugin="ocr.rapid",
+    values={"languages": ["de", "en"]},
+    digest=digest_of({"languages": ["de", "en"]}),
+)
+
+
 def facts_of(plugin: str = "ocr.rapid", **changes: Any) -> PluginFacts:
     """Return what the stack knows of a plugin."""
     return PluginFacts(
@@ -89,7 +96,7 @@ def facts_of(plugin: str = "ocr.rapid", **changes: Any) -> PluginFacts:
             "code_digest": DIGEST,
             "requires": ("store.records",),
             "grant": Grant(read=("{media_dir}",)),
-            "settings": {"languages": ("de", "en")},
+            "settings": SETTINGS,
             "tags": ("ocr",),
             "provides": ("ocr.engine",),
             **changes,

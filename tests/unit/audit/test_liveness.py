@@ -53,3 +53,19 @@ def test_any_name_of_a_run_has_a_file(tmp_path: Path) -> None:
     assert alive(log, "../../x\udcff", 5)
     assert [path.parent for path in (tmp_path / "alive").iterdir()] == [tmp_path / "alive"]
     claim.release()
+
+
+def test_claims_of_the_dead_are_removed_by_the_next(tmp_path: Path) -> None:
+    """Those of the living stay: their locks are held."""
+    log = tmp_path / "audit" / "audit.db"
+    living = Claim(log, "living", 1)
+    dead = Claim(log, "dead", 2)
+    dead.abandon()  # as the end of its process does
+    assert len(list((log.parent / "alive").iterdir())) == 2
+    new = Claim(log, "new", 3)
+    assert len(list((log.parent / "alive").iterdir())) == 2
+    assert alive(log, "living", 1)
+    assert alive(log, "new", 3)
+    assert not alive(log, "dead", 2)
+    living.release()
+    new.release()

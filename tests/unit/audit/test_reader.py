@@ -72,7 +72,8 @@ def test_plugins_with_digests_and_grants(path: Path) -> None:
         ("ocr.engine",),
         ("store.records",),
     )
-    assert ocr.grants == {"calls": [], "network": [], "read": ["{media_dir}"], "write": []}
+    nothing: dict[str, list[str]] = {"calls": [], "devices": [], "exec": [], "network": []}
+    assert ocr.grants == {**nothing, "read": ["{media_dir}"], "write": []}
     assert (ocr.disabled, store.disabled) == (None, "lock.mismatch")
     assert ocr.settings_digest == store.settings_digest
 

@@ -360,10 +360,11 @@ def test_a_log_that_is_rotten_throughout_is_reported_in_bounded_space(
 ) -> None:
     """However many rows are wrong, the report stays readable."""
     with tampering(path) as connection:
-        for seq in range(checkpoint.size + 2, checkpoint.size + 5000, 2):
-            connection.execute(
-                BY_NAME["events"].insert, (seq, b"\1" * 32, b"\2" * 32, 1, 1, "x", "", "{}")
-            )
+        rotten = (b"\1" * 32, b"\2" * 32, 1, 1, "x", "", "{}")
+        seqs = range(checkpoint.size + 2, checkpoint.size + 5000, 2)
+        connection.execute("BEGIN")
+        connection.executemany(BY_NAME["events"].insert, [(seq, *rotten) for seq in seqs])
+        connection.execute("COMMIT")
     report = inspect(path)
     assert len(report.problems) == 1000
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from click.testing import CliRunner
 
 from nxkernel_cli.main import main
+from tests.support.commands import Ran
 
 CODE = """\
 import nxkernel as nx
@@ -24,20 +24,6 @@ class Plugin:
     def greet(self, name: str) -> str:
         return name
 """
-
-
-@attrs.frozen
-class Ran:
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """The object that ``--json`` printed: all of standard output."""
-        return json.loads(self.out)
 
 
 def run(*words: str | Path) -> Ran:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from nxkernel.types import CallError, CallId, HookName, HookResult, Outcome, PluginId
+from nxkernel.types import CallError, CallId, Diagnostic, HookName, HookResult, Outcome, PluginId
 from tests.unit.cli.conftest import run
 
 
@@ -92,6 +92,24 @@ def test_json_has_value_and_outcomes(kernel: FakeKernel) -> None:
     assert (data["ok"], data["value"], data["degraded"]) == (True, ["hi"], False)
     assert data["outcomes"][0]["plugin"] == "a.b"
     assert data["outcomes"][0]["error"] is None
+
+
+def test_dropped_elements_stand_below_their_plugin(kernel: FakeKernel) -> None:
+    """Who calls sees what is missing and why, as text and as data, and the exit code tells."""
+    gone = Diagnostic(
+        code="missing",
+        path="/1",
+        kind="token",
+        provider=PluginId("a.b"),
+        message='missing key "text"',
+    )
+    lossy = attrs.evolve(outcome(["hi"]), diagnostics=(gone,), lost=0.5)
+    kernel.result = attrs.evolve(kernel.result, outcomes=(lossy,), degraded=True)
+    shown = call()
+    assert shown.code == 1
+    assert '    dropped: token /1: missing key "text" [missing]\n' in shown.err
+    assert shown.err.endswith("degraded: the value lacks what failed or was dropped\n")
+    assert call("--json").data["outcomes"][0]["diagnostics"] == [attrs.asdict(gone)]
 
 
 @pytest.mark.parametrize("text", ["name", "=1", "name=Ada", "1a=2", "name="])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -34,7 +35,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> None:
 def test_a_level_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each axis is a row with what was tried and what it met."""
     machine(monkeypatch)
-    shown = run("doctor")
+    shown = run("doctor", "--level", "confined")
     assert shown.code == 0
     lines = [line.split() for line in shown.out.splitlines()]
     assert lines[0] == ["level", "confined:", "holds"]
@@ -73,6 +74,86 @@ def test_each_axis_has_a_verdict(
 
     axis = attrs.evolve(AXIS, seen=seen, promised=promised)
     machine(monkeypatch, axes=(axis,), ok=axis.denied or not promised)
-    shown = run("doctor")
+    shown = run("doctor", "--level", "confined")
     assert shown.out.splitlines()[3].endswith(f"{seen}  {word}")
     assert shown.code == (0 if word != "NOT AS PROMISED" else 5)
+
+
+APP = """\
+import nxkernel as nx
+
+run = nx.Run.create({data!r})
+hosting = nx.Hosting(inproc_allowlist={allowed!r})
+
+
+def build():
+    return nx.Kernel("p", specs=[], run=run, middleware=[], hosting=hosting)
+"""
+
+
+@pytest.mark.parametrize("allowed", [{}, {"hello.shout": "stepping through greet"}])
+def test_plugins_that_nothing_holds_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: dict[str, str]
+) -> None:
+    """The in-process allowlist of an application is shown with its reasons; nothing is booted."""
+    machine(monkeypatch)
+    module = f"doctored_{len(allowed)}"
+    (tmp_path / f"{module}.py").write_text(APP.format(data=str(tmp_path / "data"), allowed=allowed))
+    monkeypatch.chdir(tmp_path)
+    shown = run("doctor", "--app", f"{module}:build")
+    told = "NOTHING HOLDS hello.shout, which runs in the host's process: stepping through greet"
+    expected = told if allowed else "no plugin runs in the host's process"
+    assert f"{module}:build: {expected}\n" in shown.out
+    assert run("doctor", "--app", f"{module}:build", "--json").data["inproc"] == allowed
+
+
+def levels(monkeypatch: pytest.MonkeyPatch, *held: str) -> None:
+    """Let a machine give the levels *held* and no other."""
+
+    def probe(level: str) -> ProbeReport:
+        facts: dict[str, Any] = {"axes": (AXIS,), "machine": {"system": "Linux"}}
+        if level in held:
+            return ProbeReport(level=level, ok=True, **facts)
+        lack = {"missing": f"{level} lacks namespaces", "guarantee": "namespaces", "errno": 1}
+        return ProbeReport(level=level, ok=False, next_step="allow them", **lack, **facts)
+
+    monkeypatch.setattr(probe_module, "probe", probe)
+
+
+def test_without_a_level_all_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which levels can be had, the best of them, and why the others cannot."""
+    levels(monkeypatch, "confined", "process")
+    shown = run("doctor")
+    assert shown.code == 0
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert ["isolated", "cannot", "be", "had", "isolated", "lacks", "namespaces"] in lines
+    assert ["confined", "holds"] in lines
+    assert "best level here: confined; demanded by default: confined" in shown.out
+    data = run("doctor", "--json").data
+    assert data["best"] == data["level"] == "confined"
+    assert [each["ok"] for each in data["levels"]] == [False, True, True]
+    assert data["levels"][0] == {
+        "level": "isolated",
+        "ok": False,
+        "guarantee": "namespaces",
+        "errno": 1,
+        "missing": "isolated lacks namespaces",
+        "next_step": "allow them",
+    }
+
+
+def test_without_the_demanded_level_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weaker level is shown and is no success."""
+    levels(monkeypatch, "process")
+    shown = run("doctor", "--json")
+    assert (shown.code, shown.data["best"]) == (5, "process")
+    levels(monkeypatch)
+    assert "best level here: none" in run("doctor").out
+
+
+def test_warnings_are_told_and_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a level holds without is said beside its axes."""
+    machine(monkeypatch, warnings=("no control group",))
+    shown = run("doctor", "--level", "confined")
+    assert shown.code == 0
+    assert "warning: no control group" in shown.err

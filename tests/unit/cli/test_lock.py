@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nxkernel.plugins.lockfile import read_lock
+from tests.support.distributions import install
 from tests.unit.cli.conftest import run, write_plugin
 
 
@@ -47,6 +50,37 @@ def test_requested_permissions_are_shown_as_grants(plugins: Path) -> None:
     assert "  = hello.shout 0.1.0 may: nothing beyond the default policy" in lines
     grant = read_lock(plugins / "nxkernel.lock").plugins["hello.net"].grant
     assert (grant.read, grant.network, grant.calls) == (("{media_dir}",), ("tcp:443",), ("store",))
+
+
+def test_programs_devices_and_limits_are_shown_and_recorded(plugins: Path) -> None:
+    """Nothing that a manifest asks for is missing from what is accepted."""
+    asked = {"exec": ["/usr/bin/ffmpeg"], "gpu": True}
+    limits = {"memory_mb": 2048, "cpu_seconds_per_call": 1.5}
+    write_plugin(plugins / "film", "hello.film", permissions=asked, limits=limits)
+    shown = run("plugins", "lock", plugins, "--yes")
+    lines = shown.out.splitlines()
+    assert "  + hello.film: limit memory_mb = 2048" in lines
+    assert "  = hello.film 0.1.0 may: exec /usr/bin/ffmpeg; devices gpu" in lines
+    told = "cpu_seconds_per_call 1.5; memory_mb 2048"
+    assert f"    hello.film 0.1.0 asks for limits: {told}" in lines
+    entry = read_lock(plugins / "nxkernel.lock").plugins["hello.film"]
+    assert (entry.grant.exec, entry.grant.devices) == (("/usr/bin/ffmpeg",), ("gpu",))
+    assert entry.limits == limits
+    listed = run("plugins", "lock", plugins, "--json").data["plugins"]
+    assert [each["limits"] for each in listed if each["id"] == "hello.film"] == [limits]
+
+
+def test_a_lockfile_of_before_lacks_the_limits(plugins: Path) -> None:
+    """It still holds, and what is not recorded is a difference that can be accepted."""
+    write_plugin(plugins / "film", "hello.film", limits={"memory_mb": 2048})
+    run("plugins", "lock", plugins, "--yes")
+    lockfile = plugins / "nxkernel.lock"
+    text = lockfile.read_text()
+    part = '[plugins."hello.film".limits]\nmemory_mb = 2048\n'
+    assert part in text
+    lockfile.write_text(text.replace(part, ""))
+    assert read_lock(lockfile).plugins["hello.film"].limits == {}
+    assert "+ hello.film: limit memory_mb = 2048" in run("plugins", "lock", plugins).out
 
 
 def test_a_second_lock_changes_nothing(locked: Path) -> None:
@@ -131,3 +165,125 @@ def test_the_lockfile_may_stand_elsewhere(plugins: Path, tmp_path: Path) -> None
     (plugins / "shout" / "more.py").write_text("")
     shown = run("plugins", "lock", plugins, "--lockfile", other, "--check")
     assert f"--lockfile {other} --yes` accepts it" in shown.err
+
+
+APP = """\
+from pathlib import Path
+import nxkernel as nx
+
+def kernel(data="{data}"):
+    return nx.Kernel(
+        "hello", specs=[], run=nx.Run.create(data), plugins=[], middleware=[],
+        sandbox=nx.Sandbox(require="{level}"),
+        hosting=nx.Hosting(
+            retries={retries}, environment={{"TOKEN": "secret"}}, environments=Path("{data}/envs")
+        ),
+    )
+
+class Other:
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return what writes an application and names it anew each time."""
+    monkeypatch.syspath_prepend(tmp_path)
+    numbers = itertools.count()
+
+    def write(level: str = "confined", retries: int = 1) -> str:
+        name = f"lockapp{next(numbers)}"
+        text = APP.format(data=tmp_path / "data", level=level, retries=retries)
+        (tmp_path / f"{name}.py").write_text(text)
+        return f"{name}:kernel"
+
+    return write
+
+
+def test_an_applications_level_and_hosting_are_recorded(
+    plugins: Path, app: Callable[..., str]
+) -> None:
+    """Where it is named; nothing of it is started, and the values of its environment stay out."""
+    shown = run("plugins", "lock", plugins, "--app", app(), "--yes")
+    assert shown.code == 0
+    assert "  + hello.shout: sandbox confined" in shown.out.splitlines()
+    assert "it runs at level confined or a stronger one" in shown.out
+    (entry,) = read_lock(plugins / "nxkernel.lock").plugins.values()
+    assert entry.sandbox == "confined"
+    assert (entry.hosting["retries"], entry.hosting["environment"]) == (1, "TOKEN")
+    assert "secret" not in (plugins / "nxkernel.lock").read_text()
+    assert run("plugins", "lock", plugins, "--check").code == 0, "what was recorded stays"
+
+
+def test_drift_of_the_application_is_found(plugins: Path, app: Callable[..., str]) -> None:
+    """Its level and its options, each in words, and with the command that accepts it."""
+    run("plugins", "lock", plugins, "--app", app(), "--yes")
+    other = app("process", 3)
+    shown = run("plugins", "lock", plugins, "--app", other, "--check")
+    assert shown.code == 4
+    assert "  ~ hello.shout: hosting retries = 1 to 3" in shown.out.splitlines()
+    assert "  ~ hello.shout: sandbox confined to process" in shown.out.splitlines()
+    assert f"--app {other} --yes` accepts it" in shown.err
+
+
+def test_without_an_application_it_is_said_what_is_not_held(plugins: Path) -> None:
+    """Nobody takes a lockfile for more than it is."""
+    shown = run("plugins", "lock", plugins, "--yes")
+    assert (
+        "    hello.shout 0.1.0 its libraries are the application's, and not held; level and "
+        "hosting options are not held (--app names the application)"
+    ) in shown.out.splitlines()
+    (entry,) = read_lock(plugins / "nxkernel.lock").plugins.values()
+    assert (entry.dependencies, entry.sandbox, entry.hosting) == ("application", None, {})
+
+
+def test_an_application_that_makes_no_kernel_is_a_usage_error(
+    plugins: Path, app: Callable[..., str]
+) -> None:
+    """What would have to be opened is not asked."""
+    name = app().replace(":kernel", ":Other")
+    shown = run("plugins", "lock", plugins, "--app", name)
+    assert shown.code == 2
+    assert "made no Kernel" in shown.err
+
+
+def test_environments_are_looked_for_where_the_application_keeps_them(
+    plugins: Path, app: Callable[..., str], tmp_path: Path
+) -> None:
+    """Not in the user's own folder alone: the command in the message says where."""
+    write_plugin(plugins / "own", "hello.own", environment={"requirements": ["six==1.17.0"]})
+    for options, where in (
+        (("--app", app()), tmp_path / "data" / "envs"),
+        (("--environments", tmp_path / "there"), tmp_path / "there"),
+    ):
+        shown = run("plugins", "lock", plugins, *options)
+        assert "[environment.missing]" in shown.err
+        assert f"/{where.parent.name}/{where.name}`" in shown.err
+
+
+def test_installed_plugins_are_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every file of their distributions; a change of one is found."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    package = install(site, group="app.plugins")
+    lockfile = tmp_path / "nxkernel.lock"
+    command = ["plugins", "lock", "--installed", "--group", "app.plugins", "--lockfile", lockfile]
+    assert run(*command, "--yes").code == 0
+    (entry,) = read_lock(lockfile).plugins.values()
+    assert {"shiny/core.py", "shiny_helper.py", "shiny-1.0.dist-info/METADATA"} <= set(entry.files)
+    assert not any(path.endswith(("RECORD", "INSTALLER")) for path in entry.files)
+    assert run(*command, "--check").code == 0
+    (package / "core.py").write_text("")
+    shown = run(*command, "--check")
+    assert shown.code == 4
+    assert "shiny: file shiny/core.py changed" in shown.err
+    assert "`nxkernel plugins lock --installed --group app.plugins" in shown.err
+
+
+def test_without_a_folder_there_must_be_a_reason() -> None:
+    """Nobody locks nothing."""
+    shown = run("plugins", "lock")
+    assert shown.code == 2
+    assert "give --installed" in shown.err

@@ -11,7 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
+from nxkernel import _system
 from nxkernel._clock import SystemClock
+from nxkernel._system import BSD, WINDOWS
+from nxkernel._system.linux import LINUX
 from nxkernel.dispatch.drivers import Bell, run_async, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
 
@@ -27,7 +30,24 @@ def awaiting(root: Effects[Any], bell: Bell) -> Any:
     return asyncio.run(run_async(root, CLOCK, bell))
 
 
-drivers = pytest.mark.parametrize("drive", [block, awaiting])
+class _NoReaders(asyncio.SelectorEventLoop):
+    """An event loop that cannot watch descriptors, as Windows' own cannot."""
+
+    add_reader = asyncio.AbstractEventLoop.add_reader
+
+
+def awaiting_a_thread(root: Effects[Any], bell: Bell) -> Any:
+    with asyncio.Runner(loop_factory=_NoReaders) as runner:
+        return runner.run(run_async(root, CLOCK, bell))
+
+
+drivers = pytest.mark.parametrize("drive", [block, awaiting, awaiting_a_thread])
+
+
+@pytest.fixture(params=[LINUX, BSD, WINDOWS], ids=lambda system: system.name, autouse=True)
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs with what each operating system waits and wakes with."""
+    monkeypatch.setattr(_system, "current", lambda: request.param)
 
 
 @attrs.define
@@ -217,7 +237,7 @@ def test_an_exception_in_a_branch_cancels_the_others_and_goes_on(
 
 
 def test_an_interrupt_while_waiting_cancels_the_call(
-    pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch
+    pipes: list[Pipe],
 ) -> None:
     """KeyboardInterrupt in the waiting thread reaches the branches as CANCELLED, then goes on."""
     seen: list[Any] = []
@@ -228,9 +248,8 @@ def test_an_interrupt_while_waiting_cancels_the_call(
     def interrupted(*_: Any) -> set[int]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nxkernel.dispatch.drivers._poll", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        block(root(), Bell())
+        block(root(), Bell(attrs.evolve(LINUX, poll=interrupted)))
     assert seen == [Signal.CANCELLED]
 
 

@@ -41,6 +41,13 @@ class Fails:
     origin: Any = None
 
 
+@attrs.frozen
+class Degraded:
+    """An answer that rests on a degraded one of a nested call."""
+
+    value: Any
+
+
 PASS: Any = object()
 
 
@@ -80,6 +87,8 @@ class Table:
         if isinstance(answer, Fails):
             error = CallError(code=answer.code, message=f"{name} failed")
             return attrs.evolve(base, error=error, fault=answer.fault, origin=answer.origin)
+        if isinstance(answer, Degraded):
+            return attrs.evolve(base, value=answer.value, degraded=True)
         return attrs.evolve(base, value=answer)
 
 
@@ -257,3 +266,26 @@ def test_a_wrapper_sees_the_fallback_and_not_the_failure() -> None:
     result = run(spec(fallback="spare"), [wrapper("w"), plain("a")], table)
     assert table.inners["w.teardown"] == Inner(value="spare")
     assert (result.value, result.degraded) == ("spare", True)
+
+
+@pytest.mark.parametrize("firstresult", [False, True])
+def test_a_value_that_rests_on_a_degraded_one_is_degraded(firstresult: bool) -> None:
+    """However deep it was nested, the one who asked first hears of it."""
+    table = Table({"a": Degraded(1)})
+    result = run(spec(firstresult=firstresult), [plain("a")], table)
+    assert (result.value, result.degraded) == (1 if firstresult else [1], True)
+
+
+@pytest.mark.parametrize("phase", ["w.setup", "w.teardown"])
+def test_a_wrapper_may_have_asked_too(phase: str) -> None:
+    """What it makes of the value may rest on what it was told."""
+    table = Table({"a": 1, "w.setup": None, "w.teardown": [1], phase: Degraded([1])})
+    result = run(spec(), [wrapper("w"), plain("a")], table)
+    assert (result.value, result.degraded) == ([1], True)
+
+
+def test_an_error_is_not_degraded_by_what_others_were_told() -> None:
+    """There is no value that could rest on it."""
+    table = Table({"a": Degraded(1), "w.setup": None, "w.teardown": Fails()})
+    result = run(spec(), [wrapper("w"), plain("a")], table)
+    assert (result.error is not None, result.degraded) == (True, False)

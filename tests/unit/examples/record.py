@@ -16,7 +16,7 @@ def main() -> None:
     for path in sorted((SCREENMEM / "screens").glob("*.png")):
         png = path.read_bytes()
         width, height = struct.unpack(">II", png[16:24])
-        found = plugin.read_tokens({"name": path.name, "png": png})
+        found = plugin.read_tokens({"name": path.name, "image": png})
         frame = {
             "digest": blob_digest(png),
             "width": width,

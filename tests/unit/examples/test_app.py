@@ -13,11 +13,14 @@ import pytest
 from PIL import Image
 
 from examples.screenmem import app
+from nxkernel.hookspecs import collect_specs
+from nxkernel.kernel.answers import Answers
 from nxkernel.storage import BlobStore, blob_digest
 from nxkernel.types import CallError, CallId, HookName, HookResult, Outcome, PluginId
 from tests.unit.examples.documents import recorded, tokens
 from tests.unit.examples.loading import SCREENMEM, Context, load
 
+SPECS = collect_specs("screenmem", [app.hookspecs])
 NAMES = ["chat.png", "huts.png", "invoice.png"]
 
 
@@ -42,13 +45,14 @@ class Kernel:
         hooks: dict[str, Callable[..., Any]] = {
             "list_frames": lambda: NAMES,
             "read_frame": lambda name: (SCREENMEM / "screens" / name).read_bytes(),
-            "read_tokens": lambda frame: tokens(names[frame["digest"]]),
+            "read_tokens": lambda frame: tokens(names[frame["frame_id"]]),
             "assemble_layout": load("layout_lines").Plugin().assemble_layout,
             "index_frame": index.index_frame,
             "retrieve": load("retrieve_bm25").Plugin(search).retrieve,
             "answer": load("answer_extractive").Plugin().answer,
         }
         self.hooks = hooks | replaced
+        self.evidence = app.Shelf()
 
     def call(self, hook: str, **arguments: Any) -> HookResult:
         try:
@@ -64,7 +68,8 @@ class Kernel:
             error=error,
             fault="plugin" if error else None,
         )
-        return HookResult(hook=HookName(hook), value=value, outcomes=(outcome,))
+        result = HookResult(hook=HookName(hook), value=value, outcomes=(outcome,))
+        return Answers(self.evidence).sealed(SPECS[hook], result)
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nxkernel.findings import check
 from tests.unit.examples.documents import layout, recorded, tokens
-from tests.unit.examples.loading import load
+from tests.unit.examples.loading import SCREENMEM, load
 
 plugin = load("layout_lines").Plugin()
 
@@ -17,9 +19,25 @@ plugin = load("layout_lines").Plugin()
 def words(*placed: tuple[str, int, int]) -> list[dict[str, Any]]:
     """Words of 10 pixels a letter and 16 high, at x and y."""
     return [
-        {"text": text, "bbox": [x, y, x + 10 * len(text), y + 16], "confidence_bp": 9900}
-        for text, x, y in placed
+        {
+            "token_id": f"t{number}",
+            "text": text,
+            "bbox": [x, y, x + 10 * len(text), y + 16],
+            "confidence_bp": 9900,
+        }
+        for number, (text, x, y) in enumerate(placed)
     ]
+
+
+def problems(found: Any, words: Any, frame: Any) -> list[str]:
+    """What the application's own contract, and the rules of artifacts, say of a layout."""
+    contracts = {side: schema(f"assemble_layout.{side}") for side in ("input", "output")}
+    given = {"arguments": (contracts["input"], {"frame": frame, "tokens": words})}
+    return [str(issue) for issue in check(contracts["output"], found, given=given)]
+
+
+def schema(name: str) -> Any:
+    return json.loads((SCREENMEM / "contracts" / f"{name}.schema.json").read_text())
 
 
 def assemble(*placed: tuple[str, int, int]) -> dict[str, Any]:
@@ -72,11 +90,20 @@ def test_nothing_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(recorded()))
+def test_a_layout_is_what_was_promised(name: str) -> None:
+    """Lines, blocks and tables of the shipped screenshots keep every rule of their kinds."""
+    known = recorded()[name]
+    frame = {"frame_id": known["digest"], "width": known["width"], "height": known["height"]}
+    assert check(schema("read_tokens.output"), tokens(name)) == []
+    assert problems(layout(name), tokens(name), frame) == []
+
+
+@pytest.mark.parametrize("name", sorted(recorded()))
 def test_every_word_is_in_one_line(name: str) -> None:
     """Lines are contiguous spans that cover all tokens, each once, in order."""
     lines = layout(name)["lines"]
-    spans = [index for line in lines for index in range(line["start"], line["end"])]
-    assert spans == list(range(len(tokens(name))))
+    covered = [each for line in lines for each in line["token_ids"]]
+    assert covered == [token["token_id"] for token in tokens(name)]
 
 
 boxes = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(1, 80), st.integers(5, 40))
@@ -85,10 +112,14 @@ boxes = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(1, 80), 
 @given(st.lists(boxes, max_size=25))
 def test_any_boxes_have_a_layout(placed: list[tuple[int, int, int, int]]) -> None:
     """Whatever the boxes, lines cover the tokens and cells of a row never share a column."""
-    given_tokens = [{"text": "w", "bbox": [x, y, x + w, y + h]} for x, y, w, h in placed]
+    given_tokens = [
+        {"token_id": f"t{n}", "text": "w", "bbox": [x, y, x + w, y + h], "confidence_bp": 1}
+        for n, (x, y, w, h) in enumerate(placed)
+    ]
     found = plugin.assemble_layout({}, given_tokens)
-    covered = [i for line in found["lines"] for i in range(line["start"], line["end"])]
-    assert covered == list(range(len(placed)))
+    covered = [each for line in found["lines"] for each in line["token_ids"]]
+    assert covered == [token["token_id"] for token in given_tokens]
+    assert problems(found, given_tokens, {"frame_id": "f", "width": 1000, "height": 1000}) == []
     assert sorted(i for b in found["blocks"] for i in b["line_ids"]) == sorted(
         line["line_id"] for line in found["lines"]
     )

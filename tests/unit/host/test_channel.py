@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxkernel._wire import Broker, Hello, Invoke, Pong, Result, Stop, pack, unpack_from_host
+from nxkernel._wire import (
+    Broker,
+    Hello,
+    Inline,
+    Invoke,
+    Pong,
+    Result,
+    Slice,
+    Stop,
+    pack,
+    unpack_from_host,
+)
 from nxkernel.errors import ProtocolViolation
 from nxkernel.host.channel import Channel
 
@@ -72,11 +83,24 @@ def test_a_message_arrives_in_one_frame(wire: Wire) -> None:
     assert not wire.channel.backlog
 
 
+pieces = st.lists(
+    st.builds(Inline, st.binary(max_size=9), st.binary(max_size=99))
+    | st.builds(Slice, st.binary(max_size=9), st.integers(0, 9), st.integers(0, 9)),
+    max_size=2,
+)
 messages = st.lists(
     st.one_of(
         st.builds(Pong, st.integers(0, 9)),
-        st.builds(Result, st.integers(0, 9), st.binary(max_size=300), st.integers(0, 9)),
-        st.builds(Broker, st.just(1), st.just(1), st.text(max_size=5), st.binary(max_size=9)),
+        st.builds(Result, st.integers(0, 9), st.binary(max_size=300), st.integers(0, 9), pieces),
+        st.builds(
+            Broker,
+            st.just(1),
+            st.just(1),
+            st.text(max_size=5),
+            st.binary(max_size=9),
+            st.integers(0, 9),
+            pieces,
+        ),
     ),
     max_size=8,
 )
@@ -156,12 +180,12 @@ def test_a_length_beyond_the_limit_is_refused_before_the_bytes_come(wire: Wire) 
 
 def test_a_length_at_the_limit_is_not(wire: Wire) -> None:
     """The limit itself may be used."""
-    frame = pack(Result(1, bytes(LIMIT - 16), 0))
+    frame = pack(Result(1, bytes(LIMIT - 16), 0, []))
     (length,) = struct.unpack("<I", frame[:4])
     assert length <= LIMIT
     for start in range(0, len(frame), 1 << 15):
         wire.say(frame[start : start + (1 << 15)])
-    assert wire.channel.next() == Result(1, bytes(LIMIT - 16), 0)
+    assert wire.channel.next() == Result(1, bytes(LIMIT - 16), 0, [])
 
 
 @given(st.binary(max_size=60))

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import attrs
 import pytest
 
+from nxkernel._system import Process
+from nxkernel._system.linux import PidfdProcess
 from nxkernel._wire import Confine, Inbox, unpack_from_host
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
-from nxkernel.host.channel import Channel
-from nxkernel.host.launch import Launch, kill, setup, start
+from nxkernel.host.launch import Launch, setup, start
 from nxkernel.host.logs import LogTail
-from nxkernel.host.slot import Worker
-from nxkernel.host.zygote import Spawned
+from nxkernel.host.workers import Worker
+from nxkernel.host.zygote import Profile
 
 
 @attrs.frozen
 class Confinement:
     ruleset_fd: int = -1
     program: bytes = b"12345678"
+    root: None = None
     limits: Mapping[str, tuple[int, int]] = attrs.field(factory=lambda: {"AS": (1, 2)})
 
 
+PROFILE = Profile(
+    python=Path("/python"), bootstrap=Path("/bootstrap.py"), sys_path=(), environment={}
+)
 LAUNCH = Launch(
+    profile=PROFILE,
     level="confined",
     confinement=Confinement(),
     environment={"TZ": "UTC"},
@@ -45,11 +49,11 @@ class Zygote:
         self.given: list[int] = []
         self.with_ruleset = False
 
-    def spawn(self, fds: Sequence[int], *, with_ruleset: bool) -> Spawned:
+    def spawn(self, fds: Sequence[int], *, with_ruleset: bool, tasks: int = 0) -> Process:
         if self.error is not None:
             raise self.error
         self.given, self.with_ruleset = [os.dup(fd) for fd in fds], with_ruleset
-        return Spawned(1234, -1)
+        return PidfdProcess(1234, -1)
 
 
 def run(zygote: Zygote, launch: Launch = LAUNCH) -> Worker:
@@ -84,7 +88,7 @@ def test_the_ruleset_is_passed_and_kept() -> None:
     ruleset = os.open(os.devnull, os.O_RDONLY)
     zygote = Zygote()
     worker = run(zygote, attrs.evolve(LAUNCH, confinement=Confinement(ruleset_fd=ruleset)))
-    assert (len(zygote.given), zygote.with_ruleset) == (4, True)
+    assert (len(zygote.given), zygote.with_ruleset) == (5, True)
     os.fstat(ruleset)
     worker.channel.close()
     for fd in (*zygote.given, worker.log_fd, ruleset):
@@ -122,18 +126,3 @@ def test_a_probe_has_nothing_to_load() -> None:
     """Asking for its Setup is a mistake of the host."""
     with pytest.raises(KernelConfigError):
         setup(LAUNCH)
-
-
-def worker_of(pidfd: int, channel: Any = None) -> Worker:
-    return Worker(0, pidfd, channel or Channel.__new__(Channel), LogTail(1), -1, 1, "process")
-
-
-def test_killing_is_final_and_may_be_repeated() -> None:
-    """A process that ended already is no error."""
-    process = subprocess.Popen(["sleep", "1000"])
-    pidfd = os.pidfd_open(process.pid)
-    worker = worker_of(pidfd)
-    kill(worker)
-    assert process.wait() == -signal.SIGKILL
-    kill(worker)
-    os.close(pidfd)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from nxkernel.host.slot import CLOSED, Frame, Slot
+from nxkernel.host.slot import CLOSED, CROWD, Frame, Slot
 
 
 @attrs.define
@@ -27,7 +27,7 @@ class Place:
         self.slot = Slot(threading.Lock(), self._ring)
         self.slot.worker = self.worker
 
-    def _ring(self) -> None:
+    def _ring(self, *_keys: object) -> None:
         self.rings += 1
 
     def close(self) -> Any:
@@ -89,4 +89,79 @@ def test_whoever_waits_gets_in_to_hear_that_it_is_over(place: Place) -> None:
         assert place.slot.enter(frame)
         assert frame.lost_by == CLOSED
         place.slot.leave(frame)
-    assert place.slot.state == "stopped"
+
+
+def test_somebody_is_told_when_the_place_is_taken_and_when_it_is_free(place: Place) -> None:
+    """Once for the first call and once for the last, however many are on the stack between."""
+    told: list[bool] = []
+    place.slot.watch = told.append
+    first = place.entered("1")
+    place.slot.suspend(first)
+    second = place.entered("2")
+    assert told == [True]
+    for frame in (second, first):
+        place.slot.leave(frame)
+    assert told == [True, False]
+
+
+def test_a_worker_is_replaced_for_the_one_call_that_has_not_used_it(place: Place) -> None:
+    """Its death is noted before anybody can find the place empty."""
+    frame = place.entered("1")
+    place.slot.replace(place.worker, frame, place.ended.append)
+    assert (place.ended, place.slot.worker) == ([place.worker], None)
+    assert frame.buries is place.worker
+    assert frame.lost_by is None
+
+
+def test_a_worker_that_is_gone_already_is_not_replaced(place: Place) -> None:
+    """The kernel may close while a call looks at its worker."""
+    frame = place.entered("1")
+    place.close()
+    place.ended.clear()
+    place.slot.replace(place.worker, frame, place.ended.append)
+    assert place.ended == []
+
+
+def test_callers_do_not_bury_a_plugin(place: Place) -> None:
+    """While a frame below has its reply, calls that nobody waits for stay out until it ran."""
+    below = place.entered("below")
+    place.slot.suspend(below)
+    above = place.entered("above")
+    assert not place.slot.resume(below)
+    place.slot.suspend(above)
+    newcomer, nested = Frame("new", 0.0), Frame("nested", 0.0, nested=True)
+    assert not place.slot.enter(newcomer)
+    assert place.slot.enter(nested), "another worker's frame waits for it"
+    for frame in (nested, above):
+        place.slot.leave(frame)
+    assert place.slot.resume(below)
+    place.slot.leave(below)
+    assert place.slot.enter(newcomer)
+
+
+def test_a_stack_has_a_height(place: Place) -> None:
+    """However many calls come while all wait, only nested ones go on top of a high stack."""
+    for number in range(CROWD):
+        place.slot.suspend(place.entered(str(number)))
+    assert not place.slot.enter(Frame("new", 0.0))
+    assert place.slot.enter(Frame("nested", 0.0, nested=True))
+
+
+def test_a_nested_call_is_told_when_those_before_it_must_wait() -> None:
+    """It is behind another in the queue; when that one has to stay out, its own turn has come."""
+    rung: list[object] = []
+    slot = Slot(threading.Lock(), lambda *keys: rung.extend(keys))
+    below, above, running = (Frame(name, 0.0) for name in ("below", "above", "running"))
+    for frame in (below, above):
+        assert slot.enter(frame)
+        slot.suspend(frame)
+    assert slot.enter(running)
+    newcomer, nested = Frame("new", 0.0), Frame("nested", 0.0, nested=True)
+    assert not slot.enter(newcomer)
+    assert not slot.enter(nested)
+    slot.suspend(running)
+    rung.clear()
+    assert not slot.resume(below)
+    assert nested in rung
+    assert not slot.enter(newcomer)
+    assert slot.enter(nested)

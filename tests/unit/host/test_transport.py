@@ -9,6 +9,8 @@ import os
 import select
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,10 +20,10 @@ from nxkernel._wire import VERSION, Broker, Confine, Hello, Invoke, Pong, Ready,
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.dispatch.tasks import Tasks
-from nxkernel.errors import PluginDisabled, SandboxUnavailable
+from nxkernel.errors import AuditError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.launch import kill
-from nxkernel.host.slot import Worker
 from nxkernel.host.transport import Brokered
+from nxkernel.host.workers import Worker
 from nxkernel.types import CallError, Outcome
 from tests.support.fake_workers import (
     Ended,
@@ -70,7 +72,7 @@ def test_a_call_says_everything_that_the_worker_must_know() -> None:
 
     def note(peer: Peer, call: Invoke) -> None:
         heard.append(call)
-        peer.send(Result(call.seq, encode(None), 0))
+        peer.send(Result(call.seq, encode(None), 0, []))
 
     error = CallError(code="plugin.raised", message="KeyError: 'x'")
     with Host([answering(note)]) as host:
@@ -141,7 +143,7 @@ def test_a_wrapper_may_let_the_inner_error_through() -> None:
 
     def let_through(peer: Peer, call: Invoke) -> None:
         if call.error is None:
-            peer.send(Result(call.seq, encode(None), 0))
+            peer.send(Result(call.seq, encode(None), 0, []))
         else:
             peer.send(failure(call, call.error[0], message=call.error[1]))
 
@@ -177,7 +179,7 @@ def test_what_a_worker_says_is_bounded() -> None:
         peer.send(failure(call, message="x" * 100_000, details=b"\xc1"))
 
     def lie(time: int) -> Script:
-        return answering(lambda peer, call: peer.send(Result(call.seq, encode(1), time)))
+        return answering(lambda peer, call: peer.send(Result(call.seq, encode(1), time, [])))
 
     with Host([answering(fail)]) as host:
         error = host.call().error
@@ -201,16 +203,18 @@ def then(*messages: Any) -> Script:
 
 
 VIOLATIONS = {
-    "another call's answer": then(lambda call: Result(call.seq + 1, encode(1), 0)),
-    "an old call's answer": then(lambda call: Result(call.seq - 1, encode(1), 0)),
-    "another call's failure": then(Result(-5, encode(1), 0)),
+    "another call's answer": then(lambda call: Result(call.seq + 1, encode(1), 0, [])),
+    "an old call's answer": then(lambda call: Result(call.seq - 1, encode(1), 0, [])),
+    "another call's failure": then(Result(-5, encode(1), 0, [])),
     "a greeting": then(Hello(VERSION, {})),
     "a second handshake": then(Ready([])),
     "a refusal": then(Refused("code", "message", b"")),
     "an answer to no question": then(Pong(1)),
-    "a request for another call": then(lambda call: Broker(1, call.seq + 1, "other", b"\x80")),
-    "bytes that are not canonical": then(lambda call: Result(call.seq, b"\xcd\x00\x01", 0)),
-    "bytes that are no value": then(lambda call: Result(call.seq, b"", 0)),
+    "a request for another call": then(
+        lambda call: Broker(1, call.seq + 1, "other", b"\x80", 0, [])
+    ),
+    "bytes that are not canonical": then(lambda call: Result(call.seq, b"\xcd\x00\x01", 0, [])),
+    "bytes that are no value": then(lambda call: Result(call.seq, b"", 0, [])),
     "no message": then(struct.pack("<I", 3) + b"abc"),
     "too long a frame": then(struct.pack("<I", 1 << 30)),
     "an empty frame": then(struct.pack("<I", 0)),
@@ -225,7 +229,9 @@ def test_a_violation_ends_that_worker_and_not_the_host(script: Script) -> None:
         assert (code(outcome), outcome.fault) == ("protocol.violation", "plugin")
         assert outcome.error is not None
         assert outcome.error.details["signal"] == 9
-        assert host.reports == [("worker.exit", {"exit_status": None, "signal": 9})]
+        assert host.reports == [
+            ("worker.exit", {"exit_status": None, "signal": 9, "cause": "host", "worker": 1})
+        ]
         assert host.call().value == {"x": 1}
         assert host.starts == 2
 
@@ -239,7 +245,7 @@ def test_a_worker_that_asks_and_never_reads_is_a_violation() -> None:
         yield
 
     def ask(peer: Peer, call: Invoke) -> None:
-        peer.send(*(Broker(n, call.seq, "other", encode({})) for n in range(5)))
+        peer.send(*(Broker(n, call.seq, "other", encode({}), 0, []) for n in range(5)))
         peer.wait()
 
     with Host([answering(ask)], broker=brokered) as host:
@@ -292,15 +298,14 @@ def test_a_worker_that_died_unseen_costs_no_call() -> None:
 
     with Host([once, GOOD]) as host:
         assert host.call().ok
-        host.zygote.processes[0].kill()
-        host.zygote.processes[0].wait()
+        host.zygote.kill(0)
         worker = host.keeper.slot.worker
         assert worker is not None
         while not worker.channel.closed:
             worker.channel.pump()
         assert host.call().ok
-        assert host.reports == [("worker.exit", {"exit_status": None, "signal": 9})]
-        assert worker.pidfd == -1
+        assert host.reports == [("worker.exit", {"exit_status": None, "signal": 9, "worker": 1})]
+        assert worker.process.pidfd == -1
 
 
 def test_a_worker_that_talks_out_of_turn_is_replaced_before_the_next_call() -> None:
@@ -310,7 +315,7 @@ def test_a_worker_that_talks_out_of_turn_is_replaced_before_the_next_call() -> N
     def babble(peer: Peer) -> None:
         greeting(peer)
         echo(peer, peer.receive())
-        peer.send(Result(2, encode("forged"), 0))
+        peer.send(Result(2, encode("forged"), 0, []))
         babbled.set()
         peer.wait()
 
@@ -365,15 +370,14 @@ def test_a_plugin_that_dies_too_often_is_quarantined() -> None:
             *["plugin.quarantined"] * 2,
         ]
         assert host.starts == 3
-        assert host.keeper.state(host.clock.monotonic()) == "quarantined"
+        assert host.keeper.supervisor.supervision.state == "quarantined"
 
 
 def test_the_second_phase_of_a_wrapper_needs_the_worker_of_the_first() -> None:
     """With another worker, or none, the wrapper's first phase is gone."""
     with Host([GOOD, GOOD]) as host:
         token = host.call(phase="setup").annotations["token"]
-        host.zygote.processes[0].kill()
-        host.zygote.processes[0].wait()
+        host.zygote.kill(0)
         worker = host.keeper.slot.worker
         assert worker is not None
         while not worker.channel.closed:
@@ -467,7 +471,7 @@ def test_a_worker_that_died_while_it_was_looked_at_is_a_death(
         def look(worker: Worker, witnessed: object) -> None:
             if dies:
                 kill(worker)
-                select.select([worker.pidfd], [], [], 20)
+                select.select([worker.process.pidfd], [], [], 20)
             monkeypatch.undo()
             raise SandboxUnavailable("the status is not what it must be")
 
@@ -588,14 +592,14 @@ def asking(peer: Peer, call: Invoke) -> None:
         return
     reply = peer_broker(peer, call)
     if reply.error is None:
-        peer.send(Result(call.seq, reply.payload, 0))
+        peer.send(Result(call.seq, reply.payload, 0, []))
     else:
         peer.send(failure(call, message=reply.error[1], origin=reply.error[2]))
 
 
 def peer_broker(peer: Peer, call: Invoke) -> Any:
     """Broker, and serve what comes before the reply, as a worker does."""
-    peer.send(Broker(1, call.seq, "other", encode({})))
+    peer.send(Broker(1, call.seq, "other", encode({}), 0, []))
     while isinstance(message := peer.receive(), Invoke):
         asking(peer, message)
     return message
@@ -640,7 +644,7 @@ def test_a_worker_lost_by_the_call_on_top_takes_the_ones_below_with_it() -> None
         peer_broker_dying(peer, call)
 
     def peer_broker_dying(peer: Peer, call: Invoke) -> None:
-        peer.send(Broker(1, call.seq, "other", encode({})))
+        peer.send(Broker(1, call.seq, "other", encode({}), 0, []))
         die_inside(peer, peer.receive())
 
     outcomes: list[Outcome] = []
@@ -663,7 +667,7 @@ def test_a_caller_may_deal_with_a_nested_call_that_used_up_the_time() -> None:
 
     def recover(peer: Peer, call: Invoke) -> None:
         assert broker(peer, call).error is not None
-        peer.send(Result(call.seq, encode("recovered"), 0))
+        peer.send(Result(call.seq, encode("recovered"), 0, []))
 
     with Host([answering(recover)], broker=slow) as host:
         outcome = host.call(deadline=host.clock.monotonic() + 0.05)
@@ -716,7 +720,7 @@ def test_a_caller_that_goes_away_ends_its_worker() -> None:
         outcome = call.cancel()
         assert (code(outcome), outcome.fault) == ("call.cancelled", "caller")
         assert host.call().ok
-        assert host.keeper.refusal(host.clock.monotonic()) is None
+        assert host.keeper.supervisor.supervision.deaths == ()
 
 
 def test_a_caller_that_goes_away_from_the_queue_ends_nothing() -> None:
@@ -780,7 +784,7 @@ def test_a_caller_that_goes_away_from_below_takes_the_call_on_top_along() -> Non
 
     def script(peer: Peer, call: Invoke) -> None:
         if call.impl == "below":
-            peer.send(Broker(1, call.seq, "other", encode({})))
+            peer.send(Broker(1, call.seq, "other", encode({}), 0, []))
         else:
             on_top.set()
             peer.wait()
@@ -801,7 +805,7 @@ def test_a_caller_that_goes_away_from_below_takes_the_call_on_top_along() -> Non
         assert results[0].error.details == {"lost_by": "1"}
         assert len(host.reports) == 1
         assert host.call().ok
-        assert host.keeper.refusal(host.clock.monotonic()) is None
+        assert host.keeper.supervisor.supervision.deaths == ()
 
 
 def test_a_lost_worker_is_buried_also_by_a_session_that_had_gone_on_to_wait() -> None:
@@ -818,7 +822,7 @@ def test_a_lost_worker_is_buried_also_by_a_session_that_had_gone_on_to_wait() ->
         if call.impl == "on top":
             on_top.set()
             told.wait(20)
-        peer.send(Broker(1, call.seq, "other", encode({})))
+        peer.send(Broker(1, call.seq, "other", encode({}), 0, []))
 
     def exchange(impl: str, call_id: str) -> Cancellable:
         call = the_call(host.clock, impl=impl, call_id=call_id)
@@ -834,10 +838,10 @@ def test_a_lost_worker_is_buried_also_by_a_session_that_had_gone_on_to_wait() ->
         told.set()
         assert select.select([worker.channel.result], [], [], 20)[0]
         assert code(lower.cancel()) == "call.cancelled"
-        assert worker.pidfd >= 0
+        assert worker.process.pidfd >= 0
         outcome = upper.finish()
         assert (code(outcome), outcome.fault) == ("plugin.crashed", "host")
-        assert worker.pidfd == -1
+        assert worker.process.pidfd == -1
         assert len(host.reports) == 1
 
 
@@ -930,3 +934,118 @@ def test_calls_of_many_threads_all_end_whatever_the_worker_does() -> None:
     assert len(outcomes) == 48
     assert {code(outcome) for outcome in outcomes} == {None, "plugin.crashed"}
     assert len(host.reports) <= len(host.zygote.processes)
+
+
+# -- while a plugin rests --------------------------------------------------------------------------
+
+
+def die(peer: Peer) -> None:
+    """Come up and end at the first call."""
+    greeting(peer)
+    peer.receive()
+    raise Ended
+
+
+@contextmanager
+def resting(*scripts: Script) -> Iterator[tuple[Host, Cancellable]]:
+    """A plugin that rests for long after two deaths, and a call that waits for the end of it."""
+    with Host([die, die, *scripts], backoff_s=15.0) as host:
+        assert [code(host.call()) for _ in range(2)] == ["plugin.crashed"] * 2
+        assert host.moves[-1] == ("busy", "backoff")
+        waiting = Cancellable(host, host.transport.exchange(the_call(host.clock, timeout=60.0)))
+        assert waiting.tasks.gated
+        yield host, waiting
+
+
+def test_a_call_that_waits_goes_on_when_the_plugin_is_released() -> None:
+    """It need not wait for the rest of the pause, and it has not failed."""
+    with resting(GOOD) as (host, waiting):
+        host.keeper.release("the application")
+        assert waiting.finish().ok
+        assert host.starts == 3
+
+
+def test_a_call_that_waits_can_be_cancelled() -> None:
+    """No worker is started for a caller that went away."""
+    with resting() as (host, waiting):
+        outcome = waiting.cancel()
+        assert (code(outcome), outcome.fault) == ("call.cancelled", "caller")
+        assert host.starts == 2
+
+
+def test_a_call_that_waits_ends_with_the_kernel() -> None:
+    """Closing does not wait for the pause."""
+    with resting() as (host, waiting):
+        host.keeper.retire()
+        outcome = waiting.finish()
+        assert (code(outcome), outcome.fault) == ("kernel.not_running", "host")
+        assert host.starts == 2
+
+
+def test_a_call_with_too_little_time_is_refused_at_once() -> None:
+    """No worker is started for it, and its slot is free for the next one."""
+    with Host([die, die], backoff_s=1000.0) as host:
+        assert [code(host.call()) for _ in range(4)] == [
+            *["plugin.crashed"] * 2,
+            *["plugin.backoff"] * 2,
+        ]
+        assert host.starts == 2
+
+
+# -- calls that are made again ---------------------------------------------------------------------
+
+
+def test_a_repeated_call_is_told_before_it_is_made() -> None:
+    """Whoever keeps the record hears of the attempt that was lost, and of the one that comes."""
+    with Host([die, GOOD]) as host:
+        assert host.call(retries=1).ok
+        ((lost, outcome, again),) = host.retried
+        assert code(outcome) == "plugin.crashed"
+        assert (lost.attempt, again.attempt, again.retries) == (1, 2, 0)
+        assert (again.key, again.seed, again.payload) == (lost.key, lost.seed, lost.payload)
+
+
+def test_a_repeated_call_that_cannot_be_recorded_is_not_made() -> None:
+    """As for any other call: no record, no call."""
+    with Host([die, GOOD], unrecorded=AuditError("disk full")) as host:
+        outcome = host.call(retries=1)
+        assert (code(outcome), outcome.fault) == ("audit.failed", "host")
+        assert host.starts == 1
+
+
+def test_a_worker_that_dies_at_its_start_loses_the_call_too() -> None:
+    """It was not even sent."""
+
+    def die_young(peer: Peer) -> None:
+        peer.receive()
+        raise Ended
+
+    with Host([die_young, GOOD]) as host:
+        outcome = host.call(retries=1)
+        assert (outcome.ok, outcome.attempts) == (True, 2)
+
+
+# -- an audit that cannot be written ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["start", "end"])
+def test_a_workers_fate_that_cannot_be_recorded_is_an_outcome(moment: str) -> None:
+    """No exception reaches the caller, nothing is left behind, and the next call works."""
+    with Host([die, GOOD, GOOD]) as host:
+        if moment == "end":
+            assert code(host.call()) == "plugin.crashed"
+            assert host.call().ok
+            host.zygote.kill(1)
+
+        def refuse(*_: object) -> None:
+            raise AuditError("disk full")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(host.keeper, "_report", refuse)
+            patch.setattr(host.keeper.supervisor, "_report", refuse)
+            outcome = host.call()
+        assert (code(outcome), outcome.fault) == ("audit.failed", "host")
+        assert outcome.error is not None
+        assert outcome.error.message == "disk full; what became of the call is withheld"
+        assert not host.keeper.slot.occupied
+        assert host.call().ok

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
+from nxkernel.host.workers import Exit
 from nxkernel.host.zygote import Profile, Zygote
 
 #: Answers as a zygote does, reports one exit, and ends with its control socket.
@@ -70,7 +71,7 @@ def test_any_number_of_files_may_be_open(tmp_path: Path, opened: int) -> None:
         poll = select.poll()
         poll.register(zygote.exits_fd, select.POLLIN)
         assert poll.poll(20_000)
-        assert zygote.exits() == [(77, 9)]
+        assert zygote.exits() == [(77, Exit.of(-9))]
         zygote.end()
         assert zygote.exits() == []
         assert zygote.gone
@@ -105,14 +106,14 @@ def child():
         os._exit(0)
     return pid, os.pidfd_open(pid)
 
-number, _ = struct.unpack("<I?", control.recv(100))
+number, _, _ = struct.unpack("<I?I", control.recv(100))
 pids = []
 for answered in (number - 1, number):
     pid, pidfd = child()
     pids.append(pid)
     socket.send_fds(control, [struct.pack("<Ii", answered, pid)], [pidfd])
 _, status = os.waitpid(pids[0], 0)
-os.write(4, struct.pack("<ii", pids[1], status))
+os.write(4, struct.pack("<Ii", number, status))
 control.recv(100)
 os.kill(pids[1], signal.SIGKILL)
 """
@@ -125,7 +126,7 @@ def test_an_interrupted_request_leaves_no_answer_to_the_next(tmp_path: Path) -> 
     poll = select.poll()
     poll.register(zygote.exits_fd, select.POLLIN)
     assert poll.poll(20_000)
-    assert zygote.exits() == [(spawned.pid, signal.SIGKILL)]
-    os.close(spawned.pidfd)
+    assert zygote.exits() == [(spawned.number, Exit.of(-signal.SIGKILL))]
+    spawned.close()
     zygote.end()
     zygote.close()

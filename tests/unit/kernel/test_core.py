@@ -137,6 +137,7 @@ def test_the_stack_is_never_left_to_chance(tmp_path: Path) -> None:
         ({"specs": [object()]}, "no hookspec of project 'demo'"),
         ({"specs": [Specs, Specs]}, "is declared twice"),
         ({"builtins": {"own": object()}}, "has no hookimpl"),
+        ({"paths": {"media": "/x"}}, r"no template \{media\}; known: audit_db_path, cache_dir"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(
@@ -421,7 +422,8 @@ def test_a_plugin_is_shown_as_it_stands(kernel: nx.Kernel) -> None:
     assert (view.calls - before, view.error, view.starts) == (1, None, 1)
     assert view.witnessed
     assert list(kernel.plugins) == ["a.plugin"]
-    assert kernel.health() == {"a.plugin": "ready"}
+    assert [view.id for view in kernel.health().values()] == ["a.plugin"]
+    assert kernel.health()["a.plugin"].state == "ready"
     assert json.loads(json.dumps(view.to_json()))["error"] is None
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import nxkernel as nx
 from nxkernel.errors import PluginDisabled
 from nxkernel.hookspecs import HookSpec, collect_specs
-from nxkernel.kernel.registry import Registry
+from nxkernel.kernel.registry import Entry, Registry
 from nxkernel.types import HookName, ImplFacts, PluginId
 
 hookspec = nx.HookspecMarker("demo")
@@ -151,3 +151,45 @@ def test_a_plugin_that_does_not_run_keeps_its_place(registry: Registry) -> None:
 def test_a_hook_without_providers_has_none(registry: Registry) -> None:
     """Known or not, nobody provides it."""
     assert registry.providers("read") == registry.providers("unknown") == ()
+
+
+class TestOrders:
+    """A hook call goes by what was there when it began."""
+
+    def test_a_call_keeps_its_order(self, registry: Registry) -> None:
+        """A change shows to those who enter after it."""
+        registry.register(PluginId("a"), 0, [impl()])
+        before = registry.enter()
+        registry.register(PluginId("b"), 0, [impl()])
+        after = registry.enter()
+        assert [p.plugin for p in before.of("read")] == ["a"]
+        assert [p.plugin for p in after.of("read")] == ["a", "b"]
+
+    def test_an_edition_is_in_its_providers(self, registry: Registry) -> None:
+        """So that each call finds the worker that it was meant for."""
+        registry.register(PluginId("a"), 0, [impl()], 3)
+        assert [p.edition for p in registry.providers("read")] == [3]
+
+    def test_quiet_once_the_older_calls_have_left(self) -> None:
+        """The last of them rings; calls of the order in force count for nothing."""
+        rings: list[bool] = []
+        registry = Registry("demo", specs(), lambda: rings.append(registry.is_quiet()))
+        registry.register(PluginId("a"), 0, [impl()])
+        first, second = registry.enter(), registry.enter()
+        registry.unregister(PluginId("a"))
+        new = registry.enter()
+        assert not registry.is_quiet()
+        registry.leave(first)
+        assert (registry.is_quiet(), rings) == (False, [])
+        registry.leave(second)
+        assert rings == [True]
+        registry.leave(new)
+        assert rings == [True]
+        assert registry.providers("read") == ()
+
+    def test_changes_show_all_at_once(self, registry: Registry) -> None:
+        """Nobody sees one plugin of two."""
+        registry.register(PluginId("a"), 0, [impl()])
+        registry.providers("read")
+        registry.change({PluginId("a"): None, PluginId("b"): Entry(PluginId("b"), 0, (impl(),))})
+        assert order(registry) == ["b.read"]

@@ -43,3 +43,15 @@ def test_threads_are_all_counted() -> None:
     for thread in threads:
         thread.join()
     assert traffic.calls == 0
+
+
+def test_a_thread_knows_its_own_calls() -> None:
+    """Those of others are not in its way."""
+    traffic = Traffic(lambda: None)
+    seen: list[int] = []
+    with traffic:
+        other = threading.Thread(target=lambda: seen.append(traffic.here))
+        other.start()
+        other.join()
+        assert traffic.here == 1
+    assert (seen, traffic.here) == ([0], 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from typing import Any
 
@@ -13,19 +12,8 @@ from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts, open_stack
 from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.middleware.audit import Audit, OnError
 from nxkernel.types import Call, Digest, Outcome, PluginId, RunId
-
-
-class Ticks:
-    """A clock that goes on by a millisecond each time it is asked."""
-
-    def __init__(self) -> None:
-        self._ticks = itertools.count(1)
-
-    def monotonic(self) -> float:
-        return next(self._ticks) / 1000
-
-    def wall_ns(self) -> int:
-        return next(self._ticks)
+from tests.support.calls import a_call, answered, failed
+from tests.unit.audit.logs import Ticks
 
 
 class Tape:
@@ -328,3 +316,69 @@ def test_the_envelope_is_left_alone() -> None:
     audit, _ = booted()
     call = attrs.evolve(CALL, deadline=3.0, annotations={"x": 1})
     assert open_stack([audit], call).call == call
+
+
+# -- calls that are made again ---------------------------------------------------------------------
+
+
+def repeated(
+    on_error: OnError = "fail", broken: set[str] | None = None
+) -> tuple[Tape, AuditError | None]:
+    """Lose a call once, then answer it; *broken* is what cannot be written in between."""
+    audit, tape = booted(on_error)
+    first = a_call({}, retries=1, seed=b"s")
+    opened = open_stack([audit], first)
+    again, problem = attrs.evolve(first, attempt=2, retries=0), None
+    tape.broken = broken or set()
+    try:
+        audit.retrying(first, failed(first, code="plugin.crashed"), again)
+    except AuditError as error:
+        problem = error
+    tape.broken = set()
+    opened.close(answered(again, attempts=2))
+    return tape, problem
+
+
+def test_each_attempt_has_an_intent_and_a_row() -> None:
+    """In the order in which they were made."""
+    tape, problem = repeated()
+    assert problem is None
+    assert [row[:2] for row in tape.rows] == [
+        *[("intent", "7"), ("call", "7")] * 2,
+    ]
+    assert [row[3] for row in tape.rows if row[0] == "call"] == ["plugin.crashed", "ok"]
+
+
+@pytest.mark.parametrize("part", ["intent", "call"])
+def test_an_attempt_that_cannot_be_recorded_is_not_made(part: str) -> None:
+    """The one who would make it hears so; no attempt has two rows."""
+    tape, problem = repeated(broken={part})
+    assert problem is not None
+    assert [row[0] for row in tape.rows] == ["intent", "call", *(["call"] * (part == "intent"))]
+
+
+def test_where_records_may_be_missing_it_is_made_all_the_same() -> None:
+    """As for any other call."""
+    tape, problem = repeated("warn", {"intent", "call"})
+    assert problem is None
+    assert tape.rows[-1][:2] == ("call", "7")
+
+
+def test_a_call_of_another_stack_is_none_of_its_business() -> None:
+    """It may stand in one kernel's stack only, but nothing makes it fail."""
+    audit, tape = booted("fail")
+    audit.retrying(a_call({}), failed(a_call({})), a_call({}))
+    assert tape.rows == []
+
+
+def test_a_switch_and_a_removal_are_rows() -> None:
+    """The newest row of a plugin says what it is now; the end of a former edition is no row."""
+    audit, tape = booted()
+    first, second = (attrs.evolve(facts("a").plugins["a"], edition=n) for n in (1, 2))  # type: ignore[index]
+    audit.plugin_switched(second)
+    audit.plugin_removed(first)
+    audit.plugin_removed(second)
+    assert [row for row in tape.rows if row[0] == "plugin"][-2:] == [
+        ("plugin", "a", "confined", None),
+        ("plugin", "a", "confined", "plugin.removed"),
+    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import attrs
 import pytest
 
 from nxkernel.errors import KernelConfigError
 from nxkernel.middleware.breaker import Breaker
 from nxkernel.types import Outcome
-from tests.support.calls import Boot, a_call, answered, drive, enter, failed, leave
+from tests.support.calls import Boot, a_call, a_plugin, answered, drive, enter, failed, leave
 
 FAILURES = 3
 
@@ -46,18 +47,22 @@ def test_it_opens_when_the_budget_is_used_up() -> None:
     assert outcomes[-1].fault == "plugin"
 
 
-def test_the_refusal_says_when_to_come_back() -> None:
-    """The message is the same whenever it comes; the seconds that are left are details."""
+def test_the_refusal_is_the_same_whenever_it_comes() -> None:
+    """Message and details; the seconds that are left are for whoever looks at the health."""
     breaker, given = opened()
     given.clock.now += 4
-    first, second = fail(breaker), fail(breaker)
+    first = fail(breaker)
+    given.clock.now += 1
+    second = fail(breaker)
     assert first[0].error is not None
     assert first[0].error.message == (
         "plugin 'ocr.rapid' failed too often on hook 'read_tokens'; a trial call is made 10 s"
         " after the last failure"
     )
-    assert first[0].error.details == {"state": "open", "retry_in_s": 6.0}
+    assert first[0].error.details == {"after_s": 10}
     assert first == second
+    (standing,) = breaker.standings("ocr.rapid")  # type: ignore[arg-type]
+    assert (standing.mode, standing.budget, standing.retry_in_s) == ("open", 0.0, 5.0)
 
 
 def test_refusals_count_as_nothing() -> None:
@@ -97,7 +102,7 @@ def test_one_trial_at_a_time() -> None:
     refused = fail(breaker)[0]
     assert refused.error is not None
     assert refused.error.code == "breaker.open"
-    assert refused.error.details == {"state": "half_open"}
+    assert breaker.mode("ocr.rapid", "read_tokens") == "half_open"  # type: ignore[arg-type]
     leave(trial, answered(call))
     assert drive(breaker, a_call()).ok
 
@@ -285,3 +290,45 @@ def test_impossible_limits_are_refused(limits: dict[str, Any], name: str) -> Non
     """A breaker that could never close or never open is a mistake at once."""
     with pytest.raises(KernelConfigError, match=name):
         Breaker(**limits)
+
+
+def test_new_code_starts_with_closed_breakers() -> None:
+    """What an old edition did says nothing of the new one; that it closes is an event."""
+    breaker, given = opened()
+    breaker.plugin_switched(a_plugin("ocr.rapid", edition=2))
+    assert given.events[-1].kind == "breaker.closed"
+    fail(breaker, FAILURES + 1, edition=1)  # last calls of the old code
+    assert codes(fail(breaker, FAILURES + 1, edition=2))[-1] == "breaker.open"
+
+
+def test_a_trial_of_new_code_does_not_count_against_the_old() -> None:
+    """Its failures take the new edition back, and nothing else."""
+    breaker, given = booted()
+    breaker.boot(attrs.evolve(given.facts(), plugins={"ocr.rapid": a_plugin("ocr.rapid")}))
+    assert codes(fail(breaker, FAILURES + 1, edition=2)) == ["plugin.raised"] * (FAILURES + 1)
+    assert breaker.mode("ocr.rapid", "read_tokens") == "closed"  # type: ignore[arg-type]
+
+
+def lose(breaker: Breaker, share: float) -> Outcome:
+    call = a_call()
+    return drive(breaker, call, answered(call, [], lost=share))
+
+
+def test_what_was_dropped_costs_its_part_of_a_failure() -> None:
+    """Two halves are a failure; as long as one is affordable, every result is delivered."""
+    breaker, _ = booted()
+    assert codes([lose(breaker, 0.5) for _ in range(4)]) == ["ok"] * 4
+    (standing,) = breaker.standings("ocr.rapid")  # type: ignore[arg-type]
+    assert (standing.mode, standing.budget) == ("closed", 1.0)
+    assert codes([lose(breaker, 0.25), lose(breaker, 0.0)]) == ["ok", "breaker.open"]
+
+
+def test_a_trial_of_which_something_is_left_closes() -> None:
+    """Half-open asks whether anything comes at all; a result that lost everything is a failure."""
+    breaker, given = opened()
+    given.clock.now += 10
+    lose(breaker, 1.0)
+    assert breaker.mode("ocr.rapid", "read_tokens") == "open"  # type: ignore[arg-type]
+    given.clock.now += 10
+    lose(breaker, 0.9)
+    assert breaker.mode("ocr.rapid", "read_tokens") == "closed"  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from nxkernel._seeds import call_key, run_key
+from nxkernel.errors import KernelConfigError
 from nxkernel.middleware.determinism import Determinism
+from nxkernel.settings import Guard
 from tests.support.calls import Boot, a_call, drive, failed, sent
 
 
@@ -79,3 +81,34 @@ def test_another_run_seed_is_another_stream() -> None:
     """The run's seed reaches every call; a number and its text differ."""
     seeds = {sent(booted(seed), a_call()).seed for seed in (7, 8, "7")}
     assert len(seeds) == 3
+
+
+def test_the_guard_warns_of_randomness_unless_told_otherwise() -> None:
+    """Clocks and environment are seen on demand: ordinary libraries ask for them all the time."""
+    assert Determinism().guard_of("p") == Guard(chance="warn", clocks="off", environment="off")
+
+
+def test_a_plugin_may_have_a_mode_of_its_own() -> None:
+    """In the place of the application's for randomness; `off` is off for everything."""
+    middleware = Determinism(
+        guard="strict", clocks="warn", plugins={"legacy": "warn", "never": "off"}
+    )
+    assert middleware.guard_of("p") == Guard(chance="strict", clocks="warn")
+    assert middleware.guard_of("legacy") == Guard(chance="warn", clocks="warn")
+    assert middleware.guard_of("never") == Guard()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"guard": "on"}, "Determinism(guard='on')"),
+        ({"clocks": "strictly"}, "Determinism(clocks='strictly')"),
+        ({"plugins": {"p": "no"}}, "Determinism(p='no')"),
+    ],
+    ids=["guard", "clocks", "plugin"],
+)
+def test_other_modes_are_refused(options: dict[str, Any], named: str) -> None:
+    """Where the application is composed, with the modes that there are."""
+    with pytest.raises(KernelConfigError) as caught:
+        Determinism(**options)
+    assert caught.value.message == f"{named}: expected one of off, warn, strict"

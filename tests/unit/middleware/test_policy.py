@@ -193,3 +193,36 @@ def test_decide_explains_without_a_call() -> None:
     assert gate.decide("answer.plain", "read_tokens").rule == "grant"  # type: ignore[arg-type]
     assert gate.decide(None, "read_tokens").rule == "application"
     assert given.events == []
+
+
+class TestEditions:
+    """After a reload two editions of a plugin may call for a while, each under its own manifest."""
+
+    def call(self, edition: int | None) -> Any:
+        return a_call(caller="answer.plain", caller_edition=edition, depth=1, hook="read_tokens")
+
+    @pytest.mark.parametrize("older", [False, True], ids=["gains", "loses"])
+    def test_each_is_held_to_what_it_requested_and_was_granted(self, older: bool) -> None:
+        """Neither is given what the other one has, nor denied what it has itself."""
+        allowed = ("read_tokens",)
+        gate = PolicyGate()
+        given = boot(allowed, allowed) if older else boot()
+        gate.boot(given.facts())
+        assert drive(gate, self.call(1)).ok == older
+        new = () if older else allowed
+        second = a_plugin("answer.plain", requires=new, grant=Grant(calls=new), edition=2)
+        gate.plugin_added(second)
+        gate.plugin_switched(second)
+        assert drive(gate, self.call(1)).ok == older
+        assert drive(gate, self.call(2)).ok != older
+
+    def test_one_that_is_gone_may_nothing(self) -> None:
+        """Its last call has ended; a number that comes back is another manifest's."""
+        allowed = ("read_tokens",)
+        gate = PolicyGate()
+        gate.boot(boot(allowed, allowed).facts())
+        assert drive(gate, self.call(1)).ok
+        gate.plugin_removed(a_plugin("answer.plain"))
+        assert not drive(gate, self.call(1)).ok
+        gate.plugin_added(a_plugin("answer.plain"))
+        assert not drive(gate, self.call(1)).ok

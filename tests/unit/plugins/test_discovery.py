@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,18 @@ def test_an_entry_point_may_name_a_package_within_a_package(site: Path) -> None:
     assert not (site / "outer" / "imported").exists()
 
 
+def test_an_entry_point_of_a_module_without_a_spec_hides_nobody(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``__main__`` of a script has none; that is this candidate's error and no other's."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    installed(site, "__main__:plugin.toml")
+    plugin(tmp_path / "own", "b", id="b")
+    own, broken = discover(tmp_path / "own", entry_points=True)
+    assert (own.id, own.error) == ("b", None)
+    assert isinstance(broken.error, ManifestInvalid)
+
+
 @pytest.mark.parametrize(
     "entry", ["shiny.module:Plugin", "shiny", "shiny:missing.toml", "nowhere:plugin.toml"]
 )
@@ -193,3 +206,19 @@ def test_discovery_is_the_same_under_every_hash_seed(tmp_path: Path) -> None:
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+def test_a_distribution_in_an_archive_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files cannot be checked one by one; the message says how to install it."""
+    archive = tmp_path / "shiny-1.0-py3.egg"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("shiny/plugin.toml", "")
+        file.writestr("EGG-INFO/PKG-INFO", "Metadata-Version: 2.1\nName: shiny\nVersion: 1.0\n")
+        file.writestr("EGG-INFO/entry_points.txt", f"[{GROUP}]\nshiny = shiny:plugin.toml\n")
+    monkeypatch.syspath_prepend(str(archive))
+    (found,) = discover(entry_points=True)
+    assert found.error is not None
+    assert "is installed in an archive" in found.error.message
+    assert "install the distribution with pip" in found.error.message

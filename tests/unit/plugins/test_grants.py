@@ -111,11 +111,26 @@ def test_calls_that_nobody_granted_do_not_disable(tmp_path: Path) -> None:
     assert effective_grant(asked).calls == ()
 
 
-@pytest.mark.parametrize("flag", ["exec", "gpu", "raw_input"])
-def test_what_cannot_be_granted_yet_says_so(tmp_path: Path, flag: str) -> None:
-    """No grant is quietly ignored."""
-    with pytest.raises(PermissionNotGranted, match=f"{flag} cannot be granted"):
-        effective_grant(asking(tmp_path, **{flag: True}), {ID: Grant(read=("/",))})
+@pytest.mark.parametrize(
+    ("asked", "kind", "value"),
+    [
+        ({"exec": ["/usr/bin/true"]}, "exec", "/usr/bin/true"),
+        ({"gpu": True}, "devices", "gpu"),
+        ({"raw_input": True}, "devices", "raw_input"),
+        ({"network": ["listen:8080"]}, "network", "listen:8080"),
+    ],
+)
+def test_every_permission_needs_manifest_and_application(
+    tmp_path: Path, asked: dict[str, Any], kind: str, value: str
+) -> None:
+    """In code or in the lockfile; another value of the same kind is no grant."""
+    manifest = asking(tmp_path, **asked)
+    grant = Grant(**{kind: (value,)})
+    assert effective_grant(manifest, {ID: grant}) == grant
+    assert effective_grant(manifest, None, locked(grant)) == grant
+    for other in (Grant(), Grant(read=("/",)), Grant(**{kind: ("/usr/bin",)})):
+        with pytest.raises(PermissionNotGranted, match=f"nx.Grant\\({kind}="):
+            effective_grant(manifest, {ID: other})
 
 
 def test_code_and_lock_must_agree(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import attrs
+import pytest
 
 from nxkernel.plugins.lockdiff import diff
 from nxkernel.plugins.lockfile import Lock, LockEntry
@@ -71,3 +73,27 @@ def test_programs_get_the_same_differences() -> None:
         "schema_version": 1,
         "changes": [{"plugin": "a", "what": "plugin", "name": "1", "action": "added"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("part", "before", "after", "words"),
+    [
+        ("sandbox", "confined", "process", "~ a: sandbox confined to process"),
+        ("sandbox", None, "confined", "+ a: sandbox confined"),
+        ("hosting", {"memory_mb": 5}, {"memory_mb": 6}, "~ a: hosting memory_mb = 5 to 6"),
+        ("hosting", {"retries": 1}, {}, "- a: hosting retries = 1"),
+        ("contracts", {"h.output": "1"}, {"h.output": "2"}, "~ a: contract h.output"),
+        ("dependencies", "environment", None, "- a: dependencies environment"),
+        ("grant", Grant(network=("tcp:80",)), Grant(), "- a: network tcp:80"),
+        ("grant", Grant(), Grant(exec=("/bin/sh",)), "+ a: exec /bin/sh"),
+        ("environments", {"x": "1"}, {"x": "2"}, "~ a: environment x"),
+        ("limits", {"memory_mb": 5.0}, {}, "- a: limit memory_mb = 5"),
+    ],
+)
+def test_each_kind_of_drift_has_its_words(part: str, before: Any, after: Any, words: str) -> None:
+    """What is held is told, each in one line."""
+    old, new = (
+        Lock(plugins={A: attrs.evolve(ENTRY, **{"grant": Grant(), part: each})})
+        for each in (before, after)
+    )
+    assert str(diff(old, new)) == words

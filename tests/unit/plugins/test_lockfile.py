@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -14,11 +15,12 @@ import pytest
 from nxkernel.errors import LockMismatch
 from nxkernel.plugins import lockfile
 from nxkernel.plugins.codestore import Admitted, CodeStore
-from nxkernel.plugins.lockfile import Lock, check, lock_entry, read_lock, render, write_lock
+from nxkernel.plugins.lockcheck import check, check_hosting, hosting_values
+from nxkernel.plugins.lockfile import Lock, lock_entry, read_lock, render, write_lock
 from nxkernel.plugins.manifest import Manifest, load_manifest
-from nxkernel.settings import Grant
+from nxkernel.settings import Grant, Hosting, Limits
 from nxkernel.types import ImplFacts, PluginId
-from tests.unit.plugins.folders import plugin
+from tests.unit.plugins.folders import BASIC, plugin
 
 IMPLS = (
     ImplFacts(impl="reply", hook="answer", args=("q",), kwargs=("k",), tryfirst=True),
@@ -216,3 +218,91 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     """Writing into nowhere is an error with its reason."""
     with pytest.raises(LockMismatch, match="check its folder"):
         write_lock(tmp_path / "none" / "nxkernel.lock", Lock())
+
+
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
+
+
+def contracted(shop: Shop, limit: int) -> None:
+    """Write a manifest with an output contract of its own."""
+    schema = {**SCHEMA, "maxProperties": limit}
+    (shop.folder / "plugin.toml").unlink(missing_ok=True)
+    document = {
+        **BASIC,
+        "contracts": {"read_tokens": {"output": schema}},
+        "settings": {"schema": {"type": "object"}},
+    }
+    (shop.folder / "plugin.json").write_text(json.dumps(document))
+
+
+def test_a_contract_that_was_changed_is_named(shop: Shop) -> None:
+    """Beside the file that it stands in: a reviewer sees what a long manifest says differently."""
+    contracted(shop, 3)
+    shop.accept()
+    entry = shop.lock.plugins[PluginId("ocr.rapid")]
+    assert sorted(entry.contracts) == ["read_tokens.output", "settings"]
+    check(shop.lock, *shop.seen())
+    contracted(shop, 4)
+    assert shop.refusal().startswith(
+        "ocr.rapid: plugin.json was changed; contract read_tokens.output was changed. Review it;"
+    )
+
+
+HELD: dict[str, tuple[str, dict[str, object], str]] = {
+    "a weaker level": (
+        "process",
+        {},
+        "it would run at level process, and the lockfile says confined",
+    ),
+    "no wall at all": ("none", {}, "it would run at level none, and the lockfile says confined"),
+    "more memory": (
+        "confined",
+        {"memory_mb": 1024},
+        "hosting option memory_mb is 1024, and the lockfile says 512",
+    ),
+    "an option that is gone": (
+        "confined",
+        {"timeout_s": None},
+        "hosting option timeout_s is None, and the lockfile says 10.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_level_and_hosting_are_held_where_they_are_recorded(shop: Shop, kind: str) -> None:
+    """With the exact words; a stronger level is no difference."""
+    level, other, words = HELD[kind]
+    recorded = {"memory_mb": 512, "timeout_s": 10.0}
+    entry = attrs.evolve(
+        shop.lock.plugins[PluginId("ocr.rapid")], sandbox="confined", hosting=recorded
+    )
+    for fine in ("confined", "isolated"):
+        check_hosting(entry, PluginId("ocr.rapid"), fine, recorded)  # type: ignore[arg-type]
+    with pytest.raises(LockMismatch) as caught:
+        check_hosting(
+            entry,
+            PluginId("ocr.rapid"),
+            level,
+            {**recorded, **other},
+            place="plugins",  # type: ignore[arg-type]
+        )
+    assert caught.value.message == (
+        f"ocr.rapid: {words}. Review it; `nxkernel plugins lock plugins --yes` accepts it."
+    )
+
+
+def test_what_was_not_recorded_is_not_held(shop: Shop) -> None:
+    """A lockfile that no application was named for says nothing of its level or its options."""
+    entry = shop.lock.plugins[PluginId("ocr.rapid")]
+    check_hosting(entry, PluginId("ocr.rapid"), "process", {"memory_mb": 1})
+
+
+def test_hosting_values_are_plain_and_tell_no_secret() -> None:
+    """Of the environment the names, of the rest what is set; sorted."""
+    hosting = Hosting(environment={"TOKEN": "secret", "A": "b"}, limits=Limits(memory_mb=7))
+    values = hosting_values(hosting, hosting.limits)
+    assert values["environment"] == "A TOKEN"
+    assert values["memory_mb"] == 7
+    assert "secret" not in str(values)
+    assert "timeout_s" not in values
+    assert list(values) == sorted(values)

@@ -14,7 +14,7 @@ import tomlkit
 
 from nxkernel.errors import ManifestInvalid
 from nxkernel.plugins.manifest import Compat, HookEntry, load_manifest
-from nxkernel.schemas import load_contract
+from nxkernel.schemas import SchemaRegistry, load_contract
 from nxkernel.settings import Limits, Permissions
 from tests.unit.plugins.folders import BASIC, plugin
 
@@ -85,9 +85,9 @@ def test_every_key_has_a_typed_field(tmp_path: Path) -> None:
         read=("{media_dir}", "/usr/share/fonts"),
         write=("{cache_dir}/models",),
         network=("tcp:443",),
+        devices=("gpu",),
         calls=("store.records",),
     )
-    assert manifest.flags == ("gpu",)
     assert manifest.state == "warm"
     assert manifest.settings_schema == SETTINGS
     assert manifest.settings_defaults == {"lang": "en"}
@@ -100,7 +100,7 @@ def test_the_smallest_manifest_asks_for_nothing(tmp_path: Path) -> None:
     """Five keys are enough; everything else is empty."""
     manifest = load_manifest(plugin(tmp_path))
     assert manifest.permissions == Permissions()
-    assert (manifest.flags, manifest.limits, manifest.settings_schema) == ((), {}, None)
+    assert (manifest.limits, manifest.settings_schema) == ({}, None)
 
 
 def test_toml_and_json_are_the_same_manifest(tmp_path: Path) -> None:
@@ -179,10 +179,14 @@ def test_a_module_alone_is_an_entrypoint(tmp_path: Path) -> None:
         ({"depends_on": ["ocr.rapid"]}, "depends_on", "names the plugin itself"),
         ({"requires": ["a", "a"]}, "requires", "differ from each other"),
         ({"compat": {"kernel": "new"}}, "compat.kernel", "PEP 440"),
-        ({"permissions": {"network": ["tcp:0"]}}, "permissions.network[0]", "from tcp:1"),
-        ({"permissions": {"network": ["tcp:65536"]}}, "permissions.network[0]", "from tcp:1"),
-        ({"permissions": {"network": ["tcp:0443"]}}, "permissions.network[0]", "from tcp:1"),
-        ({"permissions": {"network": ["udp:53"]}}, "permissions.network[0]", "matches ^tcp:"),
+        ({"permissions": {"network": ["tcp:0"]}}, "permissions.network[0]", "port from 1"),
+        ({"permissions": {"network": ["tcp:65536"]}}, "permissions.network[0]", "port from 1"),
+        ({"permissions": {"network": ["tcp:0443"]}}, "permissions.network[0]", "port from 1"),
+        (
+            {"permissions": {"network": ["udp:53"]}},
+            "permissions.network[0]",
+            "matches ^(tcp|listen):",
+        ),
         (
             {"permissions": {"read": ["{home}"]}},
             "permissions.read[0]",
@@ -196,7 +200,9 @@ def test_a_module_alone_is_an_entrypoint(tmp_path: Path) -> None:
         ({"permissions": {"read": ["/a{"]}}, "permissions.read[0]", "has a brace"),
         ({"permissions": {"write": ["{plugin_dir}"]}}, "permissions.write[0]", "no plugin may"),
         ({"permissions": {"write": ["{audit_db_path}"]}}, "permissions.write[0]", "no plugin may"),
-        ({"permissions": {"exec": "yes"}}, "permissions.exec", "expected boolean, got string"),
+        ({"permissions": {"gpu": "yes"}}, "permissions.gpu", "expected boolean, got string"),
+        ({"permissions": {"exec": True}}, "permissions.exec", "expected array, got boolean"),
+        ({"permissions": {"exec": ["true"]}}, "permissions.exec[0]", "is relative"),
         ({"limits": {"memory_mb": 0}}, "limits.memory_mb", "expected at least 16"),
         ({"limits": {"timeout_s": 0}}, "limits.timeout_s", "expected more than 0"),
         ({"state": "fresh"}, "state", "is not available yet"),
@@ -344,3 +350,45 @@ def test_every_key_is_on_its_page_of_the_reference(contract: str) -> None:
     for name, prefix in (("hook", "hooks[]."), ("plugin", "plugins.<id>."), ("impl", "impls[].")):
         wanted |= dict(keys_of(schema["$defs"].get(name, {}), prefix))
     assert wanted == {key: rows.get(key) for key in wanted}
+
+
+def test_schemas_of_a_plugin_refer_to_its_other_files(tmp_path: Path) -> None:
+    """From a file, and from a schema that stands in the manifest; each counts for its digest."""
+    common = {"$defs": {"word": {"type": "string"}}}
+    inline = {"properties": {"w": {"$ref": "sub/common.schema.json#/$defs/word"}}}
+    place = folder_of(tmp_path, inline)
+    (place / "sub").mkdir()
+    (place / "sub" / "common.schema.json").write_text(json.dumps(common))
+    loaded = load_manifest(place)
+    assert set(loaded.read) == {"plugin.toml", "sub/common.schema.json"}
+    schema = SchemaRegistry().compile(loaded.settings_schema)
+    assert schema.validate({"w": 1})[0].message == "expected string, got integer"
+    (place / "sub" / "common.schema.json").write_text(json.dumps({**common, "title": "t"}))
+    assert load_manifest(place).digest != loaded.digest
+
+
+@pytest.mark.parametrize(
+    ("ref", "reason"),
+    [
+        ("../outside.schema.json", "settings.schema: #/$ref: only references inside the document"),
+        ("file:///etc/passwd", "settings.schema: #/$ref: only references inside the document"),
+        ("link.schema.json", "settings.schema: link.schema.json is a symbolic link"),
+        ("broken.schema.json", "settings.schema: broken.schema.json is not valid JSON"),
+        ("odd.schema.json", "settings.schema: odd.schema.json#/typ: unknown keyword"),
+    ],
+)
+def test_a_reference_never_leaves_the_plugins_folder(tmp_path: Path, ref: str, reason: str) -> None:
+    """What it leads to is a file of the plugin, or the manifest is invalid."""
+    (tmp_path / "outside.schema.json").write_text("{}")
+    place = folder_of(tmp_path, {"$ref": ref})
+    (place / "link.schema.json").symlink_to(tmp_path / "outside.schema.json")
+    (place / "broken.schema.json").write_text("{")
+    (place / "odd.schema.json").write_text('{"typ": 1}')
+    with pytest.raises(ManifestInvalid) as caught:
+        load_manifest(place)
+    assert reason in caught.value.message
+
+
+def folder_of(tmp_path: Path, schema: Any) -> Path:
+    """Write a plugin whose settings have *schema*."""
+    return plugin(tmp_path, settings={"schema": schema})

@@ -11,6 +11,7 @@ import pytest
 from nxkernel.errors import SettingsInvalid
 from nxkernel.plugins.settings import effective_settings
 from nxkernel.schemas import SchemaRegistry
+from tests.support.keywords import CASES, DEFS, Case
 from tests.unit.plugins.folders import manifest
 
 SCHEMA = {
@@ -39,7 +40,12 @@ def settle(
     count = len(list(tmp_path.iterdir()))
     settings = {"schema": schema, "defaults": defaults}
     plugin = manifest(tmp_path, f"p{count}", settings=settings)
-    return effective_settings(plugin, overrides, SchemaRegistry())
+    given = {} if overrides is None else {plugin.id: overrides}
+    settled = effective_settings(plugin, given, SchemaRegistry())
+    shown = settled.shown
+    assert shown.values == settled.sealed.reveal()
+    sources = {each.path: each.source for each in shown.entries}
+    return settled.sealed.reveal(), shown.digest, sources
 
 
 def test_the_application_goes_over_the_manifest_over_the_schema(tmp_path: Path) -> None:
@@ -120,7 +126,7 @@ def test_a_wrong_setting_is_named_with_its_path(
     [
         ({"lang": b"x"}, "holds a bytes"),
         ({"free": {1: 2}}, "not a string"),
-        ({"lang": "\ud800"}, "is not Unicode"),
+        ({"lang": "\ud800"}, "lone surrogate"),
     ],
 )
 def test_what_is_not_json_is_refused(tmp_path: Path, overrides: Any, reason: str) -> None:
@@ -171,7 +177,28 @@ def test_a_schema_that_names_further_keys_stays_open(tmp_path: Path, schema: Any
 def test_a_plugin_without_settings_has_none(tmp_path: Path) -> None:
     """Settings for it are a mistake that is named."""
     plain = manifest(tmp_path)
-    settings, _, sources = effective_settings(plain, None, SchemaRegistry())
-    assert (settings, sources) == ({}, {})
+    settled = effective_settings(plain, None, SchemaRegistry())
+    assert (settled.shown.values, settled.shown.entries, settled.schema) == ({}, (), None)
     with pytest.raises(SettingsInvalid, match=r"settings\.lang: this plugin has no settings"):
-        effective_settings(plain, {"lang": "de"}, SchemaRegistry())
+        effective_settings(plain, {plain.id: {"lang": "de"}}, SchemaRegistry())
+
+
+def test_settings_that_are_no_table_are_refused_without_a_schema_too(tmp_path: Path) -> None:
+    """A number in the place of a plugin's table is a mistake that is named."""
+    plain = manifest(tmp_path)
+    with pytest.raises(SettingsInvalid, match="settings: expected a table of settings"):
+        effective_settings(plain, {plain.id: 3}, SchemaRegistry())  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_every_keyword_refuses_a_setting_with_its_words(tmp_path: Path, case: Case) -> None:
+    """The message has the place below ``settings``, the words of the table and who gave it."""
+    schema = {"properties": {"value": case.schema}, "$defs": DEFS}
+    with pytest.raises(SettingsInvalid) as caught:
+        settle(tmp_path, {"value": case.value}, schema=schema)
+    (issue,) = case.at("/value", "")
+    assert caught.value.message == f"ocr.rapid: settings.{issue}"
+    assert caught.value.details == {"key": issue.where, "issues": [str(issue)]}
+    settings, _, sources = settle(tmp_path, {"value": case.good}, schema=schema)
+    assert settings == {"value": case.good}
+    assert set(sources.values()) == {"application"}

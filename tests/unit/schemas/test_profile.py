@@ -28,7 +28,7 @@ REFUSED: list[tuple[Any, str]] = [
     (ENDLESS, "applies itself to the same value without end"),
     ({"items": {"$id": "x"}}, r"#/items/\$id: only the whole document may have \$id"),
     ({"items": {"$schema": DIALECT}}, r"#/items/\$schema: only the whole document"),
-    ({"$schema": "http://json-schema.org/draft-07/schema#"}, r"#/\$schema: the accepted dialect"),
+    ({"$schema": "http://json-schema.org/draft-06/schema#"}, r"#/\$schema: the accepted dialect"),
     ({"$schema": 5}, r"#/\$schema: the accepted dialect"),
     ({"multipleOf": 0.1}, "#/multipleOf: must be an integer"),
     ({"pattern": "(a+)+"}, "#/pattern: the pattern can read the same text in many ways"),

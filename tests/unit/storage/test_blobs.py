@@ -116,4 +116,4 @@ def test_a_failed_put_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_can_be_deleted() -> None:
     """The store has no way to remove or replace a blob."""
     public = {name for name in dir(BlobStore) if not name.startswith("_")}
-    assert public == {"get", "has", "put"}
+    assert public == {"blob", "get", "has", "put"}

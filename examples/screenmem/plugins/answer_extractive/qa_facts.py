@@ -126,11 +126,17 @@ class Fact:
 _ADDRESSED = re.compile(r"(?:to|from|dear|subject|re|attn|attention)\b:?", re.I)
 
 
+def _span(at: dict[str, int], part: dict[str, Any]) -> Span:
+    """Where the tokens of a line or a cell stand, which are one run of the frame's."""
+    return Span(at[part["token_ids"][0]], at[part["token_ids"][-1]] + 1)
+
+
 def read_frame(value: dict[str, Any]) -> Frame:
     """Read one frame of the evidence."""
     layout = value["layout"]
+    at = {token["token_id"]: index for index, token in enumerate(value["tokens"])}
     lines = tuple(
-        Line(n, Span(line["start"], line["end"]), tuple(line["bbox"]), line["text"])
+        Line(n, _span(at, line), tuple(line["bbox"]), line["text"])
         for n, line in enumerate(layout["lines"])
     )
     by_id = {line["line_id"]: lines[n] for n, line in enumerate(layout["lines"])}
@@ -156,7 +162,7 @@ def read_frame(value: dict[str, Any]) -> Frame:
             Table(
                 table["header"],
                 tuple(
-                    Cell(cell["r"], cell["c"], Span(cell["start"], cell["end"]), cell["text"])
+                    Cell(cell["r"], cell["c"], _span(at, cell), cell["text"])
                     for cell in table["cells"]
                 ),
             )

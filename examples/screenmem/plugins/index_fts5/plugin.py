@@ -67,13 +67,20 @@ def _whole(rank: float) -> int:
 
 def _units(document: dict[str, Any]) -> Iterator[Unit]:
     layout = document["layout"]
+    at = {token["token_id"]: index for index, token in enumerate(document["tokens"])}
     for line in layout["lines"]:
-        yield line["start"], line["end"], line["text"]
+        yield *_span(at, line), line["text"]
     for table in layout["tables"]:
-        yield from _rows(table)
+        yield from _rows(at, table)
 
 
-def _rows(table: dict[str, Any]) -> Iterator[Unit]:
+def _span(at: dict[str, int], *parts: dict[str, Any]) -> tuple[int, int]:
+    """Where the tokens of *parts* begin and end."""
+    places = [at[name] for part in parts for name in part["token_ids"]]
+    return min(places), max(places) + 1
+
+
+def _rows(at: dict[str, int], table: dict[str, Any]) -> Iterator[Unit]:
     """Each row as one text, every cell after the header of its column."""
     heads = {
         cell["c"]: cell["text"] for cell in table["cells"] if table["header"] and not cell["r"]
@@ -82,4 +89,4 @@ def _rows(table: dict[str, Any]) -> Iterator[Unit]:
         cells = [cell for cell in table["cells"] if cell["r"] == r]
         if cells:
             text = "; ".join(f"{heads.get(cell['c'], '')} {cell['text']}".strip() for cell in cells)
-            yield min(c["start"] for c in cells), max(c["end"] for c in cells), text
+            yield *_span(at, *cells), text

@@ -23,11 +23,10 @@ INDENT = 4.0
 
 @attrs.frozen
 class Line:
-    """A span of tokens on one base line."""
+    """Tokens beside each other on one base line, by their ids."""
 
     number: int
-    start: int
-    end: int
+    tokens: tuple[str, ...]
     box: Box
     text: str
 
@@ -39,8 +38,7 @@ class Line:
         """The line as it crosses to the host."""
         return {
             "line_id": f"l{self.number}",
-            "start": self.start,
-            "end": self.end,
+            "token_ids": list(self.tokens),
             "bbox": list(self.box),
             "text": self.text,
         }
@@ -72,8 +70,7 @@ def lines_of(tokens: Sequence[dict[str, Any]]) -> list[Line]:
     return [
         Line(
             number,
-            start,
-            end,
+            tuple(token["token_id"] for token in tokens[start:end]),
             union(boxes[start:end]),
             " ".join(token["text"] for token in tokens[start:end]),
         )
@@ -114,6 +111,7 @@ def blocks_of(lines: Sequence[Line]) -> list[dict[str, Any]]:
             "block_id": f"b{number}",
             "line_ids": [f"l{line.number}" for line in block],
             "bbox": list(union(line.box for line in block)),
+            "text": "\n".join(line.text for line in block),
         }
         for number, block in enumerate(blocks)
     ]

@@ -74,8 +74,7 @@ def _table(number: int, run: Sequence[Row]) -> list[dict[str, Any]]:
                     "c": _column(line, columns),
                     "bbox": list(line.box),
                     "text": line.text,
-                    "start": line.start,
-                    "end": line.end,
+                    "token_ids": list(line.tokens),
                 }
                 for r, row in enumerate(run)
                 for line in row

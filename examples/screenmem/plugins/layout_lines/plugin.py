@@ -17,7 +17,7 @@ class Plugin:
     def assemble_layout(
         self, frame: dict[str, Any], tokens: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """Return the lines, blocks and tables of one frame, as spans of its *tokens*."""
+        """Return the lines, blocks and tables of one frame, made of its *tokens*."""
         lines = lines_of(tokens)
         rows = rows_of(lines)
         return {

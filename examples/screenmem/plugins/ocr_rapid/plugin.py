@@ -30,8 +30,8 @@ class Plugin:
 
     @hookimpl
     def read_tokens(self, frame: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the words of ``frame["png"]`` in reading order."""
-        image = cv2.imdecode(np.frombuffer(frame["png"], np.uint8), cv2.IMREAD_COLOR)
+        """Return the words of ``frame["image"]``, a PNG, in reading order."""
+        image = cv2.imdecode(np.frombuffer(frame["image"], np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f"{frame['name']} is no image that OpenCV can read")
         return tokens_of(self._lines(image), image)

@@ -28,9 +28,17 @@ class Plugin:
         step, *rest = value
         if step == "try":
             return self.attempt(rest)
+        if step == "wait":
+            return self.wait()
         if step in ENDS:
             return ENDS[step](rest)
         return self.context.call(step, value=rest)[0]
+
+    def wait(self):
+        """Until somebody puts a file into its folder."""
+        while not os.path.exists(os.path.join(self.context.run_dir, "go")):
+            time.sleep(0.01)
+        return ["waited"]
 
     def attempt(self, value):
         try:

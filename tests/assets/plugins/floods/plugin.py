@@ -1,4 +1,5 @@
 import os
+import threading
 
 import nxkernel as nx
 
@@ -7,9 +8,17 @@ hookimpl = nx.HookimplMarker("zoo")
 LINE = b"x" * 65535 + b"\n"
 
 
+def flood():
+    while True:
+        os.write(1, LINE)
+
+
 class Plugin:
     @hookimpl
     def act(self, value):
+        if value < 0:
+            threading.Thread(target=flood, daemon=True).start()
+            return "flooding"
         for _ in range(value):
             os.write(1, LINE)
             os.write(2, LINE)

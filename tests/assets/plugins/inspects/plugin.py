@@ -33,4 +33,5 @@ class Plugin:
             "modules": sorted(sys.modules),
             "folder": os.getcwd(),
             "pid": os.getpid(),
+            "terminal": os.isatty(0),
         }

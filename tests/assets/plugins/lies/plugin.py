@@ -32,7 +32,7 @@ def send_bytes(data):
 
 
 def result(seq, payload=NIL):
-    send("Result", seq, payload, 0)
+    send("Result", seq, payload, 0, [])
 
 
 def forge(*fields, more=b"\0"):
@@ -54,9 +54,14 @@ def drip(_):
         time.sleep(0.01)
 
 
+def two_brokers(seq):
+    body = frame(msgspec.msgpack.encode(("Broker", 1, seq, "no_such_hook", b"\x80", 0, [])))
+    send_bytes(body + body)
+
+
 def brokers_without_end(seq):
     for number in range(10**9):
-        send("Broker", number, seq, "no_such_hook" * 5000, b"\x80")
+        send("Broker", number, seq, "no_such_hook" * 5000, b"\x80", 0, [])
 
 
 def close(descriptor):
@@ -72,10 +77,10 @@ LIES = {
     "empty frame": lambda seq: send_body(b""),
     "no message": lambda seq: send_body(b"\x01"),
     "unknown message": lambda seq: send("Shutdown", 1),
-    "one field more": lambda seq: send("Result", seq, NIL, 0, "more"),
+    "one field more": lambda seq: send("Result", seq, NIL, 0, [], "more"),
     "one field less": lambda seq: send("Result", seq),
-    "other types": lambda seq: send("Result", str(seq), NIL, 0),
-    "two in one": lambda seq: send_body(msgspec.msgpack.encode(("Result", seq, NIL, 0)) * 2),
+    "other types": lambda seq: send("Result", str(seq), NIL, 0, []),
+    "two in one": lambda seq: send_body(msgspec.msgpack.encode(("Result", seq, NIL, 0, [])) * 2),
     "deep message": lambda seq: send_body(b"\x91" * 200_000 + NIL),
     "wide message": lambda seq: send_body(b"\xdd\xff\xff\xff\xff"),
     "wrong seq": lambda seq: result(seq + 1),
@@ -87,7 +92,7 @@ LIES = {
     "refused": lambda seq: send("Refused", "plugin.start", "no", b"\x80"),
     "pong": lambda seq: send("Pong", seq),
     "host's own": lambda seq: send("Reply", seq, NIL, None),
-    "foreign broker": lambda seq: send("Broker", 1, seq + 1, "echo", b"\x81\xa5value\x01"),
+    "foreign broker": lambda seq: send("Broker", 1, seq + 1, "echo", b"\x81\xa5value\x01", 0, []),
     "unsorted": lambda seq: result(seq, b"\x82\xa1b\x01\xa1a\x02"),
     "twice the key": lambda seq: result(seq, b"\x82\xa1a\x01\xa1a\x02"),
     "NaN": lambda seq: result(seq, b"\xcb\x7f\xf8\0\0\0\0\0\0"),
@@ -105,11 +110,12 @@ LIES = {
     "wide map": lambda seq: result(seq, b"\xdf\xff\xff\xff\xff"),
     "long string": lambda seq: result(seq, b"\xdb\xff\xff\xff\xff"),
     "answers twice": lambda seq: forge(
-        *("Result", seq, NIL, 0), more=frame(msgspec.msgpack.encode(("Result", seq, NIL, 0)))
+        *("Result", seq, NIL, 0, []),
+        more=frame(msgspec.msgpack.encode(("Result", seq, NIL, 0, []))),
     ),
-    "half a frame": lambda seq: forge("Result", seq, NIL, 0, more=b"\x10"),
-    "long time": lambda seq: forge("Result", seq, NIL, 2**64 - 1),
-    "negative time": lambda seq: forge("Result", seq, NIL, -(2**63)),
+    "half a frame": lambda seq: forge("Result", seq, NIL, 0, [], more=b"\x10"),
+    "long time": lambda seq: forge("Result", seq, NIL, 2**64 - 1, []),
+    "negative time": lambda seq: forge("Result", seq, NIL, -(2**63), []),
     "host's code": lambda seq: forge_failure(seq, code="policy.denied"),
     "wrapper's code": lambda seq: forge_failure(seq, code="plugin.timeout"),
     "origin": lambda seq: forge_failure(seq, origin="prints"),
@@ -118,6 +124,9 @@ LIES = {
     "details no map": lambda seq: forge_failure(seq, details=b"\x01"),
     "drip": drip,
     "brokers": brokers_without_end,
+    "two brokers": two_brokers,
+    "many values": lambda seq: result(seq, b"\xdd\x00\x20\x00\x00" + b"\x80" * 2**21),
+    "large hello": lambda seq: send("Hello", 1, {str(n): "" for n in range(200_000)}),
     "closes results": lambda seq: close(RESULTS),
     "closes commands": lambda seq: os.close(3),
 }
@@ -129,6 +138,10 @@ class Plugin:
 
     @hookimpl
     def act(self, value):
+        if isinstance(value, bytes):
+            send_bytes(value)
+            os.close(RESULTS)
+            return None
         LIES[value](self.runner._stack[-1].seq)
         return "the truth"
 

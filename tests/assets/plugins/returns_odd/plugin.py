@@ -29,6 +29,7 @@ MAKERS = {
     "cycle": cycle,
     "surrogate": lambda: {"name": "\udcff"},
     "deep": lambda: tower(100_000),
+    "many": lambda: [0] * (2**20 + 1),
     "int key": lambda: {"frame": {1: "one"}},
     "function": lambda: cycle,
     "generator": lambda: (n for n in range(3)),

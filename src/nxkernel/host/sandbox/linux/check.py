@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from nxkernel._linux import status_fields
@@ -22,8 +23,10 @@ EXPECTED: Final = {
 }
 
 
-def check_status(pid: int) -> None:
+def check_status(pid: int, *, isolated: bool = False) -> None:
     """Hold /proc/*pid*/status against what a confined worker must show.
+
+    An *isolated* one also has a number of its own in a process id namespace below this one.
 
     Call it after the worker reports itself confined and before it is sent any plugin code; hold a
     pidfd meanwhile, so that the pid cannot be another process. Landlock does not show here: the
@@ -40,8 +43,18 @@ def check_status(pid: int) -> None:
             details={"guarantee": "status", "errno": error.errno},
         ) from error
     wrong = {name: fields.get(name) for name in EXPECTED if fields.get(name) != EXPECTED[name]}
+    shown = ", ".join(f"{n} is {v}, expected {EXPECTED[n]}" for n, v in sorted(wrong.items()))
+    if isolated and not _is_further_in(fields):
+        raise SandboxUnavailable(
+            "the worker is not isolated: NSpid has no number below this process's own namespace",
+            details={"guarantee": "status"},
+        )
     if wrong:
-        shown = ", ".join(f"{n} is {v}, expected {EXPECTED[n]}" for n, v in sorted(wrong.items()))
         raise SandboxUnavailable(
             f"the worker is not confined: {shown}", details={"guarantee": "status", **wrong}
         )
+
+
+def _is_further_in(fields: Mapping[str, str]) -> bool:
+    ours = status_fields()["NSpid"].split()
+    return len(fields.get("NSpid", "").split()) > len(ours)

@@ -42,8 +42,9 @@ _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPE_ABSTRACT_UNIX_AND_SIGNAL: Final = 3
 _RULE_PATH, _RULE_PORT = 1, 2
 
-# Truncation is covered from 3, TCP from 4. Below 3 a readable file could be emptied.
-_LEAST_ABI, _LEAST_ABI_WITH_PORTS = 3, 4
+# Truncation is covered from 3, TCP from 4, controls of devices from 5. Below 3 a readable file
+# could be emptied.
+_LEAST_ABI, _LEAST_ABI_WITH_PORTS, _LEAST_ABI_WITH_DEVICES = 3, 4, 5
 
 _AT_FDCWD, _RESOLVE_NO_SYMLINKS = -100, 0x04
 
@@ -60,6 +61,9 @@ class FsRules:
     write: tuple[str, ...] = ()
     #: Reading and running; without the rights to fork and exec it is of no use.
     execute: tuple[str, ...] = ()
+    #: Devices to read and write, and to read alone; with the controls (ioctl) of their drivers.
+    devices: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     #: Of the above, those that may be missing.
     optional: frozenset[str] = frozenset()
 
@@ -89,7 +93,7 @@ def build_ruleset(rules: FsRules, ports: TcpPorts) -> int:
         SandboxUnavailable: the ABI is too old for what is asked, a path that is not optional is
             missing, or a path leads through a symbolic link.
     """
-    version = _sufficient_abi(ports)
+    version = _sufficient_abi(rules, ports)
     filesystem = _filesystem_rights(version)
     ruleset = _new_ruleset(version, filesystem)
     try:
@@ -103,9 +107,11 @@ def build_ruleset(rules: FsRules, ports: TcpPorts) -> int:
     return ruleset
 
 
-def _sufficient_abi(ports: TcpPorts) -> int:
+def _sufficient_abi(rules: FsRules, ports: TcpPorts) -> int:
     version, least = abi(), _LEAST_ABI
-    if ports.connect or ports.bind:
+    if rules.devices or rules.inputs:
+        least = _LEAST_ABI_WITH_DEVICES
+    elif ports.connect or ports.bind:
         least = _LEAST_ABI_WITH_PORTS
     if version < least:
         raise SandboxUnavailable(
@@ -134,6 +140,8 @@ def _new_ruleset(version: int, filesystem: int) -> int:
 def _wanted(rules: FsRules) -> Iterator[tuple[str, int]]:
     yield from ((path, _READ) for path in rules.read)
     yield from ((path, _READ | _EXECUTE) for path in rules.execute)
+    yield from ((path, _READ | _WRITE_FILE | _IOCTL_DEV) for path in rules.devices)
+    yield from ((path, _READ | _IOCTL_DEV) for path in rules.inputs)
     yield from ((path, _WRITE) for path in rules.write)
 
 

@@ -18,14 +18,21 @@ from nxkernel._linux import unsupported_machine
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.host.sandbox.linux import landlock
 from nxkernel.host.sandbox.linux.landlock import FsRules, TcpPorts
+from nxkernel.host.sandbox.linux.namespaces import RootView, root_view
+from nxkernel.host.sandbox.linux.paths import is_below, outermost
+from nxkernel.host.sandbox.linux.programs import needed
 from nxkernel.host.sandbox.linux.seccomp import filter_program
 from nxkernel.settings import Limits
 
 __all__ = ["Confinement", "ConfinementPlan", "build", "default_read_paths", "rlimits", "validate"]
 
 _MIB: Final = 1024 * 1024
+#: Of addresses, in bytes: as many as a process can have.
+_WIDEST: Final = 1 << 47
 #: Of /dev, what a worker may have: no state, no effect on anything else.
 DEVICES: Final = ("/dev/null", "/dev/urandom", "/dev/zero")
+#: Of those, what gives random numbers.
+RANDOM: Final = frozenset({"/dev/urandom"})
 #: Never granted, and nothing below them: other processes, the kernel's switches, hardware.
 _CLOSED: Final = ("/proc", "/sys", "/dev")
 #: Where a dynamic loader looks on Linux distributions, and the time zones.
@@ -43,6 +50,11 @@ class ConfinementPlan:
     read: tuple[str, ...] = ()
     #: Directories, or single files, that may be written; they may lie below a path of `read`.
     write: tuple[str, ...] = ()
+    #: Programs that may be started; any makes the worker one with processes of its own.
+    execute: tuple[str, ...] = ()
+    #: Device files, by `nodes_of`: graphics, and input devices to read.
+    devices: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     #: Of the above, those that may be missing.
     optional: frozenset[str] = frozenset()
     #: The host's own files (audit log, store): no writable path may contain or lie in one.
@@ -51,6 +63,14 @@ class ConfinementPlan:
     connect_tcp: tuple[int, ...] = ()
     bind_tcp: tuple[int, ...] = ()
     limits: Limits = attrs.field(factory=Limits)
+    #: Whether the worker gets a root of its own, as level `isolated` has it.
+    own_root: bool = False
+    #: With a root of its own: folders below `write` that become one file system in memory.
+    scratch: tuple[str, ...] = ()
+    #: Whether the system's random numbers may be had: its device, and the call.
+    entropy: bool = True
+    #: Other names of granted paths, perhaps through symbolic links that the root then has as well.
+    names: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +83,8 @@ class Confinement:
     program: bytes
     #: Name after RLIMIT_ -> (soft, hard).
     limits: Mapping[str, tuple[int, int]]
+    #: What is in the worker's own root, or None where it sees the host's.
+    root: RootView | None = None
 
     def message(self) -> dict[str, Any]:
         """Return everything but the descriptor: `program` as bytes, `limits` as a plain dict."""
@@ -85,13 +107,64 @@ def build(plan: ConfinementPlan) -> Confinement:
         raise SandboxUnavailable(reason, details={"guarantee": "machine"})
     validate(plan)
     ruleset = landlock.build_ruleset(
-        FsRules(read=(*plan.code, *plan.read), write=plan.write, optional=plan.optional),
+        FsRules(
+            read=_readable(plan),
+            write=plan.write,
+            execute=_executable(plan),
+            devices=plan.devices,
+            inputs=plan.inputs,
+            optional=plan.optional,
+        ),
         TcpPorts(connect=plan.connect_tcp, bind=plan.bind_tcp),
     )
     return Confinement(
         ruleset_fd=ruleset,
-        program=filter_program(connect=bool(plan.connect_tcp), bind=bool(plan.bind_tcp)),
-        limits=rlimits(plan.limits),
+        program=filter_program(
+            connect=bool(plan.connect_tcp),
+            bind=bool(plan.bind_tcp),
+            processes=bool(plan.execute),
+            drivers=_drivers(plan),
+            entropy=plan.entropy,
+        ),
+        limits=_limits(plan),
+        root=_root(plan) if plan.own_root else None,
+    )
+
+
+def _readable(plan: ConfinementPlan) -> tuple[str, ...]:
+    read = (*plan.code, *plan.read)
+    return read if plan.entropy else tuple(path for path in read if path not in RANDOM)
+
+
+def _drivers(plan: ConfinementPlan) -> tuple[str, ...]:
+    kinds = {"gpu": plan.devices, "raw_input": plan.inputs}
+    return tuple(kind for kind, nodes in sorted(kinds.items()) if nodes)
+
+
+def _limits(plan: ConfinementPlan) -> dict[str, tuple[int, int]]:
+    limits = rlimits(plan.limits)
+    if plan.devices:
+        # A driver of graphics reserves addresses for all memory that there is.
+        limits["AS"] = (_WIDEST, _WIDEST)
+    return limits
+
+
+def _executable(plan: ConfinementPlan) -> tuple[str, ...]:
+    names = (name for program in plan.execute for name in needed(program))
+    return tuple(sorted({os.path.realpath(name) for name in names}))
+
+
+def _root(plan: ConfinementPlan) -> RootView:
+    return root_view(
+        read=(*_readable(plan), *_executable(plan)),
+        write=plan.write,
+        names=(
+            *_library_names(),
+            *plan.names,
+            *(name for each in plan.execute for name in needed(each)),
+        ),
+        scratch=plan.scratch,
+        scratch_mb=plan.limits.scratch_mb,
     )
 
 
@@ -118,21 +191,34 @@ def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
     return {name: (size, size) for name, size in sizes.items()}
 
 
-def default_read_paths(site_dirs: Iterable[str] = ()) -> tuple[str, ...]:
+def default_read_paths(
+    site_dirs: Iterable[str] = (), interpreter: Iterable[str] | None = None
+) -> tuple[str, ...]:
     """Return what any Python code needs to read: resolved, existing, none below another.
 
-    The standard library and the libraries of the base interpreter, *site_dirs*, the files of the
-    dynamic loader, the time zones, and the devices null (writable), urandom and zero.
+    The libraries of the *interpreter*, by default those of the base interpreter of this process;
+    *site_dirs*, the files of the dynamic loader, the time zones, and the devices null (writable),
+    urandom and zero.
     """
-    names = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
-    libraries = {os.path.join(sys.base_prefix, folder) for folder in ("lib", sys.platlibdir)}
-    wanted = [*names, *libraries, *site_dirs, *_SYSTEM, *_ZONES, *DEVICES]
-    return _outermost(os.path.realpath(path) for path in wanted if os.path.exists(path))
+    libraries = _own_libraries() if interpreter is None else interpreter
+    wanted = [*libraries, *site_dirs, *_SYSTEM, *_ZONES, *DEVICES]
+    return outermost(os.path.realpath(path) for path in wanted if os.path.exists(path))
+
+
+def _library_names() -> list[str]:
+    """Return the paths by which the interpreter and its loader ask for their files."""
+    return [*_own_libraries(), *_SYSTEM, *_ZONES]
+
+
+def _own_libraries() -> list[str]:
+    names = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
+    folders = {os.path.join(sys.base_prefix, folder) for folder in ("lib", sys.platlibdir)}
+    return [*names, *sorted(folders)]
 
 
 def validate(plan: ConfinementPlan) -> None:
     """Refuse what must never be granted. Raises KernelConfigError, naming field and path."""
-    for name in ("code", "read", "write"):
+    for name in ("code", "read", "write", "execute"):
         for path in getattr(plan, name):
             _validate_path(name, path)
     for path in plan.write:
@@ -151,13 +237,13 @@ def _validate_path(name: str, path: str) -> None:
         _refuse(name, path, "grant an absolute path without `.`, `..` or a final slash")
     if path == "/":
         _refuse(name, path, "it would open every file of the machine; grant the folder itself")
-    if _is_below(path, _CLOSED) and (path not in DEVICES or name == "write"):
+    if is_below(path, _CLOSED) and (path not in DEVICES or name == "write"):
         _refuse(name, path, "processes, kernel settings and devices are never granted")
 
 
 def _validate_write(path: str, closed: Iterable[str], what: str) -> None:
     for other in closed:
-        if _is_below(path, (other,)) or _is_below(other, (path,)):
+        if is_below(path, (other,)) or is_below(other, (path,)):
             _refuse("write", path, f"it overlaps {other}: {what}; write to a folder of its own")
 
 
@@ -165,16 +251,3 @@ def _refuse(name: str, value: object, reason: str) -> NoReturn:
     raise KernelConfigError(
         f"cannot grant {name} {value}: {reason}", details={"field": name, "value": value}
     )
-
-
-def _is_below(path: str, folders: Iterable[str]) -> bool:
-    """Say whether *path* is one of *folders* or inside one."""
-    return any(path == folder or path.startswith(folder + "/") for folder in folders)
-
-
-def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
-    kept: list[str] = []
-    for path in sorted(set(paths)):  # a folder sorts before what it contains
-        if not _is_below(path, kept):
-            kept.append(path)
-    return tuple(kept)

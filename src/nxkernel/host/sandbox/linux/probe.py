@@ -1,4 +1,4 @@
-"""Try what the level `confined` needs, really, each in a process of its own.
+"""Try what the levels `confined` and `isolated` need, really, each in a process of its own.
 
 A probe restricts the process that runs it for good, so it never runs in the host; and it never
 infers from versions, because containers and boot options take away what a version promises. The
@@ -19,7 +19,13 @@ import attrs
 import nxkernel._linux
 from nxkernel._linux import unsupported_machine
 
-__all__ = ["Probe", "landlock_abi", "seccomp_available"]
+__all__ = [
+    "Probe",
+    "landlock_abi",
+    "namespaces_available",
+    "processes_available",
+    "seccomp_available",
+]
 
 _CHILD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_probe_child.py")
 _LINUX: Final = os.path.abspath(nxkernel._linux.__file__)
@@ -32,12 +38,17 @@ class Probe:
 
     name: str
     ok: bool
-    #: For Landlock its ABI, for seccomp 0 or 1.
+    #: For Landlock its ABI, for seccomp 0 or 1, for namespaces their number.
     value: int = 0
     #: Of the step that failed, or None.
     errno: int | None = None
-    #: One sentence for people, the same for the same cause.
+    #: One sentence for people, the same for the same cause: the step that failed, and how.
     detail: str = ""
+
+    @property
+    def step(self) -> str:
+        """The system call or the path at which it failed, or nothing."""
+        return self.detail.partition(":")[0]
 
 
 def landlock_abi() -> Probe:
@@ -51,6 +62,19 @@ def landlock_abi() -> Probe:
 def seccomp_available() -> Probe:
     """Load a filter that refuses one call in a new process and see that it is refused."""
     return _try("seccomp")
+
+
+def namespaces_available() -> Probe:
+    """Enter namespaces and a root of its own in a new process, to the last step.
+
+    Some machines allow the first step and refuse a later one: nothing is inferred.
+    """
+    return _try("namespaces")
+
+
+def processes_available() -> Probe:
+    """Begin a pid namespace in a new process, bound it, and fork until the bound is met."""
+    return _try("processes")
 
 
 def _try(name: str) -> Probe:

@@ -9,7 +9,8 @@ Two kinds of refusal. EPERM or EACCES is policy and becomes a PermissionError. E
 attributes ENOTSUP) is an absent feature: C library, runtimes and `shutil` then quietly do without.
 
 Left open, because a filter cannot tell: `capget` answers for any pid (its pid is behind a pointer),
-and file locks on readable files work (SQLite needs them).
+a worker that may listen can take abstract names of two lengths (see `_ADDRESSES`), and file locks
+on readable files work (SQLite needs them).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ close close_range dup dup2 dup3 lseek
 read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 sendfile copy_file_range
 stat fstat lstat newfstatat statx statfs fstatfs access faccessat faccessat2
 getdents getdents64 readlink readlinkat getcwd chdir fchdir umask
-truncate ftruncate fallocate fadvise64 readahead flock fsync fdatasync
+truncate ftruncate fadvise64 readahead flock fsync fdatasync
 rename renameat renameat2 mkdir mkdirat rmdir unlink unlinkat link linkat symlink symlinkat
 """
 _EVENTS = """
@@ -92,6 +93,9 @@ _SETUID_OR_SETGID = 0o6000
 
 # ioctl: FIONREAD FIONBIO FIONCLEX FIOCLEX TCGETS TIOCGWINSZ. Not TIOCSTI: it types into terminals.
 _IOCTLS = (0x541B, 0x5421, 0x5450, 0x5451, 0x5401, 0x5413)
+# By the letter of their numbers: DRM 'd', NVIDIA 'F', AMD's kfd 'K'. Of input devices ('E') only
+# what reads: not EVIOCGRAB, which would take the keyboard away from everybody else.
+_DRIVERS = {"gpu": ((0x6400, 0x4600, 0x4B00), 0xFF00), "raw_input": ((0x80004500,), 0xC000FF00)}
 _FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
 # fcntl: DUPFD GETFD SETFD GETFL SETFL GETLK SETLK SETLKW, OFD locks, DUPFD_CLOEXEC GETPIPE_SZ
 # GET_SEALS. Not SETOWN and SETSIG (signals for others), SETLEASE, NOTIFY, SETPIPE_SZ (a budget that
@@ -113,6 +117,10 @@ _MAP_HUGETLB_OR_GROWSDOWN = 0x40000 | 0x100
 _THREAD = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
 _THREAD_EXTRAS = 0x40000 | 0x80000 | 0x100000 | 0x200000 | 0x400000 | 0x1000000
 
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
+_NEW_NAMESPACES = 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
+_CLONE_PTRACE, _CLONE_PARENT = 0x2000, 0x8000
+
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _SOCK_STREAM, _SOCK_TYPE = 1, 0xF
 _IPPROTO_TCP = 6
@@ -127,17 +135,33 @@ _SOCKET_SET = (2, 7, 8, 9, 13, 15, 20, 21, 66, 67)
 # behind the back of connect()), ULP (turns the socket into another protocol), REPAIR.
 _TCP_OPTIONS = (1, 3, 4, 5, 6, 12, 18)
 _IPV6_V6ONLY = (26,)
+# Of sockaddr_in, sockaddr_in6 and sockaddr_storage. The family lies behind a pointer: bind() could
+# take a name of this machine (AF_UNIX, abstract) for one end of a socketpair. By the lengths it
+# takes none but those of 13 or 25 bytes, and nobody can connect to what is bound so.
+_ADDRESSES = (16, 28, 128)
 
 
-def rule_table(*, connect: bool, bind: bool) -> RuleTable:
+def rule_table(
+    *,
+    connect: bool,
+    bind: bool,
+    processes: bool = False,
+    drivers: tuple[str, ...] = (),
+    entropy: bool = True,
+) -> RuleTable:
     """Return the rules of a worker that may connect, or listen, on granted TCP ports, or neither.
 
-    Landlock checks the ports themselves. Calls unknown to the table answer ENOSYS, known ones
-    that it does not list EPERM.
+    With *processes* it may fork and exec: for a worker that is first in a pid namespace of its own,
+    where no other process is in sight. With *drivers* (``gpu``, ``raw_input``) the controls of
+    these are let through. Without *entropy* getrandom is absent, and libraries do without or say
+    so. Landlock checks the ports, the programs and the devices themselves. Calls
+    unknown to the table answer ENOSYS, known ones that it does not list EPERM.
     """
     rules: dict[int, Rule] = {
         **_each(_ABSENT_FEATURES, _ABSENT),
         **_each(_EXTENDED_ATTRIBUTES, refuse(errno.EOPNOTSUPP)),
+        # It takes space at once that nothing was written to; the C library writes instead.
+        **_each("fallocate", refuse(errno.EOPNOTSUPP)),
         **_each(_MEMORY + _FILES + _EVENTS, ALLOW),
         **_each(_PROCESS + _SIGNALS_AND_TIME + _CONNECTED_SOCKETS, ALLOW),
         **_checked_process_calls(),
@@ -147,13 +171,30 @@ def rule_table(*, connect: bool, bind: bool) -> RuleTable:
     }
     if connect or bind:
         rules |= _tcp(connect=connect, bind=bind)
+    if processes:
+        rules |= _processes()
+    if drivers:
+        rules |= _each("ioctl", _ioctl(drivers))
+    if not entropy:
+        rules |= _each("getrandom", _ABSENT)
     return RuleTable(rules, default=_POLICY, unknown=_ABSENT)
 
 
 @functools.cache
-def filter_program(*, connect: bool, bind: bool) -> bytes:
+def filter_program(
+    *,
+    connect: bool,
+    bind: bool,
+    processes: bool = False,
+    drivers: tuple[str, ...] = (),
+    entropy: bool = True,
+) -> bytes:
     """Return the compiled `rule_table`; `SELF_PID` in it must be patched before it is loaded."""
-    return compile_table(rule_table(connect=connect, bind=bind))
+    return compile_table(
+        rule_table(
+            connect=connect, bind=bind, processes=processes, drivers=drivers, entropy=entropy
+        )
+    )
 
 
 def _each(names: str, rule: Rule) -> dict[int, Rule]:
@@ -185,15 +226,19 @@ def _checked_process_calls() -> dict[int, Rule]:
 
 
 def _checked_file_calls() -> dict[int, Rule]:
-    reflink = Case((OneOf(1, (_FICLONE, _FICLONERANGE)),), refuse(errno.EOPNOTSUPP))
-    ioctl = Check((Case((OneOf(1, _IOCTLS),)), reflink), refuse(errno.ENOTTY))
     return {
-        **_each("ioctl", ioctl),
+        **_each("ioctl", _ioctl()),
         **_each("fcntl", _when(OneOf(1, _FCNTLS))),
         **_each("open", _opening(flags=1)),
         **_each("openat", _opening(flags=2)),
         **_each("creat", _when(OneOf(1, (0,), mask=_SETUID_OR_SETGID))),
     }
+
+
+def _ioctl(drivers: tuple[str, ...] = ()) -> Check:
+    reflink = Case((OneOf(1, (_FICLONE, _FICLONERANGE)),), refuse(errno.EOPNOTSUPP))
+    theirs = [Case((OneOf(1, *_DRIVERS[name]),)) for name in drivers]
+    return Check((Case((OneOf(1, _IOCTLS),)), reflink, *theirs), refuse(errno.ENOTTY))
 
 
 def _opening(*, flags: int) -> Check:
@@ -220,6 +265,16 @@ def _own_process_only() -> dict[int, Rule]:
         # 0 alone: these also take thread ids, which a filter cannot tell from foreign pids.
         **_each("sched_setaffinity", _when(OneOf(0, (0,)))),
         **_each("getpriority", _when(OneOf(0, (0,)), OneOf(1, (0,)))),
+    }
+
+
+def _processes() -> dict[int, Rule]:
+    """Rules for children and programs, in a pid namespace that holds nobody else."""
+    # Neither namespaces nor a tracer, nor a sibling instead of a child. clone3 stays absent.
+    plain = OneOf(0, (0,), mask=_NEW_NAMESPACES | _CLONE_PTRACE | _CLONE_PARENT)
+    return {
+        **_each("clone", _when(plain)),
+        **_each("fork vfork execve kill tgkill tkill setsid setpgid getpgid getsid", ALLOW),
     }
 
 
@@ -254,7 +309,8 @@ def _tcp(*, connect: bool, bind: bool) -> dict[int, Rule]:
     return {
         **rules,
         **_each("connect", ALLOW if connect else _ACCESS),
-        **_each("bind listen accept accept4", ALLOW if bind else _ACCESS),
+        **_each("bind", _when(OneOf(2, _ADDRESSES), otherwise=_ACCESS) if bind else _ACCESS),
+        **_each("listen accept accept4", ALLOW if bind else _ACCESS),
     }
 
 

@@ -166,3 +166,43 @@ def test_unknown_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.SandboxUnavailable, match="no table") as caught:
         build(ConfinementPlan())
     assert caught.value.code == "sandbox.unavailable"
+
+
+class TestOwnRoot:
+    """A plan for a root of its own says what is in it."""
+
+    def test_only_when_it_is_asked_for(self, folder: str) -> None:
+        """A confined worker stays in the host's root."""
+        built = build(ConfinementPlan(read=(folder,)))
+        built.close()
+        assert built.root is None
+
+    def test_it_holds_what_the_ruleset_grants(self, folder: str) -> None:
+        """Code and data to read, data to write, and the room of the scratch."""
+        own, code = f"{folder}/own", f"{folder}/code"
+        os.mkdir(own)
+        os.mkdir(code)
+        plan = ConfinementPlan(
+            code=(code,),
+            write=(own,),
+            scratch=(f"{own}/tmp",),
+            own_root=True,
+            limits=Limits(scratch_mb=5),
+        )
+        built = build(plan)
+        built.close()
+        assert built.root is not None
+        assert (built.root.read, built.root.write) == ((code,), (own,))
+        assert (built.root.scratch, built.root.scratch_mb) == ((f"{own}/tmp",), 5)
+
+    def test_other_names_of_granted_paths_lead_there(self, folder: str) -> None:
+        """An interpreter that asks for its library through a link finds it."""
+        os.mkdir(f"{folder}/python-3.1")
+        os.symlink("python-3.1", f"{folder}/python")
+        plan = ConfinementPlan(
+            code=(f"{folder}/python-3.1",), names=(f"{folder}/python",), own_root=True
+        )
+        built = build(plan)
+        built.close()
+        assert built.root is not None
+        assert (f"{folder}/python", "python-3.1") in built.root.links

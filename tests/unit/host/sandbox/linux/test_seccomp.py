@@ -37,6 +37,44 @@ def test_program_agrees_with_its_table(connect, bind):
             assert run(program, number, args).action == decide(table, number, args)
 
 
+def test_processes_are_opened_and_namespaces_are_not():
+    """A granted program needs fork, exec and signals; no flag of clone leads out."""
+    program = patch_pid(filter_program(connect=False, bind=False, processes=True), 1)
+
+    def made(name, *args):
+        return run(program, SYSCALLS[name], args).action
+
+    for name in ("fork", "vfork", "execve", "kill", "tgkill", "setsid", "wait4"):
+        assert made(name, 5) == ALLOW
+    # SIGCHLD alone; what posix_spawn and threads set.
+    for flags in (17, 0x4000 | 0x100 | 17, 0x3D0F00):
+        assert made("clone", flags) == ALLOW
+    for bit in (17, 25, 26, 27, 28, 29, 30, 13, 15):
+        assert made("clone", (1 << bit) | 17) == EPERM
+    for name in ("unshare", "setns", "ptrace", "execveat", "process_vm_readv", "chmod", "mount"):
+        assert made(name, 5) in (EPERM, ENOSYS)
+    assert made("clone3") == ENOSYS
+
+
+def test_controls_of_drivers_are_let_through_by_kind():
+    """Graphics by their letters; of input devices what reads, and not what takes them away."""
+    programs = {
+        kind: patch_pid(filter_program(connect=False, bind=False, drivers=kind), PID)
+        for kind in ((), ("gpu",), ("raw_input",))
+    }
+    drm_version, nvidia, grab, name = 0xC0406400, 0xC00846D2, 0x40044590, 0x80FF4506
+    tiocsti, fionread = 0x5412, 0x541B
+    expected = {
+        (): [False, False, False, False, False, True],
+        ("gpu",): [True, True, False, False, False, True],
+        ("raw_input",): [False, False, False, True, False, True],
+    }
+    for kind, program in programs.items():
+        calls = (drm_version, nvidia, grab, name, tiocsti, fionread)
+        found = [run(program, SYSCALLS["ioctl"], (3, c)).action == ALLOW for c in calls]
+        assert found == expected[kind]
+
+
 @pytest.mark.parametrize(("connect", "bind"), VARIANTS)
 def test_other_abis_and_unknown_numbers(connect, bind):
     """x32 and 32-bit calls end the process; numbers of newer kernels are simply not there."""
@@ -229,6 +267,13 @@ class TestWithPorts:
         assert answer("listen", connect=True) == answer("bind", connect=True) == EACCES
         assert answer("connect", bind=True) == EACCES
         assert answer("listen", bind=True) == answer("accept4", bind=True) == ALLOW
+
+    def test_addresses_are_as_long_as_those_of_ports(self):
+        """bind() with another length would name a socket of this machine."""
+        for length in (16, 28, 128):
+            assert answer("bind", 3, 0x1000, length, bind=True) == ALLOW
+        for length in (0, 2, 3, 15, 17, 27, 29, 110):
+            assert answer("bind", 3, 0x1000, length, bind=True) == EACCES
 
     def test_fast_open_is_closed(self):
         """It connects without connect(): by flag and by socket option."""

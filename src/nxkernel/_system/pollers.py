@@ -1,0 +1,64 @@
+"""Wait until one of some descriptors is ready."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ["Wait", "poll", "select_ready"]
+
+#: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
+LONGEST_S = 86_400.0
+
+
+class Wait(Protocol):
+    """One task's wait."""
+
+    @property
+    def read(self) -> int:
+        """A descriptor to be read."""
+
+    @property
+    def write(self) -> int | None:
+        """A descriptor with bytes left to write, or None."""
+
+
+if sys.platform != "win32":
+
+    def poll(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:
+        """Return what is ready within *timeout* seconds; for any number of descriptors."""
+        poll = select.poll()
+        for wait in waits:
+            poll.register(wait.read, select.POLLIN)
+            if wait.write is not None:
+                # The two are one socket, where a channel is one.
+                both = select.POLLIN if wait.write == wait.read else 0
+                poll.register(wait.write, select.POLLOUT | both)
+        if ear >= 0:
+            poll.register(ear, select.POLLIN)
+        if timeout is not None:
+            # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
+            timeout = int(min(timeout, LONGEST_S) * 1000) + 1
+        return {fd for fd, _ in poll.poll(timeout)}
+
+
+def select_ready(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:
+    """Return what is ready within *timeout* seconds, as :func:`poll` does.
+
+    Windows has no poll, and selects sockets alone, 512 of them at most; elsewhere descriptors
+    above 1023 are a ValueError. There must be something to wait for.
+    """
+    reads = [wait.read for wait in waits]
+    if ear >= 0:
+        reads.append(ear)
+    writes = [wait.write for wait in waits if wait.write is not None]
+    if timeout is not None:
+        timeout = min(timeout, LONGEST_S)
+    readable, writable, broken = select.select(reads, writes, writes, timeout)
+    return {*readable, *writable, *broken}
+
+
+if sys.platform == "win32":
+    poll = select_ready

@@ -1,0 +1,132 @@
+"""Reports: what a worker says to its host, which trusts none of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nxkernel._wire.message import Message
+from nxkernel._wire.pieces import Pieces
+
+__all__ = [
+    "Broker",
+    "Compiled",
+    "Denied",
+    "Drawn",
+    "Failure",
+    "FromWorker",
+    "Hello",
+    "Impl",
+    "Pong",
+    "Ready",
+    "Refused",
+    "Result",
+]
+
+
+class Hello(Message):
+    """Sent after confinement and before any byte of the plugin."""
+
+    version: int
+    #: What the self-test tried, and the errno that each attempt met.
+    witnessed: dict[str, str]
+
+
+class Impl(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """A hookimpl as pluggy sees it in the worker."""
+
+    impl: str
+    hook: str
+    args: tuple[str, ...]
+    kwargs: tuple[str, ...]
+    wrapper: bool
+    hookwrapper: bool
+    tryfirst: bool
+    trylast: bool
+    optionalhook: bool
+
+
+class Compiled(Message):
+    """The byte code of one source, empty if it has none; nothing of the plugin has run yet."""
+
+    path: str
+    data: bytes
+
+
+class Ready(Message):
+    """The plugin is loaded; these are its hookimpls."""
+
+    impls: list[Impl]
+
+
+class Refused(Message):
+    """The plugin could not be loaded."""
+
+    code: str
+    message: str
+    #: Canonical bytes of the details.
+    details: bytes
+
+
+class Result(Message):
+    """The value of a call."""
+
+    seq: int
+    payload: bytes
+    plugin_us: int
+    blobs: Pieces
+
+
+class Failure(Message):
+    """The error of a call."""
+
+    seq: int
+    code: str
+    message: str
+    #: Canonical bytes of the details.
+    details: bytes
+    #: The plugin in which a nested failure began, as this worker was told.
+    origin: str
+    plugin_us: int
+
+
+class Denied(Message):
+    """What the walls refused to the call that is on top: sent just before its answer."""
+
+    #: The seq of that call, 0 for the start.
+    within: int
+    #: ``kind, target`` of what the error that follows tells of.
+    raised: list[tuple[str, str]]
+    #: The same of other refusals that were seen, each once in a worker's life.
+    seen: list[tuple[str, str]]
+
+
+class Drawn(Message):
+    """What the call that is on top drew that follows from no seed: sent just before its answer."""
+
+    #: The seq of that call, 0 for the start.
+    within: int
+    #: ``function, site, when, blocked``, each place once in a worker's life.
+    found: list[tuple[str, str, str, bool]]
+
+
+class Broker(Message):
+    """Call a hook on behalf of the call that is on top."""
+
+    seq: int
+    #: The seq of the call that asks.
+    within: int
+    hook: str
+    payload: bytes
+    #: How many of the slices that came for this call it still has.
+    held: int
+    blobs: Pieces
+
+
+class Pong(Message):
+    """Here."""
+
+    seq: int
+
+
+#: Whatever a worker may say.
+FromWorker = Hello | Compiled | Ready | Refused | Result | Failure | Denied | Drawn | Broker | Pong

@@ -1,0 +1,143 @@
+"""The calls that share a thread: one that blocks it takes the others further.
+
+A builtin runs in the thread that makes its call, or in the event loop of that thread. When it makes
+a blocking call in its turn, the worker that this one waits for may be held by a call that only the
+same thread would go on with: another provider of the same fan-out, a task of the same loop. So who
+blocks a thread steps every call that it finds under way there, as far as that waits for anything.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.tasks import Tasks
+
+__all__ = ["Company", "Member", "join"]
+
+
+# Neither of the two is frozen: each call makes one of each, and that would cost it as much again.
+
+
+@attrs.define(eq=False)
+class Member:
+    """One call that is under way in a thread."""
+
+    tasks: Tasks
+    #: Calls of one kernel share a bell; those of others cannot be what is waited for.
+    bell: object
+    #: Ends the wait of its own driver: what that waits for is about to change.
+    disturb: Callable[[], None]
+    #: Where it was made: whoever takes it further must not make it a part of his own call.
+    context: contextvars.Context = attrs.Factory(contextvars.copy_context)
+
+    def go_on(self) -> None:
+        """Take it as far as it comes; what it raises is for its own driver."""
+        if self.tasks.resumable:
+            self.disturb()
+            self.context.copy().run(self.tasks.go_on)
+
+
+class _Thread(threading.local):
+    """Who is under way in this thread, the oldest first."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+
+
+_thread = _Thread()
+
+
+def join(tasks: Tasks, bell: object, disturb: Callable[[], None] = lambda: None) -> Company:
+    """Make *tasks* one of the calls of this thread, until its driver leaves."""
+    members = _thread.members
+    if members:
+        # An interrupt may have kept one from taking its leave.
+        members[:] = [each for each in members if not each.tasks.over]
+    others = [each for each in members if each.bell is bell]
+    own = Member(tasks, bell, disturb)
+    members.append(own)
+    return Company(own, others)
+
+
+@attrs.define(eq=False)
+class Company:
+    """A call, and the others that its driver takes further beside it. Looks like one."""
+
+    member: Member
+    others: list[Member]
+
+    def leave(self) -> None:
+        """Be none of the calls of this thread any more; safe to call twice."""
+        if self.member in _thread.members:
+            _thread.members.remove(self.member)
+
+    @property
+    def driven(self) -> Tasks | Company:
+        """What its driver has to drive: nearly always it is alone."""
+        return self if self.others else self.own
+
+    @property
+    def own(self) -> Tasks:
+        """The call itself."""
+        return self.member.tasks
+
+    @property
+    def result(self) -> Any:
+        """What the call has returned."""
+        return self.own.result
+
+    def _all(self) -> list[Tasks]:
+        return [self.own, *(member.tasks for member in self.others)]
+
+    @property
+    def done(self) -> bool:
+        """Whether the call itself is over."""
+        return self.own.done
+
+    @property
+    def waits(self) -> list[Io]:
+        """Descriptors that any of them waits for."""
+        return [wait for tasks in self._all() for wait in tasks.waits]
+
+    @property
+    def gated(self) -> bool:
+        """Whether any of them waits at a gate."""
+        return any(tasks.gated for tasks in self._all())
+
+    @property
+    def keys(self) -> set[object]:
+        """What all their gates are rung by."""
+        return {key for tasks in self._all() for key in tasks.keys}
+
+    def deadline(self) -> float | None:
+        """The earliest deadline of all waits."""
+        found = [tasks.deadline() for tasks in self._all()]
+        return min((each for each in found if each is not None), default=None)
+
+    def ready(self, descriptors: set[int]) -> None:
+        """Resume the waits for these descriptors."""
+        for tasks in self._all():
+            tasks.ready(descriptors)
+
+    def expire(self, now: float) -> None:
+        """Resume the waits whose deadline has passed."""
+        for tasks in self._all():
+            tasks.expire(now)
+
+    def retry(self) -> None:
+        """Try every gate again."""
+        for tasks in self._all():
+            tasks.retry()
+
+    def step(self) -> None:
+        """Run until everybody waits or the call is over."""
+        self.own.step()
+        for member in self.others:
+            if not self.own.done:
+                member.go_on()

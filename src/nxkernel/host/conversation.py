@@ -1,0 +1,154 @@
+"""One call's conversation with its worker: it is sent, serves what it is asked, and is answered."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from nxkernel._blob import NONE, Blobs
+from nxkernel._canonical import NotCanonical, blobs_of, refers
+from nxkernel._clock import Clock
+from nxkernel._wire import Broker, Failure, Result
+from nxkernel.dispatch.effects import Effects, Gate, Signal
+from nxkernel.host.keeper import Keeper
+from nxkernel.host.listening import hear
+from nxkernel.host.losing import lose
+from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
+from nxkernel.host.slot import Frame
+from nxkernel.host.workers import Worker
+from nxkernel.types import Call, Outcome
+
+__all__ = ["UNWIND_S", "Brokers", "Conversation"]
+
+#: Seconds that a caller gets to deal with a nested call that used up their common deadline.
+UNWIND_S = 1.0
+
+
+class Brokers(Protocol):
+    """Who makes the calls that a plugin asks for."""
+
+    def brokered(
+        self, parent: Call, hook: str, payload: bytes, blobs: Blobs, deadline: float
+    ) -> Effects[Brokered]:
+        """Make the call that a plugin asks for; *hook* and *payload* are its word.
+
+        *blobs*: what *payload* refers to.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class Conversation:
+    """What passes between the host and *worker* for *call*, which has its turn on it."""
+
+    clock: Clock
+    kernel: Brokers
+    keeper: Keeper
+    worker: Worker
+    call: Call
+    frame: Frame
+
+    def hold(self) -> Effects[Outcome]:
+        """Send the call, and return what becomes of it."""
+        self._send()
+        while True:
+            message = yield from hear(self.clock, self.worker, self.frame)
+            if isinstance(message, Broker) and message.within == self.frame.seq:
+                end = yield from self._serve(message)
+                if end is not None:
+                    return end
+            elif isinstance(message, Result | Failure) and message.seq == self.frame.seq:
+                return (yield from self._answered(message))
+            elif isinstance(message, Loss):
+                return (yield from self._lose(message))
+            else:
+                return (yield from self._broken(f"an unexpected {type(message).__name__}"))
+
+    def _send(self) -> None:
+        worker, frame = self.worker, self.frame
+        frame.seq, frame.worker = worker.next_seq(), worker
+        if self.keeper.cpu_seconds is not None:
+            worker.process.allow_cpu(self.keeper.cpu_seconds)
+        parcels = worker.channel.parcels
+        frame.mark = parcels.height
+        pieces = parcels.sent(self.call.blobs, frame.mark)
+        worker.channel.send(invocation(self.call, frame, pieces))
+
+    def _answered(self, message: Result | Failure) -> Effects[Outcome]:
+        try:
+            outcome = answered(self.call, self.frame, self.worker, message)
+        except NotCanonical as error:
+            return (yield from self._broken(f"an answer is not canonical: {error}"))
+        self.worker.channel.parcels.lower(self.frame.mark)
+        self.keeper.heard_from(self.worker)
+        return self.keeper.explained(self.call, self.frame, outcome)
+
+    # -- what it is asked --------------------------------------------------------------------
+
+    def _serve(self, request: Broker) -> Effects[Outcome | None]:
+        """Make a brokered call and reply; returns the call's own outcome if this was its end."""
+        if self.worker.channel.unheard:
+            # It waits for its reply and has nothing to say. Taken one by one, such calls would
+            # keep this thread from every other worker that it serves.
+            return (yield from self._broken("it goes on speaking while it waits for a reply"))
+        try:
+            blobs = self._asked_with(request)
+        except NotCanonical as error:
+            return (yield from self._broken(f"a brokered call is not canonical: {error}"))
+        in_time = self.clock.monotonic() < self.frame.deadline
+        self.keeper.slot.suspend(self.frame)
+        brokered = yield from self.kernel.brokered(
+            self.call, request.hook, request.payload, blobs, self.frame.deadline
+        )
+        self._note(brokered)
+        end = yield from self._resume(in_time=in_time)
+        if end is None:
+            pieces = self.worker.channel.parcels.sent(brokered.blobs, self.frame.mark)
+            self.worker.channel.send(reply_to(request, brokered, pieces))
+        return end
+
+    def _asked_with(self, request: Broker) -> Blobs:
+        """Return the blobs in a brokered call.
+
+        Raises:
+            NotCanonical: when they are not what the call refers to.
+        """
+        parcels = self.worker.channel.parcels
+        blobs = NONE
+        if request.blobs or refers(request.payload):
+            shape = parcels.opened(request.payload, request.blobs, self.frame.mark)
+            blobs = blobs_of(shape.value, request.payload)
+        parcels.keep(self.frame.mark, request.held)
+        return blobs
+
+    def _note(self, brokered: Brokered) -> None:
+        if brokered.origin:
+            self.frame.origins.add(brokered.origin)
+        self.frame.degraded = self.frame.degraded or brokered.degraded
+
+    def _resume(self, *, in_time: bool) -> Effects[Outcome | None]:
+        """Wait until this call is on top of its worker again; returns its outcome if it is lost.
+
+        *in_time*: whether the call had time left when it asked.
+        """
+        frame, ready = self.frame, self.clock.monotonic()
+        signal = yield Gate(lambda: self.keeper.slot.resume(frame), key=frame)
+        if frame.lost_by is not None:
+            return lost_with(self.call, frame.lost_by)
+        if signal is Signal.CANCELLED:
+            return (yield from self._lose(Loss("cancelled")))
+        now = self.clock.monotonic()
+        frame.deadline += now - ready
+        if in_time and now >= frame.deadline:
+            # The callee, or one below it, used up the common deadline: let the caller deal with
+            # that. Not if it asked later: who goes on asking would have no deadline at all.
+            frame.grace = max(frame.grace, now + UNWIND_S - frame.deadline)
+        return None
+
+    # -- how it ends otherwise ---------------------------------------------------------------
+
+    def _broken(self, what: str) -> Effects[Outcome]:
+        return self._lose(Loss("violation", what))
+
+    def _lose(self, loss: Loss) -> Effects[Outcome]:
+        return lose(self.clock, self.keeper, self.worker, self.call, self.frame, loss)

@@ -1,0 +1,58 @@
+"""Hears one worker: its next message, or why there will be none."""
+
+from __future__ import annotations
+
+from nxkernel._clock import Clock
+from nxkernel._wire import Denied, Drawn, FromWorker
+from nxkernel.dispatch.effects import Effects, Io, Signal
+from nxkernel.errors import ProtocolViolation
+from nxkernel.host.channel import Channel
+from nxkernel.host.replies import Loss
+from nxkernel.host.slot import Frame
+from nxkernel.host.workers import Worker
+
+__all__ = ["hear", "receive"]
+
+
+def receive(clock: Clock, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
+    """Wait for the next message to *frame*, which is on top of its worker's stack."""
+    channel = worker.channel
+    while True:
+        heard = _heard(channel)
+        if heard is not None:
+            return heard
+        # Checked here as well: a worker that drips bytes is always "ready".
+        if clock.monotonic() >= frame.limit:
+            return Loss("deadline")
+        write = channel.command if channel.backlog else None
+        signal = yield Io(channel.result, write, frame.limit)
+        if signal is Signal.CANCELLED:
+            return Loss("cancelled")
+        if signal is Signal.READY:
+            channel.pump()
+
+
+def hear(clock: Clock, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
+    """Wait for the next message that is more than an account of what happened; keep that."""
+    message = yield from receive(clock, worker, frame)
+    if isinstance(message, Denied) and frame.may_tell(message):
+        frame.denied = message
+        message = yield from receive(clock, worker, frame)
+    if isinstance(message, Drawn) and frame.may_tell(message):
+        frame.drawn = message
+        message = yield from receive(clock, worker, frame)
+    return message
+
+
+def _heard(channel: Channel) -> FromWorker | Loss | None:
+    """Return the next message, or why there will be none, or None if it may still come."""
+    try:
+        message = channel.next()
+    except ProtocolViolation as error:
+        return Loss("violation", error.message)
+    if message is None:
+        return Loss("ended") if channel.closed else None
+    if channel.backlog:
+        # Else a worker that asks and never reads would fill the host with replies.
+        return Loss("violation", "it speaks before it has read what it was told")
+    return message

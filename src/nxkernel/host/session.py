@@ -1,0 +1,46 @@
+"""One turn on a plugin's worker: wait at the gate, act, and leave whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from nxkernel._clock import Clock
+from nxkernel.dispatch.effects import Effects, Gate, Signal
+from nxkernel.host.keeper import Keeper
+from nxkernel.host.losing import give_up, inter
+from nxkernel.host.slot import Frame
+
+__all__ = ["session"]
+
+T = TypeVar("T")
+
+
+def session(
+    clock: Clock, keeper: Keeper, frame: Frame, body: Callable[[], Effects[T]]
+) -> Effects[T | None]:
+    """Wait for *frame*'s turn on the worker, run *body*, and leave whatever happens.
+
+    Returns None when the caller went away before its turn came.
+    """
+    try:
+        try:
+            # A historic call waits in no queue, from which it could be called by name.
+            key = keeper.slot if frame.historic else frame
+            signal = yield Gate(lambda: keeper.slot.enter(frame), key=key)
+            if signal is Signal.CANCELLED:
+                return None
+            result = yield from body()
+            yield from inter(clock, keeper, frame)
+            return result
+        except BaseException:
+            give_up(keeper, frame)
+            raise
+        finally:
+            keeper.slot.leave(frame)
+    except BaseException:
+        # Once more: an interrupt may have struck in the middle of leaving, and a frame that
+        # stays behind would block its plugin for ever; so would a worker that came meanwhile.
+        keeper.slot.leave(frame)
+        give_up(keeper, frame)
+        raise

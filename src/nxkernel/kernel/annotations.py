@@ -1,0 +1,74 @@
+"""Annotations of hookspecs: what arguments become on their way out, and values on their way back.
+
+Plain data crosses; whoever calls a hook and whoever answers it in this process has the types that
+the hookspec names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from nxkernel._values import NotLiftable, hints_of, lift, lower_arguments
+from nxkernel.hookspecs import HookSpec
+from nxkernel.types import Call, CallError, HookResult, Outcome
+
+__all__ = ["Annotations"]
+
+
+@attrs.define
+class Annotations:
+    """The annotations of one kernel's hookspecs, each looked up once."""
+
+    _known: dict[str, Mapping[str, Any]] = attrs.Factory(dict)
+
+    def of(self, spec: HookSpec) -> Mapping[str, Any]:
+        """Return the annotations of *spec* by argument, and that of its value as ``return``."""
+        hints = self._known.get(spec.name)
+        if hints is None:
+            hints = self._known[spec.name] = hints_of(spec.function)
+        return hints
+
+    def of_value(self, spec: HookSpec) -> Any:
+        """Return what *spec* says of a provider's value; ``Any`` when it says nothing."""
+        return self.of(spec).get("return", Any)
+
+    def lowered(self, spec: HookSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return *arguments* as plain data.
+
+        Raises:
+            CallRejected: when one cannot cross.
+        """
+        return lower_arguments(arguments, self.of(spec), spec.name)
+
+    def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
+        """Hold a provider's value against the annotation; one that does not fit is its fault."""
+        if outcome.error is not None or call.phase != "call" or outcome.value is None:
+            return outcome
+        try:
+            lift(outcome.value, self.of_value(spec))
+        except NotLiftable as error:
+            return Outcome.failed(
+                call, "contract.output", f"result does not fit the hookspec: {error}", "plugin"
+            )
+        return outcome
+
+    def lifted(self, spec: HookSpec, result: HookResult) -> HookResult:
+        """Rebuild what the annotation names; plain values stay as they are."""
+        hint = self.of_value(spec)
+        if hint is Any or result.error is not None:
+            return result
+        if not spec.firstresult and not isinstance(result.value, list):
+            return result  # A wrapper may make anything of a fan-out, as under pluggy.
+        try:
+            if spec.firstresult:
+                value = None if result.value is None else lift(result.value, hint)
+            else:
+                value = [lift(each, hint) for each in result.value]
+        except NotLiftable as error:
+            text = f"a wrapper made a value that does not fit the hookspec: {error}"
+            broken = CallError(code="contract.output", message=text)
+            return attrs.evolve(result, value=None, error=broken)
+        return attrs.evolve(result, value=value)

@@ -1,0 +1,85 @@
+"""What a call is asked with, and what is counted of those that were asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Set
+from typing import Any
+
+import attrs
+
+from nxkernel.errors import CallRejected
+from nxkernel.hookspecs import HookSpec
+
+__all__ = ["CallOptions", "PluginStats", "asked_with", "check_ids", "check_names"]
+
+#: Durations kept per plugin for its median.
+_SAMPLES = 1000
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What the caller may say about one call."""
+
+    #: Seconds for each provider.
+    timeout: float | None = None
+    #: The logical call id; without it, the digest of the arguments.
+    key: Any = None
+    #: Ask these plugins only.
+    only: frozenset[str] | None = None
+
+
+@attrs.define
+class PluginStats:
+    """Counts and times of one plugin's calls."""
+
+    calls: int = 0
+    errors: int = 0
+    #: Elements of its results that were dropped.
+    dropped: int = 0
+    #: Microseconds inside the plugin, the latest calls.
+    plugin_us: deque[int] = attrs.Factory(lambda: deque(maxlen=_SAMPLES))
+
+
+def check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *arguments* with the hook's defaults.
+
+    Raises:
+        CallRejected: when one is missing or has no such name.
+    """
+    given = {**spec.defaults, **arguments}
+    unknown = sorted(given.keys() - set(spec.args))
+    missing = [name for name in spec.args if name not in given]
+    if unknown or missing:
+        wrong = (
+            f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
+        )
+        raise CallRejected(
+            f"hook {spec.name!r}: {wrong}; its arguments are: {', '.join(spec.args) or 'none'}",
+            hook=spec.name,
+        )
+    return given
+
+
+def check_ids(only: Set[str], everybody: Set[str]) -> None:
+    """Raise CallRejected for an id in *only* that nobody has."""
+    unknown = sorted(only - everybody)
+    if unknown:
+        raise CallRejected(f"options(only=): no plugin {unknown[0]!r}")
+
+
+def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) -> CallOptions:
+    """Return the options of a call, as the application gives them.
+
+    Raises:
+        CallRejected: for a time that has passed already, or a key of other parts than int, str
+            and bytes.
+    """
+    if timeout is not None and not timeout > 0:
+        raise CallRejected("options(timeout=) must be more than 0 seconds")
+    parts = key if isinstance(key, tuple) else () if key is None else (key,)
+    if wrong := [part for part in parts if type(part) not in (int, str, bytes)]:
+        raise CallRejected(
+            f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
+        )
+    return CallOptions(timeout=timeout, key=key, only=only)

@@ -1,0 +1,71 @@
+"""What an application composed: the parts and settings of a kernel, before any boot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from nxkernel.dispatch.stack import Middleware
+from nxkernel.errors import KernelConfigError
+from nxkernel.hookspecs import HookSpec
+from nxkernel.kernel.answers import check_evidence
+from nxkernel.pipeline import Library
+from nxkernel.plugins.discovery import Candidate
+from nxkernel.plugins.layers import Settings
+from nxkernel.plugins.rules import TEMPLATES
+from nxkernel.run import Run
+from nxkernel.settings import Grant, Guard, Hosting, Sandbox
+from nxkernel.types import PluginId
+
+__all__ = ["Composition"]
+
+
+def _known_templates(_: Any, __: attrs.Attribute[Any], paths: Mapping[str, Any]) -> None:
+    """Raise for a path that nothing would ever ask for: its name has a typing error."""
+    unknown = sorted(paths.keys() - set(TEMPLATES))
+    if unknown:
+        raise KernelConfigError(
+            f"Kernel(paths=): no template {{{unknown[0]}}}; known: {', '.join(TEMPLATES)}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Composition:
+    """What ``Kernel(...)`` was given, checked and completed."""
+
+    project: str
+    run: Run
+    specs: Mapping[str, HookSpec]
+    middleware: tuple[Middleware, ...]
+    candidates: tuple[Candidate, ...]
+    sandbox: Sandbox
+    hosting: Hosting
+    grants: Mapping[str, Grant] | None
+    lock: Path | None
+    settings: Settings
+    paths: Mapping[str, Path | str] = attrs.field(validator=_known_templates)
+    builtins: Mapping[str, Any]
+    required: frozenset[str]
+    api: tuple[str, ...]
+    api_version: str | None
+    evidence: Library | None
+
+    def __attrs_post_init__(self) -> None:
+        check_evidence(self.specs, self.evidence)
+
+    def guard_of(self, plugin: PluginId) -> Guard:
+        """What of *plugin*'s randomness is seen: as the stack's first member says that knows."""
+        for each in self.middleware:
+            ask = getattr(each, "guard_of", None)
+            if ask is not None:
+                guard: Guard = ask(plugin)
+                return guard
+        return Guard()
+
+    @property
+    def builtin_ids(self) -> frozenset[PluginId]:
+        """Ids of the embedder's own implementations."""
+        return frozenset(PluginId(name) for name in self.builtins)

@@ -1,0 +1,60 @@
+"""Folders: where a plugin may leave its files, and what the paths that it was granted are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from nxkernel.host.beside import with_neighbours
+from nxkernel.kernel.caches import Caches
+from nxkernel.kernel.members import Member
+from nxkernel.plugins.grants import expand
+from nxkernel.run import Run
+from nxkernel.settings import Grant
+from nxkernel.types import Level, PluginId
+
+__all__ = ["Folders"]
+
+
+@attrs.frozen
+class Folders:
+    """The folders of one kernel's plugins; they are made when they are asked for."""
+
+    _run: Run
+    _level: Level
+    #: The application's values for the path templates.
+    _paths: Mapping[str, Path | str]
+
+    def of_run(self, plugin: PluginId) -> Path:
+        """Return the folder of *plugin* for this run, with ``home`` and ``tmp`` in it."""
+        folder = self._run.dir / "plugins" / plugin
+        for each in (folder, folder / "home", folder / "tmp"):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder.resolve()
+
+    def templates(self, member: Member, run_dir: Path) -> dict[str, str]:
+        """Return what the path templates of manifests and grants stand for."""
+        data = self._run.data_dir
+        defaults = {
+            "run_dir": run_dir,
+            "plugin_dir": member.admitted.home if member.admitted else run_dir,
+            "cache_dir": Caches(data).of_plugin(member.id),
+            "media_dir": data / "media",
+            "metadata_db_path": data / "store" / "records.db",
+            "audit_db_path": self._run.audit_log.path,
+        }
+        return {k: str(Path(self._paths.get(k, v)).resolve()) for k, v in defaults.items()}
+
+    def granted(self, member: Member, run_dir: Path) -> Grant:
+        """The member's grant with real paths; its cache folder is made when it is granted."""
+        templates = self.templates(member, run_dir)
+        granted = expand(member.facts.grant, templates)
+        for path in granted.write:
+            if path.startswith(templates["cache_dir"]):
+                Path(path).mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A root of its own would show removed neighbours for ever; those of the audit stay.
+        of = (str(self._run.audit_log.path.resolve()),) if self._level == "isolated" else None
+        read, write = (with_neighbours(paths, of=of) for paths in (granted.read, granted.write))
+        return attrs.evolve(granted, read=read, write=write)

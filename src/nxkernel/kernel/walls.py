@@ -1,0 +1,103 @@
+"""Walls: what a worker is confined by, from its plugin's grant, code and libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nxkernel.host.launch import Confinement, Fence
+from nxkernel.kernel.caches import Caches
+from nxkernel.kernel.homes import Home
+from nxkernel.kernel.machine import CONFINING, unconfined
+from nxkernel.run import Run
+from nxkernel.settings import Grant, Limits
+from nxkernel.types import Level
+
+__all__ = ["Walls"]
+
+
+@attrs.frozen
+class Walls:
+    """Builds the confinement of one kernel's workers; below level confined, limits alone."""
+
+    _run: Run
+    _level: Level
+
+    def around(
+        self,
+        limits: Limits,
+        code: Sequence[str],
+        home: Home,
+        run_dir: Path,
+        granted: Grant,
+        *,
+        entropy: bool = True,
+    ) -> Confinement:
+        """Return the confinement of a plugin's worker.
+
+        *code* is what the plugin itself is imported from, *granted* has real paths; *entropy*:
+        whether it may draw random bytes of the system.
+        """
+        if self._level not in CONFINING:
+            return unconfined(limits)
+        from nxkernel.host.sandbox.linux import policy
+        from nxkernel.host.sandbox.linux.devices import nodes_of
+
+        data = self._run.data_dir
+        plan = policy.ConfinementPlan(
+            code=tuple(code) if home.environment is None else (*code, home.environment.prefix),
+            read=(*home.read, *granted.read),
+            write=tuple(sorted({str(run_dir), *granted.write})),
+            protected=(
+                *map(str, Caches(data).protected),
+                *map(str, (data / "audit", self._run.dir / "logs")),
+            ),
+            connect_tcp=granted.connect,
+            bind_tcp=granted.listen,
+            execute=granted.exec,
+            devices=nodes_of("gpu") if "gpu" in granted.devices else (),
+            inputs=nodes_of("raw_input") if "raw_input" in granted.devices else (),
+            limits=limits,
+            own_root=self._level == "isolated",
+            scratch=_scratch(run_dir),
+            names=home.names,
+            entropy=entropy,
+        )
+        return policy.build(plan)
+
+    def around_nobody(self, limits: Limits, home: Home, run_dir: Path) -> Confinement:
+        """Return the confinement of a worker that has no plugin."""
+        if self._level not in CONFINING:
+            return unconfined(limits)
+        from nxkernel.host.sandbox.linux import policy
+
+        return policy.build(
+            policy.ConfinementPlan(
+                read=home.read,
+                write=(str(run_dir),),
+                own_root=self._level == "isolated",
+                scratch=_scratch(run_dir),
+            )
+        )
+
+    def fence(self, code: Sequence[str], home: Home, granted: Grant) -> Fence:
+        """Where the walls stand, for the error messages of the worker; none below confined."""
+        if self._level not in CONFINING:
+            return Fence(read=[], connect=[], listen=[], processes=False)
+        return Fence(
+            read=sorted({*code, *home.read, *granted.read}),
+            connect=list(granted.connect),
+            listen=list(granted.listen),
+            processes=self.let_programs_start(granted),
+        )
+
+    def let_programs_start(self, granted: Grant) -> bool:
+        """Whether the plugin may have processes of its own."""
+        return self._level in CONFINING and bool(granted.exec)
+
+
+def _scratch(run_dir: Path) -> tuple[str, ...]:
+    """TMPDIR and HOME, which a root of its own keeps in memory."""
+    return (str(run_dir / "home"), str(run_dir / "tmp"))

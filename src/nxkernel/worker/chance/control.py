@@ -1,0 +1,118 @@
+"""What the runner asks: guard this plugin, begin a call, end it, tell what was seen."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from nxkernel._seeds import draw
+from nxkernel._streams import Streams
+from nxkernel._wire import Guard
+from nxkernel.worker.chance import arrays, clocks, generators, late, standard, tensors
+from nxkernel.worker.chance.sources import CHANCE, CLOCK, ENVIRONMENT, Source
+from nxkernel.worker.chance.watch import Finding, Watch
+
+__all__ = ["Chance", "Outer"]
+
+_ALL: Final = frozenset(generators.GENERATORS)
+#: The operating system's own generators, as files.
+_FILES: Final = frozenset({"/dev/urandom", "/dev/random", "/dev/hwrng"})
+
+
+class Outer(NamedTuple):
+    """What a call found when it began: put back when it ends."""
+
+    seeded: set[str]
+    states: list[tuple[str, Any]]
+
+
+class Chance:
+    """The randomness of one plugin."""
+
+    def __init__(self, guard: Guard, *, code_dir: str, import_seed: bytes) -> None:
+        modes = {CHANCE: guard.chance, CLOCK: guard.clocks, ENVIRONMENT: guard.environment}
+        self._watch = Watch(modes, code_dir=code_dir, import_seed=import_seed)  # type: ignore[arg-type]
+        self._global = guard.rng_global
+        self._closed = guard.chance == "strict"
+        self._import = Streams(import_seed)
+        #: What the call on top draws from.
+        self._streams = self._import
+        self._names: tuple[Streams, random.Random] | None = None
+
+    def install(self) -> None:
+        """Guard this process from now on, before anything of the plugin is imported."""
+        watch = self._watch
+        if watch.watches(CHANCE):
+            standard.install(watch)
+            # A function: in a bound method the interpreter looks for an attribute in vain.
+            sys.addaudithook(lambda event, arguments: self._hear(event, arguments))
+            # Names of temporary files: the folder is the plugin's own, so that nobody collides.
+            sequence: Any = tempfile._RandomNameSequence  # type: ignore[attr-defined]
+            sequence.rng = property(lambda _: self._naming())
+        if watch.watches(CHANCE) or self._global:
+            late.install({"numpy.random": self._numpy, "torch": self._torch})
+        if watch.watches(CLOCK):
+            clocks.install_clocks(watch)
+        if watch.watches(ENVIRONMENT):
+            clocks.install_environment(watch)
+
+    def loaded(self) -> None:
+        """The plugin was imported and constructed: what it draws now, it draws in a call."""
+        self._watch.loading = False
+
+    def enter(self, streams: Streams, *, nested: bool) -> Outer:
+        """Begin a call; *nested*: on top of another one, whose generators must not notice."""
+        watch = self._watch
+        saved = sorted({"random", *watch.seeded}) if nested else []
+        outer = Outer(watch.seeded, [(name, generators.save(name)) for name in saved])
+        watch.seeded, self._streams = set(), streams
+        if self._global:
+            self._seed_all()
+        return outer
+
+    def leave(self, outer: Outer, streams: Streams) -> None:
+        """End a call; *streams* are those of the call below it."""
+        for name, state in outer.states:
+            generators.restore(name, state)
+        self._watch.seeded, self._streams = outer.seeded, streams
+
+    def news(self) -> list[Finding]:
+        """Take the findings that were not told yet."""
+        return self._watch.news()
+
+    def _naming(self) -> random.Random:
+        """The generator for names of temporary files, in the call on top."""
+        if self._names is None or self._names[0] is not self._streams:
+            self._names = (self._streams, random.Random(draw(self._streams.key, "tempfile")))
+        return self._names[1]
+
+    def _seed_all(self) -> None:
+        for name in generators.GENERATORS:
+            generators.seed(self._streams, name)
+        self._watch.seeded = set(_ALL)
+
+    def _numpy(self, module: ModuleType) -> None:
+        if self._watch.watches(CHANCE):
+            arrays.guard(self._watch)(module)
+        self._arrived("numpy")
+
+    def _torch(self, module: ModuleType) -> None:
+        if self._watch.watches(CHANCE):
+            tensors.guard(self._watch)(module)
+        self._arrived("torch")
+
+    def _arrived(self, name: str) -> None:
+        """A library came that has a global generator: of entropy, or of a constant seed."""
+        generators.seed(self._streams if self._global else self._import, name)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(arguments[0], str) or arguments[0] not in _FILES:
+            return
+        if arguments[1] is None and self._closed:
+            # Perhaps the interpreter itself, which does without: a new `Random` looks for entropy
+            # before it is handed its seed. `os.open` meets the sandbox.
+            return
+        self._watch.met(Source(CHANCE, f"open({arguments[0]!r})", "context.rng instead"))

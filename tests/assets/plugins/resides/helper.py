@@ -1,0 +1,5 @@
+NAME = "the plugin's"
+
+
+def fail():
+    raise LookupError("in the helper")

@@ -1,0 +1,1 @@
+raise AssertionError("the standard library has this name")

@@ -1,0 +1,5 @@
+import helper
+
+from . import sibling
+
+NAME = f"{helper.NAME} inner, {sibling.NAME}"
