@@ -143,6 +143,16 @@ def test_interrupt_in_the_middle_of_the_host(open_zoo: Opens) -> None:
     assert zoo.kernel.health()["tells"].state == "stopped"
 
 
+def test_interrupt_in_the_middle_of_the_host_is_on_record(open_zoo: Opens) -> None:
+    """Wherever it strikes: the call that it broke off, and the one that this was made for."""
+    zoo = open_zoo(patient, "tells", builtins={"clerk": Interrupts()}, rules=allow("tells", "echo"))
+    with pytest.raises(KeyboardInterrupt):
+        zoo.act("tells", 1)
+    rows = recorded(zoo.kernel.run)
+    assert [row.hook for row in rows] == ["act", "echo"]
+    assert {(row.error_code, row.fault) for row in rows} == {("call.cancelled", "caller")}
+
+
 class TestOneThread:
     """A loop's own calls cannot go on while something else holds its thread."""
 

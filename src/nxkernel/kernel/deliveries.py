@@ -15,6 +15,7 @@ from nxkernel.errors import KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.inproc import Resident
+from nxkernel.host.replies import cancelled
 from nxkernel.host.transport import Transport
 from nxkernel.kernel.annotations import Annotations
 from nxkernel.kernel.asking import PluginStats
@@ -73,6 +74,10 @@ class Deliveries:
             return self._counted(opened.early)
         try:
             outcome = yield from self._deliver(opened.call, parent)
+        except BaseException:
+            # An interrupt in the host's own code: what was begun has its end on record.
+            self._counted(opened.close(cancelled(opened.call)))
+            raise
         finally:
             self.nests.forget(call)
         return self._counted(opened.close(outcome))
