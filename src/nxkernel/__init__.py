@@ -5,6 +5,7 @@
 # errors, types        the vocabulary: one tree of exceptions, frozen values
 # _canonical, _values  canonical bytes and digests; what may cross the process boundary
 # hookspecs, settings  markers and their options; what the embedder decides in code
+# surroundings         what surrounds a worker, where it is other than usual
 # schemas, _seeds      JSON Schema validation; the seed tree
 # _wire, _linux        frames and messages between the two processes; raw system calls
 # _trail, _remote      an exception of a plugin as data; as the text of a traceback
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from nxkernel.settings import PluginSettings as PluginSettings
     from nxkernel.settings import Sandbox as Sandbox
     from nxkernel.settings import Setting as Setting
+    from nxkernel.surroundings import Surroundings as Surroundings
     from nxkernel.types import Call as Call
     from nxkernel.types import CallError as CallError
     from nxkernel.types import Citation as Citation
@@ -116,6 +118,7 @@ _EXPORTS = {
     "Limits": "nxkernel.settings",
     "Sandbox": "nxkernel.settings",
     "Settings": "nxkernel.plugins.layers",
+    "Surroundings": "nxkernel.surroundings",
     "SchemaIssue": "nxkernel.schemas",
     "SchemaRegistry": "nxkernel.schemas",
     # values

@@ -10,6 +10,7 @@ import attrs
 
 from nxkernel import _canonical
 from nxkernel.errors import KernelConfigError
+from nxkernel.surroundings import Surroundings
 from nxkernel.types import Digest, Level
 
 __all__ = [
@@ -201,6 +202,8 @@ class Hosting:
     environments: Path | None = None
     #: Extra environment of the workers.
     environment: Mapping[str, str] = attrs.field(factory=dict)
+    #: Where workers' surroundings are other than usual: to find out what a plugin depends on.
+    surroundings: Surroundings = attrs.field(factory=Surroundings)
     #: The plugin to debug: its worker gets a terminal, and no limit of time applies to it.
     debug: str | None = None
     #: Use the host's own terminal for that, instead of waiting for one to attach.

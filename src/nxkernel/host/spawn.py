@@ -176,6 +176,7 @@ class Spawner:
         return {
             "sys_path": list(launch.profile.sys_path),
             "preload": list(launch.profile.preload),
+            "surroundings": launch.profile.surroundings.told,
             "host_pid": os.getpid(),
             "pipes": list(link.ends),
             "socket": None if link.socket is None else _address(link.socket, pid),

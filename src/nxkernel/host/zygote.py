@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nxkernel.host.addresses import fixed
 from nxkernel.host.sandbox.linux.namespaces import processes_refused
 from nxkernel.host.sandbox.linux.namespaces import refused as namespaces_refused
 from nxkernel.host.workers import Exit
+from nxkernel.surroundings import Surroundings, pairs
 
 __all__ = ["Profile", "Zygote"]
 
@@ -49,12 +50,6 @@ _ADVICE = {
 _CONTROL_FD, _EXITS_FD = 3, 4
 
 
-def _sorted_pairs(
-    mapping: Mapping[str, str] | Iterable[tuple[str, str]],
-) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(dict(mapping).items()))
-
-
 @attrs.frozen(kw_only=True)
 class Profile:
     """What makes two plugins share a zygote: equal profiles do."""
@@ -66,13 +61,15 @@ class Profile:
     #: Folders of third-party packages and of nxkernel itself.
     sys_path: tuple[str, ...]
     #: The whole environment; the hash seed is in it and is a constant of the profile.
-    environment: tuple[tuple[str, str], ...] = attrs.field(converter=_sorted_pairs)
+    environment: tuple[tuple[str, str], ...] = attrs.field(converter=pairs)
     #: Modules imported before the first fork, beside the runner's own.
     preload: tuple[str, ...] = ()
     #: Namespaces that the zygote enters, with all its workers, by the names of /proc/<pid>/ns.
     namespaces: tuple[str, ...] = ()
     #: Whether memory lies at the same addresses in every process, where the system lets it.
     fixed_addresses: bool = False
+    #: Where they are other than usual.
+    surroundings: Surroundings = attrs.field(factory=Surroundings)
 
 
 class Zygote:
@@ -141,6 +138,7 @@ class Zygote:
             "sys_path": list(profile.sys_path),
             "preload": list(profile.preload),
             "namespaces": list(profile.namespaces),
+            "surroundings": profile.surroundings.told,
             "host_pid": os.getpid(),
         }
         try:

@@ -15,6 +15,7 @@ from nxkernel.host.addresses import can_be_fixed
 from nxkernel.kernel.profiles import worker_environment
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Sandbox
+from nxkernel.surroundings import Surroundings
 
 __all__ = ["run_header"]
 
@@ -40,13 +41,22 @@ def run_header(
     }
     guard = next((each.guard_of("") for each in middleware if hasattr(each, "guard_of")), None)
     if guard is not None:
-        fixed = guard.chance == "strict" and can_be_fixed()
+        fixed = hosting.surroundings.fixed(guard.chance == "strict") and can_be_fixed()
         header["guard"] = attrs.asdict(guard)
         header["addresses"] = "fixed" if fixed else "random"
     if run.forked_from is not None:
         header["forked_from"] = run.forked_from
     if hosting.inproc_allowlist:
         header["inproc"] = dict(hosting.inproc_allowlist)
+    if hosting.surroundings != Surroundings():
+        header["surroundings"] = _shown(hosting.surroundings)
     if hosting.debug is not None:
         header["debug"] = hosting.debug
     return header
+
+
+def _shown(surroundings: Surroundings) -> dict[str, Any]:
+    """What is other than usual."""
+    usual = attrs.asdict(Surroundings())
+    shown = {**attrs.asdict(surroundings), "environment": dict(surroundings.environment)}
+    return {name: value for name, value in shown.items() if value and value != usual[name]}

@@ -20,7 +20,7 @@ from nxkernel.kernel.folders import Folders
 from nxkernel.kernel.homes import Home, Homes
 from nxkernel.kernel.machine import CONFINING
 from nxkernel.kernel.members import Member, as_disabled
-from nxkernel.kernel.profiles import worker_environment
+from nxkernel.kernel.profiles import environment_of, worker_environment
 from nxkernel.kernel.walls import Walls
 from nxkernel.plugins.bytecode import Bytecode, sources_of
 from nxkernel.plugins.codestore import Admitted
@@ -96,12 +96,7 @@ class Launches:
             confinement=self._walls.around(
                 member.limits, code, home, run_dir, granted, entropy=guard.chance != "strict"
             ),
-            environment={
-                **worker_environment(),
-                **self._hosting.environment,
-                "HOME": str(run_dir / "home"),
-                "TMPDIR": str(run_dir / "tmp"),
-            },
+            environment=environment_of(self._hosting, run_dir),
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
             limits=member.limits,

@@ -16,7 +16,13 @@ from nxkernel.host.zygote import Profile
 from nxkernel.settings import Hosting
 from nxkernel.types import Level
 
-__all__ = ["code_folders", "default_profile", "namespaces", "worker_environment"]
+__all__ = [
+    "code_folders",
+    "default_profile",
+    "environment_of",
+    "namespaces",
+    "worker_environment",
+]
 
 #: One thread per numeric library: results of BLAS depend on the number of threads.
 _ONE_THREAD = (
@@ -44,6 +50,20 @@ def worker_environment() -> dict[str, str]:
         "TZ": "UTC",
         **dict.fromkeys(_ONE_THREAD, "1"),
         **_of_the_machine(),
+    }
+
+
+def environment_of(hosting: Hosting, folder: Path | None = None) -> dict[str, str]:
+    """Return the environment of workers under *hosting*; *folder*: the plugin's own, if any."""
+    own = {}
+    if folder is not None:
+        home, temporary = ("tmp", "home") if hosting.surroundings.swapped else ("home", "tmp")
+        own = {"HOME": str(folder / home), "TMPDIR": str(folder / temporary)}
+    return {
+        **worker_environment(),
+        **hosting.environment,
+        **dict(hosting.surroundings.environment),
+        **own,
     }
 
 
@@ -105,7 +125,8 @@ def default_profile(
         python=hosting.python or _own_python(),
         bootstrap=Path(nxkernel.__file__).parent / "worker" / "bootstrap.py",
         sys_path=code_folders(),
-        environment={**worker_environment(), **hosting.environment},
+        environment=environment_of(hosting),
         namespaces=namespaces(level, network=network),
-        fixed_addresses=fixed_addresses,
+        fixed_addresses=hosting.surroundings.fixed(fixed_addresses),
+        surroundings=hosting.surroundings,
     )

@@ -10,12 +10,29 @@ from __future__ import annotations
 
 import functools
 import glob
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Scan", "install"]
+__all__ = ["Scan", "install", "keep"]
+
+#: Another order than by name, for whoever looks for results that depend on it.
+_kept = "sorted"
+
+
+def keep(order: str) -> None:
+    """List by *order* from now on: ``sorted`` by name, ``reversed``, or ``shuffled`` by a hash."""
+    global _kept
+    _kept = order
+
+
+def _in_order(entries: Iterable[Any], name: Callable[[Any], Any]) -> list[Any]:
+    found = sorted(entries, key=name, reverse=_kept == "reversed")
+    if _kept == "shuffled":
+        found.sort(key=lambda entry: hashlib.blake2b(os.fsencode(name(entry))).digest())
+    return found
 
 
 def install() -> None:
@@ -46,7 +63,7 @@ class _Listing:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """List by name."""
-        return sorted(self._original(*args, **kwargs))
+        return _in_order(self._original(*args, **kwargs), _itself)
 
     def __reduce__(self) -> str:
         """Pickled, and copied, as what `os` calls by this name."""
@@ -59,7 +76,11 @@ class _Scanning(_Listing):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Scan by name."""
         with self._original(*args, **kwargs) as entries:
-            return Scan(sorted(entries, key=_name))
+            return Scan(_in_order(entries, _name))
+
+
+def _itself(name: Any) -> Any:
+    return name
 
 
 def _name(entry: os.DirEntry[Any]) -> Any:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from nxkernel.worker import child
+from nxkernel.worker import child, surroundings
 from nxkernel.worker.pipe import COMMAND_FD, RESULT_FD, Pipe
 from nxkernel.worker.zygote import PRELOAD
 
@@ -30,6 +30,7 @@ def serve(configuration: Mapping[str, Any]) -> NoReturn:
     pipes, lifeline = list(configuration["pipes"]), bool(configuration["lifeline"])
     if lifeline:
         _hold_the_line()
+    surroundings.enter(configuration.get("surroundings", {}))
     for name in (*PRELOAD, *configuration["preload"]):
         importlib.import_module(name)
     if sys.platform != "win32":

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nxkernel._namespaces import pid_outside
-from nxkernel.worker import chance, child
+from nxkernel.worker import chance, child, surroundings
 from nxkernel.worker.confine import drop_bounding_set
 from nxkernel.worker.cradle import Cradle
 
@@ -84,6 +84,7 @@ PRELOAD = (
 
 def serve(control: socket.socket, profile: Mapping[str, Any], host: int) -> None:
     """Fork a worker for each request until the host, of which *host* is a pidfd, goes away."""
+    surroundings.enter(profile.get("surroundings", {}))
     for name in (*PRELOAD, *profile["preload"]):
         importlib.import_module(name)
         # Imports take long on a busy machine: a host that died meanwhile must not wait for them.
