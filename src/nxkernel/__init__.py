@@ -31,6 +31,8 @@ from nxkernel import errors as errors
 
 if TYPE_CHECKING:
     from nxkernel._blob import Blob as Blob
+    from nxkernel.audit.filters import CallFilter as CallFilter
+    from nxkernel.audit.reader import AuditReader as AuditReader
     from nxkernel.errors import ERROR_CODES as ERROR_CODES
     from nxkernel.errors import AuditError as AuditError
     from nxkernel.errors import BreakerOpen as BreakerOpen
@@ -108,6 +110,7 @@ _EXPORTS = {
     "probe": "nxkernel.kernel.probe",
     "standard_stack": "nxkernel.run",
     "Audit": "nxkernel.middleware.audit",
+    "AuditReader": "nxkernel.audit.reader",
     "Breaker": "nxkernel.middleware.breaker",
     "Contracts": "nxkernel.middleware.contracts",
     "Determinism": "nxkernel.middleware.determinism",
@@ -123,6 +126,7 @@ _EXPORTS = {
     "SchemaRegistry": "nxkernel.schemas",
     # values
     "Call": "nxkernel.types",
+    "CallFilter": "nxkernel.audit.filters",
     "CallError": "nxkernel.types",
     "Citation": "nxkernel.types",
     "Claim": "nxkernel.types",

@@ -29,6 +29,7 @@ VALUES = [
         nx.Outcome,
     ),
     *(nx.Grant, nx.Hosting, nx.Limits, nx.Sandbox, nx.Rule, nx.SchemaIssue, nx.ProbeReport),
+    *(nx.AuditReader, nx.CallFilter),
     *(nx.Run, PluginView, Health, PluginHealth, ExitHealth, BreakerHealth),
 ]
 #: What `HookResult` has as a sequence.
@@ -72,6 +73,8 @@ def members(cls: type) -> set[str]:
 
 def fields(cls: type) -> set[str]:
     """Return the public fields of a value."""
+    if not attrs.has(cls):
+        return {"path"} if cls is nx.AuditReader else set()
     return {field.name for field in attrs.fields(cls) if not field.name.startswith("_")}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nxkernel._sqlite import open_reader
+from nxkernel.audit.comparison import Comparison, compare
 from nxkernel.audit.failure import cannot, shown
+from nxkernel.audit.filters import EVERYTHING, CallFilter
 from nxkernel.audit.liveness import alive
 from nxkernel.audit.records import (
     CallRecord,
@@ -20,6 +22,7 @@ from nxkernel.audit.records import (
     RunRecord,
 )
 from nxkernel.audit.schema import CALLS, FORMAT, INTENTS, PLUGINS, RUNS
+from nxkernel.audit.statistics import Statistics, summary
 from nxkernel.audit.verification import Problem, VerifyReport, verify
 from nxkernel.errors import AuditError
 
@@ -53,24 +56,20 @@ WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR events.ki
 ORDER BY events.seq
 """
 _NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
-# Calls that ended and intents without an end, in one shape; those that began last come first.
-_CALLS = f"""
-SELECT every.*, runs.run_id, runs.started_ns AS run_started_ns FROM (
-    SELECT seq, {_columns("calls", CALLS.names)}, ifnull(intent_seq, seq) AS began
-    FROM calls WHERE :open = 0
-    UNION ALL
-    SELECT seq, {_columns("intents", INTENTS.names)}, {_NO_END}, seq AS began
-    FROM intents WHERE seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
-) AS every JOIN runs ON runs.seq = every.run
-WHERE (:run_id IS NULL OR runs.run_id = :run_id)
-    AND (:run IS NULL OR every.run = :run)
-    AND (:call_id IS NULL OR every.call_id = :call_id)
-    AND (:parents IS NULL OR every.parent IN (SELECT value FROM json_each(:parents)))
-    AND (:plugin IS NULL OR every.plugin = :plugin)
-    AND (:hook IS NULL OR every.hook = :hook)
-    AND (:errors = 0 OR every.ok IS NOT 1)
-ORDER BY began DESC LIMIT :limit
+_RUN_OF = "runs.run_id, runs.started_ns AS run_started_ns"
+_ENDED = f"""
+SELECT calls.seq, {_columns("calls", CALLS.names)}, ifnull(calls.intent_seq, calls.seq) AS began,
+    {_RUN_OF}
+FROM calls JOIN runs ON runs.seq = calls.run
 """
+_OPEN = f"""
+SELECT intents.seq, {_columns("intents", INTENTS.names)}, {_NO_END}, intents.seq AS began, {_RUN_OF}
+FROM intents JOIN runs ON runs.seq = intents.run
+WHERE intents.seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
+"""
+_EVERY = f"{_ENDED} UNION ALL {_OPEN}"
+#: Calls that are read in one transaction: a long one would keep the log's own files from shrinking.
+_PAGE = 2000
 
 
 class AuditReader:
@@ -125,17 +124,96 @@ class AuditReader:
 
         *errors_only* keeps failed and interrupted calls; *limit* keeps the newest.
         """
-        if not errors_only:
-            bound = -1 if limit is None else limit
-            return self._calls(run_id=run_id, plugin=plugin, hook=hook, limit=bound)
-        # SQL cannot see which calls are in flight, so the limit has to wait.
-        rows = self._calls(run_id=run_id, plugin=plugin, hook=hook, errors=1)
-        rows = [row for row in rows if row.status != "in_flight"]
+        where = CallFilter(run_id=run_id, plugin=plugin, hook=hook, failures=errors_only)
+        return self.select(where, limit=limit)
+
+    def select(
+        self, where: CallFilter = EVERYTHING, *, limit: int | None = None
+    ) -> list[CallRecord]:
+        """Return the calls that *where* takes, in the order in which they began.
+
+        *limit* keeps the newest.
+        """
+        # SQL cannot see which calls are in flight, so with failures the limit has to wait.
+        bound = -1 if limit is None or where.failures else limit
+        rows = [call for call in self._calls(where, limit=bound) if where.takes(call)]
         return rows if limit is None else rows[max(0, len(rows) - limit) :]
+
+    def stream(
+        self, where: CallFilter = EVERYTHING, *, after: int = 0, unended: bool = True
+    ) -> Iterator[CallRecord]:
+        """Yield the calls that *where* takes in the order in which they ended.
+
+        Then, if *unended*, come those that did not end. *after* is the ``seq`` of the last call
+        that the caller has already. It reads a page at a time, so that it takes no more memory and
+        holds up nobody, however many calls there are.
+        """
+        seen: set[int | None] = set()
+        for row in self._pages(where, after):
+            after = row.seq
+            yield row
+        if not unended:
+            return
+        unfinished = self._open(where)
+        for row in self._pages(where, after):  # they ended while the others were looked for
+            seen.add(row.intent_seq)
+            yield row
+        yield from (call for call in unfinished if where.takes(call) and call.seq not in seen)
+
+    def _pages(self, where: CallFilter, after: int) -> Iterator[CallRecord]:
+        condition, said = where.where()
+        page = (
+            f"SELECT * FROM ({_ENDED}) WHERE seq > :after AND {condition} "
+            f"ORDER BY seq LIMIT {_PAGE}"
+        )
+        while rows := self._query(page, **said, after=after):
+            yield from (self._call(row, {}) for row in rows)
+            after = rows[-1]["seq"]
+
+    def _open(self, where: CallFilter = EVERYTHING) -> list[CallRecord]:
+        return self._calls(where, among=_OPEN)
+
+    def total(self, where: CallFilter = EVERYTHING) -> int:
+        """Return how many calls :meth:`stream` will yield, in flight or not."""
+        condition, said = where.where()
+        rows = self._query(f"SELECT count(*) AS n FROM ({_EVERY}) WHERE {condition}", **said)
+        return int(rows[0]["n"])
+
+    def latest(self, where: CallFilter = EVERYTHING, *, limit: int = 10) -> list[CallRecord]:
+        """Return the calls that *where* takes and that ended last, in the order of their ends."""
+        condition, said = where.where()
+        rows = self._query(
+            f"SELECT * FROM ({_ENDED}) WHERE {condition} ORDER BY seq DESC LIMIT :limit",
+            **said,
+            limit=limit,
+        )
+        return [self._call(row, {}) for row in reversed(rows)]
+
+    def newest(self) -> int:
+        """Return the ``seq`` of the call that ended last, or 0."""
+        return int(self._query("SELECT ifnull(max(seq), 0) AS n FROM calls")[0]["n"])
+
+    def statistics(self, where: CallFilter = EVERYTHING) -> Statistics:
+        """Return how long the calls that *where* takes took, and how they failed."""
+        return summary(self.stream(where))
+
+    def compare(self, left: str, right: str) -> Comparison:
+        """Say which calls of two runs differ, and in what.
+
+        Raises:
+            AuditError: when there is no such run.
+        """
+        for run_id in (left, right):
+            if not self.runs(run_id):
+                raise AuditError(
+                    f"no run {run_id!r} in the audit log; `nxkernel audit runs DATA_DIR` lists them"
+                )
+        sides = (self.stream(CallFilter(run_id=run_id)) for run_id in (left, right))
+        return compare(*sides)
 
     def interrupted(self, run_id: str | None = None) -> list[CallRecord]:
         """Return the calls whose kernel ended before they did."""
-        rows = self._calls(run_id=run_id, open=1)
+        rows = self._open(CallFilter(run_id=run_id))
         return [row for row in rows if row.status == "interrupted"]
 
     def show(self, run_id: str, call_id: str) -> CallTree:
@@ -147,7 +225,9 @@ class AuditReader:
             AuditError: when there is no such call.
         """
         for run in reversed(self.runs(run_id)):
-            if rows := self._calls(run=run.seq, call_id=call_id):
+            if rows := self._calls(
+                also="run = :run AND call_id = :call_id", run=run.seq, call_id=call_id
+            ):
                 return _tree(call_id, rows, self._descendants(run.seq, call_id))
         raise AuditError(
             f"no call {call_id!r} in run {run_id!r}; list them with `nxkernel audit calls DATA_DIR`"
@@ -162,17 +242,32 @@ class AuditReader:
         found: dict[str | None, list[CallRecord]] = {}
         parents = {call_id}
         while parents:
-            rows = self._calls(run=run, parents=json.dumps(sorted(parents)))
+            below = "run = :run AND parent IN (SELECT value FROM json_each(:parents))"
+            rows = self._calls(also=below, run=run, parents=json.dumps(sorted(parents)))
             for row in rows:
                 found.setdefault(row.parent, []).append(row)
             parents = {row.call_id for row in rows} - found.keys()
         return found
 
-    def _calls(self, **filters: Any) -> list[CallRecord]:
-        names = ("run_id", "run", "call_id", "parents", "plugin", "hook")
-        bound = {**dict.fromkeys(names), "open": 0, "errors": 0, "limit": -1, **filters}
+    def _calls(
+        self,
+        where: CallFilter = EVERYTHING,
+        *,
+        among: str = _EVERY,
+        also: str = "1",
+        limit: int = -1,
+        **bound: Any,
+    ) -> list[CallRecord]:
+        """Return calls in the order in which they began."""
+        condition, said = where.where()
+        rows = self._query(
+            f"SELECT * FROM ({among}) WHERE {condition} AND {also} "
+            "ORDER BY began DESC LIMIT :limit",
+            **said,
+            **bound,
+            limit=limit,
+        )
         living: dict[int, bool] = {}
-        rows = self._query(_CALLS, **bound)
         return [self._call(row, living) for row in reversed(rows)]
 
     def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from nxkernel.audit.reader import AuditReader
+from nxkernel.types import Digest
+from nxkernel_cli import audit_export
 from nxkernel_cli.audit import log_path
+from tests.support.commands import Ran
 from tests.unit.audit.logs import failed, make_call, ok, opened, rows_of, tampering, write_sample
 from tests.unit.cli.conftest import run
 
@@ -104,8 +109,8 @@ def test_show_prints_nested_calls_as_a_tree(nested: Path) -> None:
     """Who asked for what is seen at a glance, then every fact of the call."""
     lines = run("audit", "show", nested, "1").out.splitlines()
     assert lines[0].startswith("1 ocr.rapid.read_tokens: ok")
-    assert lines[1].startswith("  1.1 store.read_tokens asked by ocr.rapid: ok")
-    assert lines[2].startswith("    1.1.1 disk.read_tokens asked by store: error [plugin.raised]")
+    assert lines[1].startswith("└─ 1.1 store.read_tokens asked by ocr.rapid: ok")
+    assert lines[2].startswith("   └─ 1.1.1 disk.read_tokens asked by store: error [plugin.raised]")
     facts = dict(line.split(maxsplit=1) for line in lines[4:])
     assert facts["call_id"] == "1"
     assert facts["output_digest"].startswith("sha256:")
@@ -178,3 +183,152 @@ def test_a_missing_log_is_one_line(command: str, tmp_path: Path) -> None:
     shown = run("audit", command, tmp_path)
     assert shown.code == 1
     assert shown.err.startswith("error [audit.failed]: there is no audit log at ")
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Path:
+    """A data directory with two runs: in the second, one call fails and one has other bytes."""
+    folder = tmp_path / "data"
+    (folder / "audit").mkdir(parents=True)
+    for run_id in ("run-1", "run-2"):
+        with opened(folder / "audit" / "audit.db", run_id) as log:
+            for number in range(1, 13):
+                call = make_call(str(number), plugin="store" if number % 3 == 0 else "ocr.rapid")
+                call = attrs.evolve(call, input_digest=Digest(f"sha256:{number:064x}"))
+                outcome = ok(call)
+                if run_id == "run-2" and number == 4:
+                    outcome = failed(call, "plugin.timeout")
+                if run_id == "run-2" and number == 5:
+                    outcome = ok(call, output_digest=Digest("sha256:" + "0d" * 32))
+                log.finish(log.intend(call), call, outcome, number * 1000)
+            log.end_run()
+    return folder
+
+
+def ids(shown: Ran) -> list[str]:
+    """Return the ids of the calls that were printed as JSON."""
+    return [call["call_id"] for call in shown.data["calls"]]
+
+
+def test_calls_are_chosen_by_what_they_were(busy: Path) -> None:
+    """Each filter narrows, and together they narrow more."""
+    assert ids(run("audit", "calls", busy, "--code", "plugin.timeout", "--json")) == ["4"]
+    assert ids(run("audit", "calls", busy, "--fault", "plugin", "--json")) == ["4"]
+    assert ids(run("audit", "calls", busy, "--fault", "host", "--json")) == []
+    assert ids(run("audit", "calls", busy, "--slower", "11.5", "--json")) == ["12"]
+    assert ids(run("audit", "calls", busy, "--plugin", "store", "--slower", "7", "--json")) == [
+        "9",
+        "12",
+    ]
+    assert ids(run("audit", "calls", busy, "--caller", "nobody", "--json")) == []
+    assert len(ids(run("audit", "calls", busy, "--top", "--json"))) == 12
+
+
+def test_calls_are_chosen_by_when_they_began(busy: Path) -> None:
+    """A time is in UTC unless it says otherwise; an age counts back from now."""
+    assert len(ids(run("audit", "calls", busy, "--since", "2023-11-14", "--json"))) == 12
+    assert ids(run("audit", "calls", busy, "--until", "2023-11-14T23:13:20+01:00", "--json")) == []
+    assert ids(run("audit", "calls", busy, "--since", "2h", "--json")) == []
+    refused = run("audit", "calls", busy, "--since", "yesterday")
+    assert refused.code == 2
+    assert "'yesterday' is no time" in refused.err
+
+
+def test_stats_sum_up(busy: Path) -> None:
+    """Counts, percentiles, the way of the time and the errors, for people and for programs."""
+    found = run("audit", "stats", busy, "--json").data
+    assert (found["calls"], found["failures"]) == (12, 1)
+    assert [(h["plugin"], h["calls"]) for h in found["hooks"]] == [("ocr.rapid", 8), ("store", 4)]
+    assert found["hooks"][0]["duration_us"]["p50"] == 5000
+    assert found["errors"] == [{"code": "plugin.timeout", "fault": "plugin", "calls": 1}]
+    assert found["slowest"][0]["call_id"] == "12"
+    shown = run("audit", "stats", busy).out
+    assert "12 calls, 1 failed" in shown
+    assert "where the time went: queue" in shown
+
+
+def test_diff_names_the_calls_that_differ(busy: Path) -> None:
+    """One that failed and one with other bytes are named; the other ten are the same."""
+    shown = run("audit", "diff", busy, "run-1", "run-2")
+    assert shown.code == 1
+    assert "10 calls are the same, 2 differ, 0 only left, 0 only right" in shown.out
+    assert "output, error" in shown.out
+    pairs = run("audit", "diff", busy, "run-1", "run-2", "--json").data["comparison"]["differing"]
+    assert [(p["left"]["call_id"], p["differs"]) for p in pairs] == [
+        ("4", ["output", "error"]),
+        ("5", ["output"]),
+    ]
+
+
+def test_diff_of_equal_runs_finds_nothing(busy: Path) -> None:
+    """A run differs in nothing from itself; one that is not there is an error."""
+    assert run("audit", "diff", busy, "run-1", "run-1").code == 0
+    unknown = run("audit", "diff", busy, "run-1", "nope")
+    assert unknown.code == 1
+    assert "no run 'nope'" in unknown.err
+
+
+def test_tail_shows_the_calls_that_ended_last(busy: Path) -> None:
+    """As many as were asked for, the newest at the bottom."""
+    assert ids(run("audit", "tail", busy, "-n", "2", "--json")) == ["11", "12"]
+    assert ids(run("audit", "tail", busy, "-n", "2", "--errors", "--json")) == ["4"]
+    lines = run("audit", "tail", busy).out.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("2023-11-14 22:13:20Z 12 store.read_tokens: ok")
+
+
+def test_tail_goes_on_with_new_calls(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With -f a call is shown when it ends, as a line or as an object a line."""
+
+    def make_one(_: float) -> None:
+        if made:
+            raise KeyboardInterrupt
+        with opened(busy / "audit" / "audit.db", "run-3") as log:
+            call = make_call("99")
+            log.finish(log.intend(call), call, ok(call), 5)
+        made.append(call)
+
+    made: list[object] = []
+    monkeypatch.setattr("time.sleep", make_one)
+    shown = run("audit", "tail", busy, "-f", "-n", "1", "--json")
+    assert shown.code == 130
+    lines = [json.loads(line) for line in shown.out.splitlines()]
+    assert [line["call"]["call_id"] for line in lines] == ["12", "99"]
+    assert {line["schema_version"] for line in lines} == {1}
+
+
+def test_export_writes_a_file(busy: Path, tmp_path: Path) -> None:
+    """The file's name says the format; the calls are those that were asked for."""
+    shown = run("audit", "export", busy, tmp_path / "x.jsonl", "--plugin", "store", "--json")
+    assert shown.data["calls"] == 4
+    lines = (tmp_path / "x.jsonl").read_text().splitlines()
+    assert [json.loads(line)["call_id"] for line in lines] == ["3", "6", "9", "12"]
+    assert run("audit", "export", busy, tmp_path / "x.csv", "--run", "all").code == 0
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 1 + 24
+    assert run("audit", "export", busy, tmp_path / "x.parquet").code == 0
+
+
+def test_export_to_standard_output(busy: Path) -> None:
+    """`-` is for a pipe: data there, the count on standard error."""
+    shown = run("audit", "export", busy, "-", "--code", "plugin.timeout")
+    assert [json.loads(line)["call_id"] for line in shown.out.splitlines()] == ["4"]
+    assert "1 calls" in shown.err
+    assert run("audit", "export", busy, "-", "--format", "parquet").code == 2
+
+
+def test_export_asks_for_a_format_that_it_knows(busy: Path, tmp_path: Path) -> None:
+    """A name that says nothing is a usage error with the names that do."""
+    shown = run("audit", "export", busy, tmp_path / "x.xlsx")
+    assert shown.code == 2
+    assert ".parquet" in shown.err
+
+
+def test_a_long_export_shows_how_far_it_is(
+    busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody at a terminal sees a bar with the count; the calls pass through it unchanged."""
+    monkeypatch.setattr(audit_export, "_STEP", 1)
+    monkeypatch.setattr(audit_export, "watched", lambda: True)
+    shown = run("audit", "export", busy, tmp_path / "x.csv")
+    assert "12/12" in shown.err
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 13

@@ -1,0 +1,69 @@
+"""Calls as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nxkernel.audit.filters import EVERYTHING, CallFilter
+from nxkernel.audit.following import follow
+from nxkernel.audit.log import AuditLog
+from nxkernel.audit.reader import AuditReader
+from tests.unit.audit.logs import make_call, ok, opened
+
+
+class _Enough(Exception):
+    pass
+
+
+def _make(log: AuditLog, call_id: str) -> None:
+    """Make a call; those with an even number are to another plugin."""
+    call = make_call(call_id, plugin="ocr.rapid" if int(call_id) % 2 else "store")
+    log.finish(log.intend(call), call, ok(call), 5)
+
+
+def _pausing(log: AuditLog, *rounds: str) -> Callable[[], None]:
+    """Return a pause in which the calls of the next round are made; after the last, it ends."""
+    remaining = list(rounds)
+
+    def pause() -> None:
+        if not remaining:
+            raise _Enough
+        for call_id in remaining.pop(0).split():
+            _make(log, call_id)
+
+    return pause
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [(EVERYTHING, ["2", "3", "4"]), (CallFilter(plugin="store"), ["2", "4"])],
+    ids=["everything", "filtered"],
+)
+def test_new_calls_are_told_once_and_in_order(
+    tmp_path: Path, where: CallFilter, told: list[str]
+) -> None:
+    """What ended before is passed over, what ends later comes once, whenever it was looked for."""
+    path, heard = tmp_path / "audit.db", []
+    with opened(path) as log, AuditReader(path) as reader:
+        _make(log, "1")
+        with suppress(_Enough):
+            for call in follow(reader, _pausing(log, "2 3", "", "4", ""), where):
+                heard.append(call.call_id)
+    assert heard == told
+
+
+def test_it_goes_on_from_a_call_that_somebody_has(tmp_path: Path) -> None:
+    """Nothing is lost between what was read at first and what is followed."""
+    path, heard = tmp_path / "audit.db", []
+    with opened(path) as log, AuditReader(path) as reader:
+        _make(log, "1")
+        after = reader.newest()
+        _make(log, "2")
+        with suppress(_Enough):
+            for call in follow(reader, _pausing(log, "3"), after=after):
+                heard.append(call.call_id)
+    assert heard == ["2", "3"]
