@@ -21,8 +21,10 @@ __all__ = [
     "is_others_to_write",
     "is_ours",
     "set_mode",
+    "sync_data",
     "sync_folder",
     "try_lock",
+    "try_own",
     "unlock",
 ]
 
@@ -52,6 +54,10 @@ if sys.platform == "win32":
             return False
         return True
 
+    def try_own(fd: int, *, shared: bool = False) -> bool:
+        """Lock the file for this process; False while another one holds it."""
+        return try_lock(fd, shared=shared)
+
     def unlock(fd: int) -> None:
         """Let go of the lock; closing the descriptor does so too."""
         os.lseek(fd, _PLACE, os.SEEK_SET)
@@ -72,9 +78,31 @@ else:
             return False
         return True
 
+    def try_own(fd: int, *, shared: bool = False) -> bool:
+        """Lock the file for this process; False while another one holds it.
+
+        A record lock of POSIX: a fork does not inherit it, a process does not see its own, and
+        closing any descriptor of the file lets go of it. *fd* is open for writing, or for reading
+        with *shared*: beside others that share it.
+        """
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.lockf(fd, kind | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as POSIX leaves it open
+            return False
+        return True
+
     def unlock(fd: int) -> None:
         """Let go of the lock; closing the last copy of the descriptor does so too."""
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def sync_data(fd: int) -> None:
+    """Make the content of a file durable, and of the rest what it takes to find it again."""
+    if sys.platform == "linux":
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
