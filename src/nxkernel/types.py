@@ -38,6 +38,7 @@ __all__ = [
     "PluginId",
     "RunId",
     "Timing",
+    "Usage",
 ]
 
 #: A plugin's id as in its manifest: ``ocr.rapid``.
@@ -122,6 +123,19 @@ class Diagnostic:
 
 
 @attrs.frozen(kw_only=True)
+class Usage:
+    """What a call used beside time."""
+
+    #: Processor time in microseconds, without the calls that ran on top of it.
+    cpu_us: int | None = None
+    #: Most memory of its process by its end, in KiB; None for a call so short that nobody looked.
+    peak_kb: int | None = None
+    #: Rows that were read and written, as its storage counted them; None if nothing counted.
+    rows_read: int | None = None
+    rows_written: int | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Timing:
     """Where a call's time went, in microseconds."""
 
@@ -131,6 +145,10 @@ class Timing:
     transport_us: int = 0
     #: Inside the plugin's function, as the worker measured it.
     plugin_us: int = 0
+    #: What the call used by the worker's own word; None where nobody looked, or the word is none.
+    used: Usage | None = None
+    #: Which worker of the plugin it was in: they are counted from 1; None if it reached none.
+    instance: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -188,6 +206,9 @@ class Call:
     inner_fault: Fault | None = None
     inner_origin: PluginId | None = None
     annotations: Mapping[str, Any] = EMPTY
+    #: Nanoseconds inside each middleware that was entered so far, outermost first. The stack adds
+    #: to it as the call goes through, whatever copies of the call there are.
+    stack_ns: list[int] = attrs.field(factory=list, eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)

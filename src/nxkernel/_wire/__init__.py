@@ -45,6 +45,7 @@ from nxkernel._wire.reports import (
     Ready,
     Refused,
     Result,
+    Used,
 )
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "Setup",
     "Slice",
     "Stop",
+    "Used",
     "pack",
     "unpack_from_host",
     "unpack_from_worker",

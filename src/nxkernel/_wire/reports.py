@@ -20,6 +20,7 @@ __all__ = [
     "Ready",
     "Refused",
     "Result",
+    "Used",
 ]
 
 
@@ -67,6 +68,17 @@ class Refused(Message):
     details: bytes
 
 
+class Used(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a call used, as the worker measured it."""
+
+    #: Processor time of the process, without calls that ran on top of this one, in microseconds.
+    cpu_us: int
+    #: Most memory of the process so far, in KiB, or None where it did not look.
+    peak_kb: int | None
+    #: Rows that were read and written, or None if nobody counted.
+    rows: tuple[int, int] | None
+
+
 class Result(Message):
     """The value of a call."""
 
@@ -74,6 +86,7 @@ class Result(Message):
     payload: bytes
     plugin_us: int
     blobs: Pieces
+    used: Used | None = None
 
 
 class Failure(Message):
@@ -87,6 +100,7 @@ class Failure(Message):
     #: The plugin in which a nested failure began, as this worker was told.
     origin: str
     plugin_us: int
+    used: Used | None = None
 
 
 class Denied(Message):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 import attrs
@@ -118,9 +119,13 @@ class Open:
 
     def close(self, outcome: Outcome) -> Outcome:
         """Hand *outcome* out through every layer that was entered, innermost first."""
+        spent, began = self.call.stack_ns, perf_counter_ns()
         while self.layers:
             name, layer = self.layers.pop()
             outcome = _leave(name, layer, outcome, self.call)
+            ended = perf_counter_ns()
+            spent[len(self.layers)] += ended - began
+            began = ended
         return outcome
 
 
@@ -131,17 +136,23 @@ def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
     ``middleware.failed``, fault ``host``, and the layers outside it see that.
     """
     opened = Open(layers=[], call=call)
+    spent, ended = call.stack_ns, perf_counter_ns()
     for each in middleware:
+        began = ended
         try:
             layer = each.around(opened.call)
             opened.call = _same_call(opened.call, next(layer))
         except StopIteration as stop:
+            spent.append(perf_counter_ns() - began)
             opened.early = opened.close(_outcome(each.name, stop.value, call))
             break
         except Exception as error:
+            spent.append(perf_counter_ns() - began)
             opened.early = opened.close(_broken(each.name, error, call))
             break
         opened.layers.append((each.name, layer))
+        ended = perf_counter_ns()
+        spent.append(ended - began)
     return opened
 
 
@@ -161,6 +172,7 @@ def _same_content(given: Call, yielded: Call) -> bool:
         and yielded.arguments is given.arguments
         and yielded.blobs is given.blobs
         and yielded.input_digest == given.input_digest
+        and yielded.stack_ns is given.stack_ns
         and (yielded.plugin, yielded.impl, yielded.hook, yielded.phase, yielded.call_id)
         == (given.plugin, given.impl, given.hook, given.phase, given.call_id)
     )

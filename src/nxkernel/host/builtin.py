@@ -11,16 +11,20 @@ import inspect
 import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
+from time import perf_counter_ns, thread_time_ns
 from typing import Any
+
+import attrs
 
 from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, surveyed
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._tally import counting
 from nxkernel._trail import Trail, headline
 from nxkernel._values import NotLiftable, lift, lower
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, KernelConfigError, NxError, PluginDisabled
 from nxkernel.host.replies import passed_on
-from nxkernel.types import EMPTY, Call, ImplFacts, Outcome, PluginId
+from nxkernel.types import EMPTY, Call, ImplFacts, Outcome, PluginId, Timing, Usage
 
 __all__ = ["Builtins", "raised"]
 
@@ -47,7 +51,17 @@ class Builtins:
         return tuple(i.facts for (owner, _), i in self._impls.items() if owner == plugin)
 
     def call(self, call: Call) -> Outcome:
-        """Make *call* here and now."""
+        """Make *call* here and now; its processor time is that of this thread."""
+        began_ns, began_cpu_ns = perf_counter_ns(), thread_time_ns()
+        with counting() as tally:
+            outcome = self._make(call)
+        read, written = tally.rows or (None, None)
+        cpu_us = (thread_time_ns() - began_cpu_ns) // 1000
+        used = Usage(cpu_us=cpu_us, rows_read=read, rows_written=written)
+        timing = Timing(plugin_us=(perf_counter_ns() - began_ns) // 1000, used=used)
+        return attrs.evolve(outcome, timing=timing)
+
+    def _make(self, call: Call) -> Outcome:
         impl = self._impls[call.plugin, call.impl]
         inner = call.inner_error
         arrived = arriving(inner.code, inner.message) if inner else None

@@ -24,6 +24,7 @@ import attrs
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import blobs_of, decode, encode
 from nxkernel._streams import Streams
+from nxkernel._tally import Tally, current
 from nxkernel._values import lower
 from nxkernel._wrappers import arriving
 from nxkernel.dispatch.effects import Effects, Gate, Signal
@@ -139,7 +140,12 @@ class Resident:
             queued = time.perf_counter_ns() - came
             outcome = yield from self._inside(call, frame)
             took = (time.perf_counter_ns() - came - queued) // 1000
-            timing = Timing(queue_us=queued // 1000, transport_us=took, plugin_us=took)
+            timing = Timing(
+                queue_us=queued // 1000,
+                transport_us=took,
+                plugin_us=took,
+                used=outcome.timing.used,
+            )
             return attrs.evolve(outcome, timing=timing)
         finally:
             self._slot.leave(frame)
@@ -247,6 +253,10 @@ class Resident:
         if job.streams is None:
             job.streams = Streams((job.call.seed if job.call else None) or self._import_seed)
         return job.streams
+
+    def tally(self) -> Tally:
+        """Where the call on top counts its rows."""
+        return current()
 
 
 def _refusal(code: str, message: str) -> Brokered:

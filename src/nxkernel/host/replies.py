@@ -14,7 +14,7 @@ import attrs
 
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, decode, digest
-from nxkernel._wire import Broker, Drawn, Failure, Impl, Invoke, Piece, Reply, Result
+from nxkernel._wire import Broker, Drawn, Failure, Impl, Invoke, Piece, Reply, Result, Used
 from nxkernel.errors import NxError
 from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.workers import Worker
@@ -28,6 +28,7 @@ from nxkernel.types import (
     Outcome,
     PluginId,
     Timing,
+    Usage,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "passed_on",
     "refused",
     "reply_to",
+    "used",
     "words_for",
 ]
 
@@ -53,6 +55,8 @@ __all__ = [
 MAX_MESSAGE = 4000
 #: A worker's own account of a duration is cut at an hour, in microseconds.
 _LONGEST_US = 3_600_000_000
+#: No machine has more memory, no call more rows.
+_LARGEST_KB, _MOST_ROWS = 1 << 40, 1 << 48
 
 
 @attrs.frozen
@@ -105,7 +109,7 @@ def reply_to(request: Broker, brokered: Brokered, pieces: list[Piece]) -> Reply:
 
 def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure) -> Outcome:
     """Make the outcome; every byte of *message* is the worker's word and is checked here."""
-    timing = Timing(plugin_us=min(max(0, message.plugin_us), _LONGEST_US))
+    timing = Timing(plugin_us=min(max(0, message.plugin_us), _LONGEST_US), used=used(message.used))
     if isinstance(message, Failure):
         return _failure(call, frame, message, timing)
     shape = worker.channel.parcels.opened(message.payload, message.blobs, frame.mark)
@@ -124,6 +128,23 @@ def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure
         annotations=annotations,
         timing=timing,
     )
+
+
+def used(account: Used | None) -> Usage | None:
+    """Return a worker's account of what a call used; a number that cannot be is none."""
+    if account is None:
+        return None
+    read, written = account.rows or (None, None)
+    return Usage(
+        cpu_us=_possible(account.cpu_us, _LONGEST_US),
+        peak_kb=_possible(account.peak_kb, _LARGEST_KB),
+        rows_read=_possible(read, _MOST_ROWS),
+        rows_written=_possible(written, _MOST_ROWS),
+    )
+
+
+def _possible(number: int | None, most: int) -> int | None:
+    return number if number is not None and 0 <= number <= most else None
 
 
 def impl_facts(impls: Sequence[Impl]) -> tuple[ImplFacts, ...]:

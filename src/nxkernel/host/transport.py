@@ -179,6 +179,8 @@ class Transport:
             queue_us=int((began - came) * 1e6),
             transport_us=int((self._clock.monotonic() - began) * 1e6),
             plugin_us=outcome.timing.plugin_us,
+            used=outcome.timing.used,
+            instance=worker.generation,
         )
         return attrs.evolve(outcome, timing=timing)
 

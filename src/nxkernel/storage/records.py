@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from nxkernel import _canonical
+from nxkernel import _canonical, _tally
 from nxkernel._clock import Clock
 from nxkernel._sqlite import (
     Format,
@@ -125,6 +125,7 @@ class RecordStore:
                 )
         except sqlite3.Error as error:
             raise _failed("append a record", error) from error
+        _tally.count(rows_written=1)
         return int(seq)
 
     def of(self, kind: str, subject: Digest) -> tuple[Record, ...]:
@@ -155,6 +156,7 @@ class RecordStore:
             rows = self._connection.execute(f"{query} ORDER BY seq", tuple(values)).fetchall()
         except sqlite3.Error as error:
             raise _failed("read the record store", error) from error
+        _tally.count(rows_read=len(rows))
         return tuple(_record(*row) for row in rows)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nxkernel._streams import Streams
+from nxkernel._tally import Tally
 
 __all__ = ["Capability", "PluginContext"]
 
@@ -23,6 +24,9 @@ class Kernel(Protocol):
 
     def streams(self) -> Streams:
         """What the call that is on top draws from: the same object for the whole of that call."""
+
+    def tally(self) -> Tally:
+        """Where the call that is on top counts its rows: the same object for the whole of it."""
 
 
 class PluginContext:
@@ -82,6 +86,14 @@ class PluginContext:
             PluginFailed: when the hook has no value; ``code`` says why.
         """
         return self._kernel.call(hook, arguments)
+
+    def count(self, *, rows_read: int = 0, rows_written: int = 0) -> None:
+        """Add rows that storage read or wrote for the current call, for the audit's record of it.
+
+        Raises:
+            ValueError: for a negative number.
+        """
+        self._kernel.tally().add(rows_read, rows_written)
 
     def capability(self, name: str) -> Capability:
         """Return the hooks of one capability, by method name."""

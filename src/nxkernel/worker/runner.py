@@ -12,7 +12,6 @@ import inspect
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,6 +23,7 @@ from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, encode
 from nxkernel._census import MAX_VALUES, has_too_many
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._streams import Streams
+from nxkernel._tally import Tally
 from nxkernel._values import NotLiftable, lift, lower
 from nxkernel._wire import (
     PIECE,
@@ -50,6 +50,7 @@ from nxkernel.worker.chance import Chance
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.denials import Lookout
 from nxkernel.worker.failure import describe
+from nxkernel.worker.meter import Meter
 from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
 
@@ -78,6 +79,8 @@ class _Frame:
     depth: int = 0
     #: What it has of the arena.
     loans: list[Loan] = attrs.Factory(list)
+    #: What it uses.
+    meter: Meter = attrs.Factory(Meter)
 
 
 class Runner:
@@ -140,7 +143,6 @@ class Runner:
     # -- one call ------------------------------------------------------------------------
 
     def _invoke(self, message: Invoke) -> None:
-        started = time.perf_counter_ns()
         frame = _Frame(seq=message.seq, streams=Streams(message.seed or self._setup.import_seed))
         below = self._stack[-1]
         self._stack.append(frame)
@@ -162,7 +164,7 @@ class Runner:
                 sys.setrecursionlimit(room)
             self._stack.pop()
         self._parcels.settled(frame.loans)
-        answer.plugin_us = (time.perf_counter_ns() - started) // 1000
+        answer.plugin_us, answer.used = frame.meter.read(below.meter)
         self._pipe.send(answer)
 
     def _deepen(self, room: int) -> int:
@@ -329,6 +331,10 @@ class Runner:
     def streams(self) -> Streams:
         """What the call on top draws from."""
         return self._stack[-1].streams
+
+    def tally(self) -> Tally:
+        """Where the call on top counts its rows."""
+        return self._stack[-1].meter.tally
 
 
 def _depth() -> int:

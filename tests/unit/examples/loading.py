@@ -42,7 +42,13 @@ class Context:
         self.settings = settings or {}
         self.replies = replies or {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        #: Rows read and written.
+        self.rows = [0, 0]
 
     def call(self, hook: str, **arguments: Any) -> Any:
         self.calls.append((hook, arguments))
         return self.replies[hook]
+
+    def count(self, *, rows_read: int = 0, rows_written: int = 0) -> None:
+        self.rows[0] += rows_read
+        self.rows[1] += rows_written

@@ -85,3 +85,14 @@ def test_a_question_of_small_words_is_still_asked() -> None:
     context = Context(replies={"search_index": [[]]})
     assert load("retrieve_bm25").Plugin(context).retrieve("What is it?", 3) == []
     assert context.calls[0][1]["query"] == "What is it?"
+
+
+def test_the_rows_of_the_index_are_counted(tmp_path: Path) -> None:
+    """What is written and found is reported, for the record of the call."""
+    context = Context(run_dir=tmp_path)
+    plugin = load("index_fts5").Plugin(context)
+    units = plugin.index_frame(document("huts.png"))
+    hits = plugin.search_index("Razorbill", 50)
+    plugin._database.close()
+    assert context.rows == [len(hits), units]
+    assert hits

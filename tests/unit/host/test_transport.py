@@ -13,10 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
+import msgspec
 import pytest
 
 from nxkernel._canonical import digest, encode
-from nxkernel._wire import VERSION, Broker, Confine, Hello, Invoke, Pong, Ready, Refused, Result
+from nxkernel._wire import (
+    VERSION,
+    Broker,
+    Confine,
+    Hello,
+    Invoke,
+    Pong,
+    Ready,
+    Refused,
+    Result,
+    Used,
+)
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.dispatch.tasks import Tasks
@@ -24,7 +37,7 @@ from nxkernel.errors import AuditError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.launch import kill
 from nxkernel.host.transport import Brokered
 from nxkernel.host.workers import Worker
-from nxkernel.types import CallError, Outcome
+from nxkernel.types import CallError, Outcome, Usage
 from tests.support.fake_workers import (
     Ended,
     Host,
@@ -189,6 +202,40 @@ def test_what_a_worker_says_is_bounded() -> None:
     for time in (-1, 2**63):
         with Host([lie(time)]) as host:
             assert 0 <= host.call().timing.plugin_us < 2**42
+
+
+ABSURD = [
+    Used(-1, 5, (1, 2)),
+    Used(2**63, 5, (1, 2)),
+    Used(7, -5, (1, 2)),
+    Used(7, 2**60, (1, 2)),
+    Used(7, 5, (-1, 2)),
+    Used(7, 5, (1, 2**63)),
+]
+
+
+@pytest.mark.parametrize("lie", ABSURD, ids=lambda lie: repr(msgspec.structs.astuple(lie)))
+def test_a_number_that_cannot_be_is_none(lie: Used) -> None:
+    """Of what a worker says that a call used, the impossible is left out and the rest counts."""
+    told = answering(lambda peer, call: peer.send(Result(call.seq, encode(1), 0, [], lie)))
+    with Host([told]) as host:
+        used = host.call().timing.used
+    assert used is not None
+    found = attrs.astuple(used)
+    truth = (7, 5, 1, 2)
+    assert [a == b for a, b in zip(found, truth, strict=True)].count(False) == 1
+    assert [value for value, true in zip(found, truth, strict=True) if value != true] == [None]
+
+
+def test_what_a_call_used_is_told_with_its_outcome() -> None:
+    """Numbers that can be are taken as they are; a worker that says nothing has said nothing."""
+    told = answering(
+        lambda peer, call: peer.send(Result(call.seq, encode(1), 0, [], Used(3, None, None)))
+    )
+    with Host([told]) as host:
+        assert host.call().timing.used == Usage(cpu_us=3)
+    with Host([GOOD]) as host:
+        assert host.call().timing.used is None
 
 
 def then(*messages: Any) -> Script:

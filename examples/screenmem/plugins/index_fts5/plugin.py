@@ -17,6 +17,7 @@ Unit = tuple[int, int, str]
 
 class Plugin:
     def __init__(self, context: nx.PluginContext) -> None:
+        self._context = context
         self._path = Path(context.run_dir) / "index.sqlite"
         self._database: sqlite3.Connection | None = None
 
@@ -30,6 +31,7 @@ class Plugin:
                 "INSERT INTO units (frame, first, last, text) VALUES (?, ?, ?, ?)",
                 [(document["frame"], *unit) for unit in units],
             )
+        self._context.count(rows_written=len(units))
         return len(units)
 
     @hookimpl
@@ -39,11 +41,13 @@ class Plugin:
         if not words:
             return []
         match = " OR ".join(f'"{word}"' for word in dict.fromkeys(words))
-        rows = self._open().execute(
+        found = self._open().execute(
             "SELECT frame, first, last, text, bm25(units) FROM units WHERE units MATCH ?"
             " ORDER BY bm25(units), frame, first, last LIMIT ?",
             (match, limit),
         )
+        rows = found.fetchall()
+        self._context.count(rows_read=len(rows))
         return [
             {"frame": frame, "start": first, "end": last, "text": text, "score": _whole(rank)}
             for frame, first, last, text, rank in rows
