@@ -16,7 +16,9 @@
 # host/                the parent's side: launch, worker slots, gate, sandbox
 # middleware/          audit, policy, breaker, contracts, determinism
 # audit/, storage/     append-only evidence; raw-first blobs and records
+# recording/           what crossed in each call of a run, to be replayed
 # run, kernel          the composition root: build the parts, boot, call
+# replay/              recorded calls made again, and their bytes compared
 # pipeline/            answers whose citations check out
 #
 # Plugin authors need the names below the first comment in _EXPORTS only, and importing them loads
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from nxkernel.errors import PluginFailed as PluginFailed
     from nxkernel.errors import PolicyDenied as PolicyDenied
     from nxkernel.errors import ProtocolViolation as ProtocolViolation
+    from nxkernel.errors import ReplayError as ReplayError
     from nxkernel.errors import SandboxUnavailable as SandboxUnavailable
     from nxkernel.errors import SchemaInvalid as SchemaInvalid
     from nxkernel.errors import SettingsInvalid as SettingsInvalid
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from nxkernel.middleware.policy import Rule as Rule
     from nxkernel.plugins.discovery import discover as discover
     from nxkernel.plugins.layers import Settings as Settings
+    from nxkernel.recording import Recording as Recording
     from nxkernel.run import Run as Run
     from nxkernel.run import standard_stack as standard_stack
     from nxkernel.schemas import SchemaIssue as SchemaIssue
@@ -115,6 +119,7 @@ _EXPORTS = {
     "Contracts": "nxkernel.middleware.contracts",
     "Determinism": "nxkernel.middleware.determinism",
     "PolicyGate": "nxkernel.middleware.policy",
+    "Recording": "nxkernel.recording",
     "Rule": "nxkernel.middleware.policy",
     "Grant": "nxkernel.settings",
     "Hosting": "nxkernel.settings",

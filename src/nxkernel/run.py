@@ -20,7 +20,7 @@ from nxkernel.middleware.determinism import Determinism
 from nxkernel.middleware.policy import PolicyGate, Rule
 from nxkernel.types import RunId
 
-__all__ = ["Run", "standard_stack"]
+__all__ = ["Run", "begun_as", "standard_stack"]
 
 _MOST_RUNS = 10**6
 
@@ -98,6 +98,21 @@ class Run:
         return attrs.evolve(
             self, id=RunId(folder.name), dir=folder, forked_from=self.id, pid=os.getpid()
         )
+
+
+def begun_as(run: Run, folder: Path, *, seed: int | str, started_ns: int) -> Run:
+    """Return a run in *run*'s data directory that begins as a recorded one did.
+
+    It keeps its files in *folder*, which is nobody else's, and shares the caches. What its plugins
+    are told of seed and time is what they were told then.
+    """
+    return attrs.evolve(
+        run,
+        dir=folder,
+        seed=seed,
+        started_ns=started_ns,
+        audit_log=AuditLog(run.audit_log.path, run.clock),
+    )
 
 
 def _cannot_lay_out(root: Path, error: OSError) -> StorageError:

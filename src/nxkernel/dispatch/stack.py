@@ -15,13 +15,23 @@ from typing import Any, Protocol
 
 import attrs
 
+from nxkernel._blob import NONE, Blobs
 from nxkernel._clock import Clock
 from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
 from nxkernel.settings import Grant, PluginSettings
-from nxkernel.types import EMPTY, Call, Outcome, PluginId, RunId
+from nxkernel.types import EMPTY, Call, CallError, Outcome, PluginId, RunId
 
-__all__ = ["BootFacts", "Event", "Layer", "Middleware", "Open", "PluginFacts", "open_stack"]
+__all__ = [
+    "Asked",
+    "BootFacts",
+    "Event",
+    "Layer",
+    "Middleware",
+    "Open",
+    "PluginFacts",
+    "open_stack",
+]
 
 Layer = Generator[Call, Outcome, Outcome]
 
@@ -61,6 +71,26 @@ class Event:
 
 
 @attrs.frozen(kw_only=True)
+class Asked:
+    """A brokered call, as the plugin that made it saw it: what it asked, and what it was told."""
+
+    #: The call in whose middle it asked.
+    call: Call
+    hook: str
+    #: Canonical bytes of the arguments, and the blobs to which they refer.
+    payload: bytes
+    blobs: Blobs
+    #: The same of the value; empty when there is an error.
+    answer: bytes = b""
+    answer_blobs: Blobs = NONE
+    error: CallError | None = None
+    #: The plugin in which the error began.
+    origin: str = ""
+    #: Whether the value lacks somebody, or rests on one that does.
+    degraded: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class BootFacts:
     """What every middleware is told once, before the first call."""
 
@@ -92,6 +122,8 @@ class Middleware(Protocol):
     * ``plugin_removed(facts)``: this edition has had its last call, or was refused after all.
     * ``plugin_disabled(facts, reason)``: a plugin does not run; *reason* is an error code.
     * ``event(event)``: something happened beside the calls.
+    * ``asked(asked)``: a plugin is about to be told what it asked for in the middle of its call.
+    * ``retrying(lost, outcome, again)``: a call that ended with *outcome* is about to be made anew.
     """
 
     @property

@@ -35,6 +35,7 @@ __all__ = [
     "PluginFailed",
     "PolicyDenied",
     "ProtocolViolation",
+    "ReplayError",
     "SandboxUnavailable",
     "SchemaInvalid",
     "SettingsInvalid",
@@ -211,6 +212,12 @@ class IntegrityError(NxError):
 
     default_code = "audit.tampered"
     exit_code = 4
+
+
+class ReplayError(NxError):
+    """Recorded calls cannot be made again, or the record has no answer."""
+
+    default_code = "replay.unknown_call"
 
 
 class StorageError(NxError):

@@ -8,10 +8,22 @@ from typing import Any
 
 import attrs
 
+from nxkernel._blob import Blobs
+from nxkernel.dispatch.stack import Asked
 from nxkernel.errors import CallRejected
 from nxkernel.hookspecs import HookSpec
+from nxkernel.host.transport import Brokered
+from nxkernel.types import Call
 
-__all__ = ["CallOptions", "PluginStats", "asked_with", "check_ids", "check_names"]
+__all__ = [
+    "CallOptions",
+    "PluginStats",
+    "as_asked",
+    "as_brokered",
+    "asked_with",
+    "check_ids",
+    "check_names",
+]
 
 #: Durations kept per plugin for its median.
 _SAMPLES = 1000
@@ -83,3 +95,29 @@ def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) 
             f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
         )
     return CallOptions(timeout=timeout, key=key, only=only)
+
+
+def as_asked(call: Call, hook: str, payload: bytes, blobs: Blobs, told: Brokered) -> Asked:
+    """Return a brokered call as the stack is told of it."""
+    return Asked(
+        call=call,
+        hook=hook,
+        payload=payload,
+        blobs=blobs,
+        answer=told.payload,
+        answer_blobs=told.blobs,
+        error=told.error,
+        origin=told.origin,
+        degraded=told.degraded,
+    )
+
+
+def as_brokered(asked: Asked) -> Brokered:
+    """Return a brokered call as its worker is answered."""
+    return Brokered(
+        payload=asked.answer,
+        blobs=asked.answer_blobs,
+        error=asked.error,
+        origin=asked.origin,
+        degraded=asked.degraded,
+    )

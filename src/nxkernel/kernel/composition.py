@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
-from nxkernel.dispatch.stack import Middleware
+from nxkernel._blob import Blobs
+from nxkernel.dispatch.stack import Asked, Middleware
 from nxkernel.errors import KernelConfigError
 from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.answers import check_evidence
@@ -18,9 +19,9 @@ from nxkernel.plugins.layers import Settings
 from nxkernel.plugins.rules import TEMPLATES
 from nxkernel.run import Run
 from nxkernel.settings import Grant, Guard, Hosting, Sandbox
-from nxkernel.types import PluginId
+from nxkernel.types import Call, PluginId
 
-__all__ = ["Composition"]
+__all__ = ["Answering", "Composition"]
 
 
 def _known_templates(_: Any, __: attrs.Attribute[Any], paths: Mapping[str, Any]) -> None:
@@ -30,6 +31,13 @@ def _known_templates(_: Any, __: attrs.Attribute[Any], paths: Mapping[str, Any])
         raise KernelConfigError(
             f"Kernel(paths=): no template {{{unknown[0]}}}; known: {', '.join(TEMPLATES)}"
         )
+
+
+class Answering(Protocol):
+    """Answers the brokered calls of plugins in the kernel's place."""
+
+    def answer(self, call: Call, hook: str, payload: bytes, blobs: Blobs) -> Asked:
+        """Return what the plugin of *call* is told when it calls *hook*; it is only its word."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +60,8 @@ class Composition:
     api: tuple[str, ...]
     api_version: str | None
     evidence: Library | None
+    #: Who answers what plugins ask in the middle of their calls; None is the kernel itself.
+    answering: Answering | None = None
 
     def __attrs_post_init__(self) -> None:
         check_evidence(self.specs, self.evidence)

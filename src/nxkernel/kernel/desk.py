@@ -183,6 +183,10 @@ class Desk:
                 callback(value)
         return result
 
+    def deliver(self, call: Call) -> Effects[Outcome]:
+        """Make one invocation that is given whole, without the others of its hook call."""
+        return self._deliveries.invoke(call)
+
     # -- for the workers ---------------------------------------------------------------------
 
     def brokered(

@@ -15,6 +15,7 @@ from nxkernel.errors import CallRejected, PluginDisabled
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.transport import Brokered
 from nxkernel.kernel.answers import Answers
+from nxkernel.kernel.asking import as_asked, as_brokered
 from nxkernel.kernel.boot import Boot
 from nxkernel.kernel.caches import Caches
 from nxkernel.kernel.composition import Composition
@@ -184,8 +185,13 @@ class Parts:
     def brokered(
         self, parent: Call, hook: str, payload: bytes, blobs: Blobs, deadline: float
     ) -> Effects[Brokered]:
-        """Make the call that a worker asks for."""
-        return self.desk.brokered(parent, hook, payload, blobs, deadline)
+        """Make the call that a worker asks for, and tell the stack what came of it."""
+        if self.given.answering is not None:
+            asked = self.given.answering.answer(parent, hook, payload, blobs)
+            return as_brokered(asked)
+        told = yield from self.desk.brokered(parent, hook, payload, blobs, deadline)
+        self.tell("asked", as_asked(parent, hook, payload, blobs, told))
+        return told
 
     def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
         """Tell the stack that *lost* is made again."""

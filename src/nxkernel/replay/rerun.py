@@ -1,0 +1,248 @@
+"""Rerun: makes recorded calls again, in fresh workers, and says what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from nxkernel._canonical import blobs_of, digest, encode
+from nxkernel._temporary import temporary
+from nxkernel.errors import ReplayError
+from nxkernel.kernel import Kernel
+from nxkernel.kernel.repeating import Repeating
+from nxkernel.recording.libraries import libraries
+from nxkernel.recording.records import Ended, RecordedCall, RecordedError
+from nxkernel.replay.answers import Recall
+from nxkernel.replay.circumstances import Circumstance, of_plugin, of_run
+from nxkernel.replay.comparing import Difference, between, shown
+from nxkernel.replay.session import Session
+from nxkernel.replay.verdicts import Verdict
+from nxkernel.run import begun_as
+from nxkernel.types import Call, CallError, CallId, Outcome, PluginId
+
+__all__ = ["rerun"]
+
+#: Told after each call, with its verdict.
+Progress = Callable[[Verdict], None]
+
+#: Ends that come from the plugin, whatever the host was doing at the time. Every other one, such as
+#: a call that was cancelled, says nothing of the plugin, and is not made again.
+_THE_PLUGINS = frozenset(
+    {
+        "contract.output",
+        "determinism.blocked",
+        "plugin.crashed",
+        "plugin.limit",
+        "plugin.raised",
+        "plugin.timeout",
+        "protocol.violation",
+        "provider.not_applicable",
+    }
+)
+
+
+def rerun(
+    session: Session,
+    kernel_factory: Callable[[], Kernel],
+    calls: Iterable[RecordedCall] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Verdict]:
+    """Make *calls* of *session* again, in this order; return a verdict for each.
+
+    *kernel_factory* returns the application's kernel, which need not be entered and is not touched:
+    its plugins, grants, settings, sandbox, hosting and guard are taken, and put into a kernel of
+    its own, with workers that have seen no call yet. Each call has the arguments, the call key and
+    the logical id that it had. What a plugin asks is answered from the record, so nested calls are
+    calls like others, each made on its own. Nothing is written to the audit.
+
+    Without *calls*, all of them, in the order in which they began: what a plugin keeps from call to
+    call is what it was then. The second phase of a wrapper is made together with its first.
+
+    Raises:
+        ReplayError: ``replay.missing_plugin`` or ``replay.changed_manifest``.
+        PluginDisabled: when a plugin of *calls* does not run here.
+        IntegrityError: ``recording.damaged``.
+        NxError: as a boot does.
+    """
+    chosen = list(session.calls if calls is None else calls)
+    kernel = kernel_factory()
+    recall = Recall(session)
+    with temporary("replay") as folder:
+        run = begun_as(kernel.run, folder, seed=session.seed, started_ns=session.head.started_ns)
+        with Repeating(kernel, run, recall) as repeating:
+            rehearsal = _Rehearsal(session, repeating, recall)
+            rehearsal.check(chosen)
+            verdicts = []
+            for each in chosen:
+                verdicts.append(rehearsal.verdict(each))
+                if progress is not None:
+                    progress(verdicts[-1])
+            return verdicts
+
+
+@attrs.define(eq=False)
+class _Rehearsal:
+    """The calls of one session, made on one kernel."""
+
+    session: Session
+    repeating: Repeating
+    recall: Recall
+    #: First phases that were made: what resumes them, None where they failed.
+    _setups: dict[CallId, Any] = attrs.Factory(dict)
+    _of_run: tuple[Circumstance, ...] | None = None
+
+    def check(self, calls: Iterable[RecordedCall]) -> None:
+        """Raise unless everybody who is about to be asked is there."""
+        asked = {(each.plugin, each.begun.impl, each.hook) for each in calls if not _left_out(each)}
+        for plugin, impl, hook in sorted(asked):
+            if plugin not in self.repeating.plugins:
+                raise self.repeating.why_not(plugin) or _missing(plugin, self.repeating)
+            if not any(i.impl == impl and i.hook == hook for i in self.repeating.impls(plugin)):
+                raise ReplayError(
+                    f"plugin {plugin!r} has no hookimpl {impl!r} of {hook!r} any more; it had when "
+                    "the run was recorded",
+                    code="replay.changed_manifest",
+                    plugin=plugin,
+                    hook=hook,
+                )
+
+    def verdict(self, call: RecordedCall) -> Verdict:
+        """Make *call* again."""
+        ended, why = call.ended, _left_out(call)
+        if why or ended is None:
+            return Verdict(call=call, state="left_out", why=why)
+        setup = call.begun.setup
+        if call.begun.phase == "teardown" and self._token(setup) is None:
+            why = f"its first phase, call {setup}, could not be made as it was"
+            return Verdict(call=call, state="left_out", why=why)
+        outcome, strayed = self._made(call)
+        difference = strayed or self._difference(ended, outcome)
+        return Verdict(
+            call=call,
+            state="different" if difference else "same",
+            difference=difference,
+            circumstances=self._circumstances(call) if difference else (),
+            digest=digest(encode(outcome.value)) if outcome.error is None else "",
+        )
+
+    def _token(self, setup: CallId | None) -> Any:
+        """Return what resumes the first phase *setup*, which is made now if it was not yet."""
+        if setup is None:
+            return None
+        if setup not in self._setups:
+            self._made(self.session.call(setup))
+        return self._setups[setup]
+
+    def _made(self, call: RecordedCall) -> tuple[Outcome, Difference | None]:
+        again = self._call(call)
+        self.recall.begin(call)
+        try:
+            outcome = self.repeating.make(again)
+        finally:
+            strayed = self.recall.end(call)
+        if call.begun.phase == "setup":
+            self._setups[call.call_id] = outcome.annotations.get("token")
+        return outcome, strayed
+
+    def _call(self, call: RecordedCall) -> Call:
+        begun = call.begun
+        value = self.session.value(begun.input, begun.blobs)
+        payload = self.session.payload(begun.input)
+        inner = begun.inner_error
+        teardown = begun.phase == "teardown"
+        return Call(
+            run_id=self.session.head.run_id,
+            call_id=begun.call_id,
+            plugin=begun.plugin,
+            edition=self.repeating.plugins[begun.plugin].edition,
+            impl=begun.impl,
+            hook=begun.hook,
+            phase=begun.phase,  # type: ignore[arg-type]
+            arguments=MappingProxyType({"result": value} if teardown else value),
+            payload=payload,
+            blobs=blobs_of(value, payload),
+            input_digest=begun.input,
+            deadline=self.repeating.clock.monotonic() + self._seconds(call),
+            key=call.key,
+            seed=begun.seed or None,
+            retries=begun.retries,
+            level=self.repeating.level,
+            token=self._setups.get(begun.setup) if begun.setup else None,
+            inner_error=CallError(code=inner.code, message=inner.message) if inner else None,
+            inner_fault=begun.inner_fault,  # type: ignore[arg-type]
+            inner_origin=PluginId(begun.inner_origin) if begun.inner_origin else None,
+        )
+
+    def _seconds(self, call: RecordedCall) -> float:
+        """Return how long the call may take: what was in time then shall not fail for a busy host.
+
+        One that overran its time has what it had.
+        """
+        error = call.ended.error if call.ended else None
+        least = (
+            0.0 if error and error.code == "plugin.timeout" else self.repeating.hosting.timeout_s
+        )
+        return max(call.begun.timeout_s, least)
+
+    # -- what came of it ---------------------------------------------------------------------
+
+    def _difference(self, then: Ended, now: Outcome) -> Difference | None:
+        if now.error is not None:
+            error = RecordedError(code=now.error.code, message=now.error.message)
+            if then.error == error:
+                return None
+            kind = "outcome" if then.error is None else "error"
+            return Difference(kind=kind, then=self._end(then), now=_words(error))  # type: ignore[arg-type]
+        if then.error is not None:
+            return Difference(kind="outcome", then=_words(then.error), now=shown(now.value))
+        if digest(encode(now.value)) == then.value:
+            return None
+        return between(self.session.value(then.value, then.blobs), now.value)
+
+    def _end(self, then: Ended) -> str:
+        if then.error is not None:
+            return _words(then.error)
+        return shown(self.session.value(then.value, then.blobs))
+
+    def _circumstances(self, call: RecordedCall) -> tuple[Circumstance, ...]:
+        then, now = self.session.plugin_of(call), self.repeating.plugins[call.plugin]
+        return (*(of_plugin(then, now) if then else ()), *self.of_run)
+
+    @property
+    def of_run(self) -> tuple[Circumstance, ...]:
+        """What has changed for all plugins."""
+        if self._of_run is None:
+            self._of_run = of_run(self.session.head, self.repeating.header, libraries())
+        return self._of_run
+
+
+def _left_out(call: RecordedCall) -> str:
+    """Return why *call* is not made again, or nothing."""
+    ended = call.ended
+    if call.begun.level == "host":
+        return "a builtin of the application answered it"
+    if ended is None:
+        return "the recording broke off before it ended"
+    error, passed_on = ended.error, call.begun.inner_error
+    if error is None or error == passed_on:
+        return ""
+    if ended.lost or error.code not in _THE_PLUGINS:
+        return f"it ended with {error.code}, which was not the plugin's doing"
+    return ""
+
+
+def _missing(plugin: PluginId, repeating: Repeating) -> ReplayError:
+    known = ", ".join(sorted(repeating.plugins)) or "none"
+    return ReplayError(
+        f"plugin {plugin!r} was recorded and is not there any more; there are: {known}",
+        code="replay.missing_plugin",
+        plugin=plugin,
+    )
+
+
+def _words(error: RecordedError) -> str:
+    return f"[{error.code}] {shown(error.message)[1:-1]}"
