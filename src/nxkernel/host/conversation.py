@@ -11,7 +11,7 @@ from nxkernel._canonical import NotCanonical, blobs_of, refers
 from nxkernel._clock import Clock
 from nxkernel._wire import Broker, Failure, Result
 from nxkernel.dispatch.effects import Effects, Gate, Signal
-from nxkernel.host.keeper import Keeper
+from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import lose
 from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
@@ -43,7 +43,7 @@ class Conversation:
 
     clock: Clock
     kernel: Brokers
-    keeper: Keeper
+    keeper: Custody
     worker: Worker
     call: Call
     frame: Frame

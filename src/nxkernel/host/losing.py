@@ -7,7 +7,7 @@ from typing import Any
 from nxkernel._clock import Clock
 from nxkernel._wire import Pong
 from nxkernel.dispatch.effects import Effects, Gate
-from nxkernel.host.keeper import Keeper
+from nxkernel.host.custody import Custody
 from nxkernel.host.listening import receive
 from nxkernel.host.replies import Loss, lost_with, words_for
 from nxkernel.host.slot import Frame
@@ -21,7 +21,7 @@ _EXIT_WAIT_S = 5.0
 
 
 def lose(
-    clock: Clock, keeper: Keeper, worker: Worker, call: Call, frame: Frame, loss: Loss
+    clock: Clock, keeper: Custody, worker: Worker, call: Call, frame: Frame, loss: Loss
 ) -> Effects[Outcome]:
     """End the worker under *call* and return the outcome that this gives the call."""
     lost_by = frame.lost_by
@@ -41,7 +41,7 @@ def lose(
     )
 
 
-def post_mortem(keeper: Keeper, worker: Worker, loss: Loss) -> tuple[Loss, dict[str, Any]]:
+def post_mortem(keeper: Custody, worker: Worker, loss: Loss) -> tuple[Loss, dict[str, Any]]:
     """Return why *worker* was lost, which may have been a limit of its own, and the details."""
     details = keeper.last_words(worker)
     breach = keeper.breach_of(worker) if loss.why == "ended" else None
@@ -51,7 +51,7 @@ def post_mortem(keeper: Keeper, worker: Worker, loss: Loss) -> tuple[Loss, dict[
 
 
 def bury(
-    clock: Clock, keeper: Keeper, worker: Worker, frame: Frame, *, counted: bool
+    clock: Clock, keeper: Custody, worker: Worker, frame: Frame, *, counted: bool
 ) -> Effects[None]:
     """End the worker, wait for the zygote's word, report the exit, close what is left of it.
 
@@ -61,7 +61,7 @@ def bury(
     yield from inter(clock, keeper, frame)
 
 
-def inter(clock: Clock, keeper: Keeper, frame: Frame) -> Effects[None]:
+def inter(clock: Clock, keeper: Custody, frame: Frame) -> Effects[None]:
     """Bury the worker that this session has to bury, if any."""
     worker = frame.buries
     if worker is not None:
@@ -70,7 +70,7 @@ def inter(clock: Clock, keeper: Keeper, frame: Frame) -> Effects[None]:
         frame.buries = None
 
 
-def give_up(keeper: Keeper, frame: Frame) -> None:
+def give_up(keeper: Custody, frame: Frame) -> None:
     """End the worker after an exception in the host: nobody will read its answer.
 
     KeyboardInterrupt may strike anywhere; what the worker is in the middle of, nobody knows.
@@ -82,7 +82,7 @@ def give_up(keeper: Keeper, frame: Frame) -> None:
         frame.buries = None
 
 
-def discard_stale(clock: Clock, keeper: Keeper, frame: Frame) -> Effects[bool]:
+def discard_stale(clock: Clock, keeper: Custody, frame: Frame) -> Effects[bool]:
     """Replace a worker that ended or babbled while nobody called it.
 
     Such a worker must not cost the next call, which did nothing wrong. Nor must a wrapper that
@@ -104,7 +104,7 @@ def discard_stale(clock: Clock, keeper: Keeper, frame: Frame) -> Effects[bool]:
     return True
 
 
-def _pong(clock: Clock, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[bool | None]:
+def _pong(clock: Clock, keeper: Custody, worker: Worker, frame: Frame) -> Effects[bool | None]:
     """Hear the answer to a ping that was on its way when *frame* came; whether it came in time.
 
     Nearly always it is there. A worker that hangs costs the call what is left of the ping's time,

@@ -17,8 +17,8 @@ from functools import partial
 from nxkernel._clock import Clock
 from nxkernel._wire import Pong
 from nxkernel.errors import AuditError, ProtocolViolation
+from nxkernel.host.custody import Custody
 from nxkernel.host.guarded import Guarded
-from nxkernel.host.keeper import Keeper
 from nxkernel.host.workers import Asked, Worker
 
 __all__ = ["Rounds"]
@@ -31,7 +31,7 @@ class Rounds:
 
     def __init__(
         self,
-        keepers: Callable[[], Iterable[Keeper]],
+        keepers: Callable[[], Iterable[Custody]],
         clock: Clock,
         *,
         interval_s: float | None,
@@ -48,7 +48,7 @@ class Rounds:
         for keeper in self._keepers():
             self._guarded.does(keeper, partial(self._look_in, keeper))
 
-    def _look_in(self, keeper: Keeper) -> None:
+    def _look_in(self, keeper: Custody) -> None:
         try:
             keeper.bury_dead()
             self._visit(keeper)
@@ -57,7 +57,7 @@ class Rounds:
             # still cannot be written.
             _log.warning("not on record: %s", error)
 
-    def _visit(self, keeper: Keeper) -> None:
+    def _visit(self, keeper: Custody) -> None:
         worker = keeper.slot.worker
         if worker is None:
             return
@@ -72,14 +72,14 @@ class Rounds:
         elif self._interval_s is not None and not keeper.patient:
             self._ask_in_time(keeper, worker, self._interval_s)
 
-    def _ask_in_time(self, keeper: Keeper, worker: Worker, interval_s: float) -> None:
+    def _ask_in_time(self, keeper: Custody, worker: Worker, interval_s: float) -> None:
         now = self._clock.monotonic()
         if worker.idle_since is None:
             worker.idle_since = now
         elif now - worker.idle_since >= interval_s:
             keeper.slot.while_idle(worker, partial(_rest, worker, now + self._timeout_s))
 
-    def _listen(self, keeper: Keeper, worker: Worker, asked: Asked) -> None:
+    def _listen(self, keeper: Custody, worker: Worker, asked: Asked) -> None:
         heard: list[bool | None] = [None]
 
         def listen() -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nxkernel._clock import Clock
 from nxkernel.dispatch.effects import Effects, Gate, Signal
-from nxkernel.host.keeper import Keeper
+from nxkernel.host.custody import Custody
 from nxkernel.host.losing import give_up, inter
 from nxkernel.host.slot import Frame
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def session(
-    clock: Clock, keeper: Keeper, frame: Frame, body: Callable[[], Effects[T]]
+    clock: Clock, keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]
 ) -> Effects[T | None]:
     """Wait for *frame*'s turn on the worker, run *body*, and leave whatever happens.
 
