@@ -14,7 +14,10 @@ PLATFORMS = ("darwin", "win32")
 LINUX_ONLY = (
     "src/nxkernel/_linux.py",
     "src/nxkernel/_namespaces.py",
+    "src/nxkernel/host/cells.py",
+    "src/nxkernel/host/nursery.py",
     "src/nxkernel/host/sandbox/linux/",
+    "src/nxkernel/host/signed.py",
     "src/nxkernel/host/terminal.py",
     "src/nxkernel/host/zygote.py",
     "src/nxkernel/kernel/debugging.py",
@@ -24,6 +27,7 @@ LINUX_ONLY = (
     "src/nxkernel/worker/child.py",
     "src/nxkernel/worker/confine.py",
     "src/nxkernel/worker/cradle.py",
+    "src/nxkernel/worker/template.py",
     "src/nxkernel/worker/zygote.py",
     "src/nxkernel_cli/debug.py",
 )

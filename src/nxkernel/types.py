@@ -195,6 +195,8 @@ class Call:
     level: Level = "confined"
     #: A call that is replayed into a new worker.
     historic: bool = False
+    #: A historic call, made or replayed: it is made for what it leaves behind.
+    lasting: bool = False
     #: A call of the application from within one of its builtins: another call waits for it.
     awaited: bool = False
     #: For ``teardown``: which suspended wrapper to resume, as its ``setup`` gave it.

@@ -6,12 +6,14 @@ Never imported on another system; the line below tells mypy the same.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import resource
 import select
 import selectors
 import signal
+import struct
 import sys
 import threading
 
@@ -23,7 +25,7 @@ from nxkernel._system.system import System
 
 assert sys.platform == "linux"
 
-__all__ = ["LINUX", "EventWaker", "PidfdChildren", "PidfdProcess"]
+__all__ = ["LINUX", "EventWaker", "PidfdChildren", "PidfdProcess", "exit_code"]
 
 
 class EventWaker:
@@ -125,6 +127,24 @@ class PidfdProcess:
         """Close the pidfd."""
         self.pidfd = -1
         close_all(self._held)
+
+
+#: PIDFD_GET_INFO, of which bit and field say how the process ended: Linux 6.15.
+_GET_INFO, _INFO, _ENDED = 0xC040FF0B, struct.Struct("=QQ12I"), 1 << 3
+
+
+def exit_code(pidfd: int) -> int | None:
+    """Return how a process ended that is another's child, negative after a signal.
+
+    None where the system does not say so: it is not collected yet, or this is Linux before 6.15.
+    """
+    asked = bytearray(_INFO.pack(_ENDED, *[0] * 13))
+    try:
+        fcntl.ioctl(pidfd, _GET_INFO, asked)
+    except OSError:
+        return None
+    answer = _INFO.unpack(asked)
+    return os.waitstatus_to_exitcode(answer[13]) if answer[0] & _ENDED else None
 
 
 def _cpu_seconds(pid: int) -> float | None:

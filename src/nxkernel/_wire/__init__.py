@@ -6,7 +6,7 @@ inside as ``bin``: their bytes are canonical and are hashed as they are, never r
 to which a value refers travel beside it, in the frame or in the worker's arena.
 
 ```
-host ──▶ worker   Confine  Setup  Invoke  Reply  Forsake  Ping  Stop
+host ──▶ worker   Confine  Setup  Invoke  Reply  Forsake  Fork  Ping  Stop
 worker ──▶ host   Hello  Compiled  Ready  Refused  Result  Failure  Denied  Drawn  Broker  Pong
 ```
 
@@ -21,6 +21,7 @@ from nxkernel._wire.orders import (
     Confine,
     Environment,
     Fence,
+    Fork,
     Forsake,
     FromHost,
     Guard,
@@ -63,6 +64,7 @@ __all__ = [
     "Environment",
     "Failure",
     "Fence",
+    "Fork",
     "Forsake",
     "FromHost",
     "FromWorker",

@@ -14,6 +14,7 @@ __all__ = [
     "Confine",
     "Environment",
     "Fence",
+    "Fork",
     "Forsake",
     "FromHost",
     "Guard",
@@ -125,6 +126,9 @@ class Setup(Message):
     compile: list[str] = msgspec.field(default_factory=list)
     #: Where the manifest is in ``code_dir``, with slashes; of an installed plugin.
     inside: str = ""
+    #: For a template, which forks its calls: the filter that each of these stacks, empty below
+    #: ``confined``.
+    call_filter: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Setup(plugin={self.plugin!r})"  # settings may hold secrets
@@ -164,6 +168,10 @@ class Forsake(Message):
     token: int
 
 
+class Fork(Message):
+    """Fork a process for one call. What it is to have lies in the template's nursery."""
+
+
 class Ping(Message):
     """Are you there?"""
 
@@ -175,4 +183,4 @@ class Stop(Message):
 
 
 #: Whatever the host may say.
-FromHost = Confine | Setup | Invoke | Reply | Forsake | Ping | Stop
+FromHost = Confine | Setup | Invoke | Reply | Forsake | Fork | Ping | Stop

@@ -124,9 +124,9 @@ class Channel:
 class SocketChannel(Channel):
     """One socket to a worker, for systems that wait for nothing else."""
 
-    def __init__(self, end: socket.socket, max_frame: int) -> None:
+    def __init__(self, end: socket.socket, max_frame: int, arena: Arena | None = None) -> None:
         self._socket = end
-        super().__init__(end.fileno(), end.fileno(), max_frame)
+        super().__init__(end.fileno(), end.fileno(), max_frame, arena)
 
     def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
         self._socket.setblocking(False)

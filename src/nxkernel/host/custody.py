@@ -20,7 +20,7 @@ from nxkernel.host.watchdog import of_exit
 from nxkernel.host.workers import Breach, Worker
 from nxkernel.types import Call, Outcome, PluginId
 
-__all__ = ["LAST_LINES", "Custody", "end"]
+__all__ = ["LAST_LINES", "Custody", "end", "give_back"]
 
 #: Lines of a lost worker's log that go into an outcome's details.
 LAST_LINES = 10
@@ -59,11 +59,11 @@ class Custody(ABC):
         #: Workers that are to end without anybody waiting for it.
         self._dying: list[Worker] = []
         #: Seconds in which an idle worker has to have answered.
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         #: The last worker, once the slot is closed.
         self._retired: Worker | None = None
-        self._memory_kills = memory_kills
-        self._report = report
+        self.memory_kills = memory_kills
+        self.report = report
 
     @property
     @abstractmethod
@@ -79,7 +79,7 @@ class Custody(ABC):
 
     def overran(self, breach: Breach) -> None:
         """Put on record that the watchdog has ended the worker."""
-        self._report("plugin.limit", self.plugin, breach.facts())
+        self.report("plugin.limit", self.plugin, breach.facts())
 
     def breach_of(self, worker: Worker) -> Breach | None:
         """The limit for which *worker* was ended, by the watchdog or by the system, or None."""
@@ -98,7 +98,7 @@ class Custody(ABC):
         if frame.drawn is not None:
             found = draws(frame.drawn)
             frame.drawn = None
-            self._report("determinism.drawn", self.plugin, {"call": frame.call_id, "found": found})
+            self.report("determinism.drawn", self.plugin, {"call": frame.call_id, "found": found})
 
     def advice(self, frame: Frame) -> list[Advice]:
         """Put on record what the walls refused to *frame*; return what is to be said of it."""
@@ -108,7 +108,7 @@ class Custody(ABC):
         advice = advisor.advise(frame.denied)
         if advice:
             denied = self.log.masking.value([each.fact() for each in advice])
-            self._report("access.denied", self.plugin, {"call": frame.call_id, "denied": denied})
+            self.report("access.denied", self.plugin, {"call": frame.call_id, "denied": denied})
         return advice
 
     def explained(self, call: Call, frame: Frame, outcome: Outcome) -> Outcome:
@@ -191,7 +191,7 @@ class Custody(ABC):
 
     def until(self, now: float) -> float:
         """When a worker that is asked something *now* has to have answered."""
-        return math.inf if self.patient else now + self._answer_s
+        return math.inf if self.patient else now + self.answer_s
 
     # -- pings ---------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Custody(ABC):
         if self.slot.evict(worker, self._died):
             self.pings_missed += 1
             self._dying.append(worker)
-            self._report("worker.unresponsive", self.plugin, {"pings": self.pings})
+            self.report("worker.unresponsive", self.plugin, {"pings": self.pings})
             self._publish()
 
     def bury_dead(self) -> None:
@@ -217,15 +217,14 @@ class Custody(ABC):
 
     def buried(self, worker: Worker) -> None:
         """Report the exit and give back what the worker held."""
-        worker.channel.close()
-        worker.process.close()
+        give_back(worker)
         self.last_exit = self.last_words(worker)
-        facts = exit_facts(worker, self._memory_kills)
-        self._report("worker.exit", self.plugin, {**facts, "worker": worker.generation})
+        facts = exit_facts(worker, self.memory_kills)
+        self.report("worker.exit", self.plugin, {**facts, "worker": worker.generation})
 
     def last_words(self, worker: Worker, lines: int = LAST_LINES) -> dict[str, Any]:
         """The exit and the end of the log, for an outcome's details."""
-        facts = exit_facts(worker, self._memory_kills)
+        facts = exit_facts(worker, self.memory_kills)
         return {**facts, "log": worker.log.last_lines(lines, worker.log_from)}
 
     def retire(self, by: str = CLOSED) -> None:
@@ -245,6 +244,14 @@ class Custody(ABC):
         for each in [*self._dying, *([] if worker is None else [worker])]:
             self.buried(each)
         self._dying.clear()
+
+
+def give_back(worker: Worker) -> None:
+    """Close what the host has of *worker*, but for its log: that is read to its end."""
+    worker.channel.close()
+    worker.process.close()
+    if worker.nursery is not None:
+        worker.nursery.close()
 
 
 def end(worker: Worker) -> None:

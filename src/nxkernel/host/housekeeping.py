@@ -19,12 +19,26 @@ from nxkernel import _forks, _system
 from nxkernel.host.guarded import Guarded
 from nxkernel.host.workers import Exit, Worker
 
-__all__ = ["Exits", "Housekeeper"]
+__all__ = ["Exits", "Housekeeper", "Lone"]
 
 _CHUNK = 1 << 16
 #: At most so many bytes of one worker's output are taken in so many seconds. Whoever writes more
 #: waits for its pipe, instead of having the host do nothing else.
 _MOST, _BREATH_S = 2 << 20, 0.1
+
+
+class Lone(Protocol):
+    """Reports the exit of one worker: nobody whom the host believes waits for that."""
+
+    @property
+    def fd(self) -> int:
+        """Readable when the worker has ended."""
+
+    def exit(self) -> Exit:
+        """Return how it ended, as far as the system says."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
 
 
 class Exits(Protocol):
@@ -121,6 +135,12 @@ class Housekeeper:
             self._workers[_key(worker)] = worker
         self._wake()
 
+    def watch_lone(self, worker: Worker, lone: Lone) -> None:
+        """Take over a new worker's log, and its exit as *lone* reports it."""
+        worker.reporter = lone
+        self._selector.register(lone.fd, selectors.EVENT_READ, (worker, lone))
+        self.watch(worker)
+
     def stop(self) -> None:
         """Drain what is left and end the thread."""
         self._stopping = True
@@ -132,6 +152,8 @@ class Housekeeper:
             if isinstance(key.data, Worker):
                 self._guarded.does(key.data, partial(self._drain, key.data))
                 self._release(key.data)
+            elif isinstance(key.data, tuple):
+                key.data[1].close()
         self._close()
 
     def abandon(self) -> None:
@@ -160,6 +182,8 @@ class Housekeeper:
         for key, _ in self._selector.select(_BREATH_S if self._held else None):
             if isinstance(key.data, Worker):
                 self._guarded.does(key.data, partial(self._drain, key.data))
+            elif isinstance(key.data, tuple):
+                self._guarded.does(key.data[0], partial(self._hear_lone, *key.data))
             elif key.data is not None:
                 self._hear(key.data)
             elif self._alarm is not None:
@@ -216,6 +240,14 @@ class Housekeeper:
         self._record()
         if reporter.gone:
             self._mourn(reporter)
+
+    def _hear_lone(self, worker: Worker, lone: Lone) -> None:
+        self._selector.unregister(lone.fd)
+        ended = lone.exit()
+        lone.close()
+        with self._lock:
+            self._exits[_key(worker)] = ended
+        self._record()
 
     def _record(self) -> None:
         """Tell the workers in the table of their exits; only the housekeeping thread does this."""

@@ -48,6 +48,7 @@ class Keeper(Custody):
         patient: bool = False,
         memory_kills: MemoryKills | None = None,
         edition: int = 1,
+        forks_calls: bool = False,
     ) -> None:
         super().__init__(
             plugin,
@@ -69,10 +70,16 @@ class Keeper(Custody):
         #: Microseconds that the last start took, and what its self-test met.
         self.start_us = 0
         self.witnessed: Mapping[str, str] = {}
+        #: Whether its worker is a template, which forks a process for each call.
+        self.forks_calls = forks_calls
+        #: These processes, by their generation.
+        self.cells: dict[int, Custody] = {}
+        #: How many of the places of this plugin have a call.
+        self._taken = 0
         self._plan = plan
         self._launch: Launch | None = None
         self._launcher = launcher
-        self._housekeeper = housekeeper
+        self.housekeeper = housekeeper
         self._check_status = check_status
         _forks.register(self)
 
@@ -95,10 +102,10 @@ class Keeper(Custody):
     def _started_for(self, frame: Frame) -> Worker:
         plan = self._planned()
         self.slot.generation += 1
-        with self._housekeeper.starting():
+        with self.housekeeper.starting():
             worker = self._launcher.start(plan, self.log, self.slot.generation)
             seated = self.slot.seat(worker, frame)
-            self._housekeeper.watch(worker)
+            self.housekeeper.watch(worker)
         self.starts += 1
         self.supervisor.note("start")
         if not seated:
@@ -134,12 +141,20 @@ class Keeper(Custody):
             SandboxUnavailable: when they differ.
         """
         self.witnessed = dict(witnessed)
-        if worker.level not in ("confined", "isolated"):
+        self.hold_against(worker.level, worker.pid, witnessed)
+
+    def hold_against(self, level: str, pid: int, witnessed: Mapping[str, str]) -> None:
+        """Hold what process *pid* says of its confinement against the kernel's word.
+
+        Raises:
+            SandboxUnavailable: when they differ.
+        """
+        if level not in ("confined", "isolated"):
             return
         if not witnessed:
             raise SandboxUnavailable(f"plugin {self.plugin!r}: the worker witnessed nothing")
         if self._check_status is not None:
-            self._check_status(worker.pid)
+            self._check_status(pid)
 
     @property
     def pid(self) -> int | None:
@@ -165,7 +180,16 @@ class Keeper(Custody):
     # -- what its supervisor hears ---------------------------------------------------------
 
     def _occupied(self, occupied: bool) -> None:
-        self.supervisor.occupied(occupied)
+        self.taken(occupied)
+
+    def taken(self, occupied: bool) -> None:
+        """Note, under the slots' lock, that one of its places got its first call or lost its last.
+
+        For its supervisor they are one.
+        """
+        self._taken += 1 if occupied else -1
+        if self._taken == int(occupied):
+            self.supervisor.occupied(occupied)
 
     def heard_from(self, worker: Worker) -> None:
         """*worker* answered a call: only the first answer of each is news."""
@@ -189,10 +213,14 @@ class Keeper(Custody):
     def retire(self, by: str = CLOSED) -> None:
         """Let no call in any more, and end the worker under the calls that are on it."""
         super().retire(by)
+        for cell in list(self.cells.values()):
+            cell.retire(by)
         self.supervisor.note("ended")
 
     def close(self) -> None:
         """Give back the last worker's descriptors and what was built for starting workers."""
+        for cell in list(self.cells.values()):
+            cell.close()
         super().close()
         self.abandon()
 

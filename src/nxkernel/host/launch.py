@@ -19,6 +19,7 @@ from nxkernel.host.channel import Channel
 from nxkernel.host.denials import Advisor
 from nxkernel.host.logs import LogTail
 from nxkernel.host.masking import NOTHING, Masking
+from nxkernel.host.nursery import Nursery
 from nxkernel.host.workers import Worker
 from nxkernel.host.zygote import Profile, Zygote
 from nxkernel.settings import Limits
@@ -158,8 +159,17 @@ class Launch:
     #: Says which grants lack, or None where there is no plugin.
     advisor: Advisor | None = None
 
-    #: Tasks in a pid namespace of its own, for a plugin that may start programs; 0 for none.
+    #: Tasks in a pid namespace of its own, for a plugin that may start programs or forks its
+    #: calls; 0 for none.
     tasks: int = 0
+    #: What each call stacks on the filter of its template, empty below ``confined``; None where
+    #: the plugin's worker answers its calls itself.
+    call_filter: bytes | None = None
+
+    @property
+    def forks_calls(self) -> bool:
+        """Whether its worker is a template; one that is debugged has the person's terminal."""
+        return self.call_filter is not None and self.terminal_fd < 0
 
     @property
     def largest(self) -> int:
@@ -206,12 +216,14 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
 def _start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Worker:
     ends: list[int] = []
     files: list[int] = []
+    nurseries: list[Nursery] = []
     spawned = None
     try:
-        arena = _open(ends, files, launch.max_frame)
+        arena = _open(ends, files, nurseries, launch)
         ruleset = launch.confinement.ruleset_fd
+        shared = [*files, *(nursery.theirs for nursery in nurseries)]
         spawned = zygote.spawn(
-            [*_theirs(ends), *files, *(fd for fd in (ruleset, launch.terminal_fd) if fd >= 0)],
+            [*_theirs(ends), *shared, *(fd for fd in (ruleset, launch.terminal_fd) if fd >= 0)],
             with_ruleset=ruleset >= 0,
             tasks=launch.tasks,
         )
@@ -219,14 +231,20 @@ def _start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Wor
         if sys.platform != "win32":
             os.set_blocking(log_read, False)
         channel = Channel(command_write, result_read, launch.largest, arena)
-        return greeted(zygote, spawned, channel, log_read, launch, log, generation)
+        worker = greeted(zygote, spawned, channel, log_read, launch, log, generation)
+        worker.nursery = next(iter(nurseries), None)
+        return worker
     except BaseException:
         close_all([*_ours(ends), *files])
+        for nursery in nurseries:
+            nursery.close()
         if spawned is not None:
             spawned.close()  # It ends by itself: its pipes are closed.
         raise
     finally:
         close_all(_theirs(ends))
+        for nursery in nurseries:
+            nursery.close_theirs()
 
 
 def greeted(
@@ -252,12 +270,20 @@ def greeted(
     )
 
 
-def _open(ends: list[int], files: list[int], half: int) -> Arena:
-    """Open the pipes for commands, results and log, with two *ends* each, and the arena."""
+def _open(
+    ends: list[int], files: list[int], nurseries: list[Nursery], launch: Launch
+) -> Arena | None:
+    """Open the pipes for commands, results and log, with two *ends* each, and the arena.
+
+    A template has a nursery in its place: an arena would be that of all of its calls.
+    """
     try:
         open_pipes(ends, 3)
+        if launch.forks_calls:
+            into(nurseries, Nursery)
+            return None
         into(files, memory_file)
-        return Arena(files[0], half)
+        return Arena(files[0], launch.max_frame)
     except OSError as error:
         raise no_files(error) from None
 
@@ -327,6 +353,7 @@ def setup(launch: Launch) -> Setup:
         guard=load.guard,
         environment=load.environment,
         bytecode=ready,
+        call_filter=launch.call_filter if launch.forks_calls else None,
         compile=[] if ready or load.bytecode is None else list(load.bytecode.sources),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from nxkernel._clock import Clock
 from nxkernel._wire import Denied, Drawn, FromWorker
 from nxkernel.dispatch.effects import Effects, Io, Signal
@@ -11,10 +13,18 @@ from nxkernel.host.replies import Loss
 from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Worker
 
-__all__ = ["hear", "receive"]
+__all__ = ["Speaker", "hear", "receive"]
 
 
-def receive(clock: Clock, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
+class Speaker(Protocol):
+    """Whoever is at the other end of a channel."""
+
+    @property
+    def channel(self) -> Channel:
+        """It."""
+
+
+def receive(clock: Clock, worker: Speaker, frame: Frame) -> Effects[FromWorker | Loss]:
     """Wait for the next message to *frame*, which is on top of its worker's stack."""
     channel = worker.channel
     while True:

@@ -103,6 +103,17 @@ class Slot:
         self._closed_by = CLOSED
         _forks.register(self)
 
+    def beside(self) -> Slot:
+        """Return another one, under the same lock."""
+        return Slot(self._lock, self._ring)
+
+    def unless_closed(self, action: Callable[[], None]) -> bool:
+        """Do something that does not wait, unless the gate is closed; returns whether it was."""
+        with self._lock:
+            if not self.closed:
+                action()
+            return not self.closed
+
     def abandon(self) -> None:
         """In a forked child of the host: who was in the middle of a call here has lost it."""
         self._lock = threading.Lock()

@@ -22,6 +22,7 @@ from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, post_mortem
 from nxkernel.host.replies import MAX_MESSAGE, Loss, details_of, impl_facts, words_for
+from nxkernel.host.sandbox.linux.check import threads_of
 from nxkernel.host.slot import CLOSED, Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import ImplFacts, PluginId
@@ -30,6 +31,8 @@ __all__ = ["Newcomers", "Starter"]
 
 #: Seconds in which a worker that could not load its plugin has to end.
 _LEAVE_S = 0.5
+#: Seconds in which a thread that was joined is gone, and between two looks.
+_JOIN_S, _LOOK_S = 1.0, 0.01
 
 
 class Newcomers(Protocol):
@@ -72,7 +75,31 @@ class Starter:
         if problem is not None:
             return problem
         keeper.start_us = int((self._clock.monotonic() - began) * 1e6)
-        return (yield from self._tell_history(keeper, frame))
+        problem = yield from self._tell_history(keeper, frame)
+        if problem is None and keeper.forks_calls:
+            problem = yield from self._may_fork(keeper, worker, frame)
+        return problem
+
+    def _may_fork(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
+        """Have the plugin disabled that is not fit to be forked: it would be no other time."""
+        problem = yield from self.alone(keeper, worker)
+        if problem is not None:
+            keeper.disable(problem)
+            yield from self._bury(keeper, worker, frame, counted=False)
+        return problem
+
+    def alone(self, keeper: Keeper, worker: Worker) -> Effects[PluginDisabled | None]:
+        """Return why *worker* cannot be forked: a thread of it would be missing in the fork.
+
+        One that has just been joined is still there for a moment.
+        """
+        until = self._clock.monotonic() + _JOIN_S
+        while (threads := threads_of(worker.pid) or 1) > 1:
+            now = self._clock.monotonic()
+            if now >= until:
+                return _threaded(keeper.plugin, threads)
+            yield Gate(lambda: False, min(until, now + _LOOK_S))
+        return None
 
     def _tell_history(self, keeper: Keeper, frame: Frame) -> Effects[NxError | None]:
         """Replay historic calls into the new worker, on top of *frame*."""
@@ -200,6 +227,17 @@ class Starter:
         self, keeper: Keeper, worker: Worker, frame: Frame, *, counted: bool
     ) -> Effects[None]:
         return bury(self._clock, keeper, worker, frame, counted=counted)
+
+
+def _threaded(plugin: PluginId, threads: int) -> PluginDisabled:
+    return PluginDisabled(
+        f"plugin {plugin!r} could not be loaded: it has {threads} threads after its import, and "
+        'state = "fresh" forks each call from there, which takes one alone; start threads in the '
+        'hookimpl, or write state = "warm" in the manifest',
+        code="plugin.start",
+        plugin=plugin,
+        details={"threads": threads},
+    )
 
 
 def _lost_start(keeper: Keeper, by: str) -> NxError:

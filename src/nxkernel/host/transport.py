@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel._once import once
 from nxkernel.dispatch.effects import Effects
 from nxkernel.errors import AuditError, NxError
 from nxkernel.host.conversation import Brokers, Conversation
@@ -103,14 +106,28 @@ class Transport:
         if came >= call.deadline:
             self.forsake(call)
             return expired(call), call.deadline
-        outcome = yield from self._session(
-            keeper, frame, lambda: self._inside(keeper, call, frame, came)
-        )
+        outcome = yield from self._made(keeper, call, frame, came)
         if not frame.seq:
             self.forsake(call)
         # Lost before it was sent, it has used up nothing.
         unsent = call.deadline + (self._clock.monotonic() - came)
         return outcome or cancelled(call), frame.deadline if frame.seq else unsent
+
+    @once
+    def _fresh(self) -> Any:
+        """What makes the calls of plugins with fresh state: Linux's own."""
+        with _forks.whole():  # A child forked in the middle of an import would wait for its end.
+            module = import_module("nxkernel.host.fresh")
+        return module.FreshCalls(self._callbacks, self._clock, self._starter)
+
+    def _made(
+        self, keeper: Keeper, call: Call, frame: Frame, came: float
+    ) -> Effects[Outcome | None]:
+        # What a historic call leaves behind is what it is made for: it runs in the template.
+        if keeper.forks_calls and not call.lasting:
+            made: Effects[Outcome | None] = self._fresh.attempt(keeper, call, frame, came)
+            return made
+        return self._session(keeper, frame, lambda: self._inside(keeper, call, frame, came))
 
     def forsake(self, call: Call) -> None:
         """*call* is not made: if it would have left a wrapper, have that end.
@@ -120,7 +137,8 @@ class Transport:
         """
         keeper = self._keeper(call)
         if keeper is not None and call.token is not None:
-            keeper.forsake(call.token, self._clock.monotonic())
+            place = keeper.cells.get(call.token[0], keeper)
+            place.forsake(call.token, self._clock.monotonic())
 
     def _keeper(self, call: Call) -> Keeper | None:
         keeper = self._keepers.get(call.plugin)

@@ -89,6 +89,10 @@ class Ward(Protocol):
     def launched(self) -> Launch | None:
         """What its workers are started with, once one was."""
 
+    @property
+    def books(self) -> Ward:
+        """On whose account goes what is written here."""
+
     def overran(self, breach: Breach) -> None:
         """Put on record that its worker was ended."""
 
@@ -185,6 +189,7 @@ class Watchdog:
         self._gauge = gauge
         #: A place that is gone takes its memory along.
         self._memos: WeakKeyDictionary[Ward, _Memo] = WeakKeyDictionary()
+        self._ledgers: WeakKeyDictionary[Ward, Ledger] = WeakKeyDictionary()
         self._looks = 0
         self._guarded = Guarded("a look at the limits")
         #: Held while descriptors are open that a forked child must not inherit.
@@ -235,12 +240,18 @@ class Watchdog:
     def _memo(self, ward: Ward, launch: Launch) -> _Memo:
         memo = self._memos.get(ward)
         if memo is None:
-            # The first look is before the plugin's first call: what lies there is not its doing.
-            memo = _Memo(Ledger(_roots(launch), launch.run_dir))
-            with self._looking:
-                memo.ledger.growth(None)
-            self._memos[ward] = memo
+            memo = self._memos[ward] = _Memo(self._ledger(ward.books, launch))
         return memo
+
+    def _ledger(self, ward: Ward, launch: Launch) -> Ledger:
+        ledger = self._ledgers.get(ward)
+        if ledger is None:
+            # The first look is before the plugin's first call: what lies there is not its doing.
+            ledger = Ledger(_roots(launch), launch.run_dir)
+            with self._looking:
+                ledger.growth(None)
+            self._ledgers[ward] = ledger
+        return ledger
 
     def _look_at(self, ward: Ward, worker: Worker, launch: Launch, memo: _Memo) -> None:
         with self._looking:
@@ -257,7 +268,9 @@ class Watchdog:
     def _measure(self, worker: Worker, launch: Launch, memo: _Memo) -> Usage | None:
         """What *worker* uses, or None where it did nothing since the last look."""
         gauge = self._gauge
-        family = [worker.pid] if gauge is None or not launch.tasks else gauge.family(worker.pid)
+        # Each process of a call is looked at by itself, and so is their template.
+        alone = gauge is None or not launch.tasks or launch.forks_calls
+        family = [worker.pid] if gauge is None or alone else gauge.family(worker.pid)
         cpu = None if gauge is None else _sum(gauge.cpu, family)
         if memo.worker is worker and cpu is not None and memo.cpu == cpu:
             return None

@@ -12,6 +12,7 @@ from nxkernel._system import Process
 from nxkernel._wire import Forsake, Ping
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
+from nxkernel.host.nursery import Nursery
 
 __all__ = ["Asked", "Breach", "Exit", "Worker"]
 
@@ -95,6 +96,8 @@ class Worker:
     #: Wrappers in it that were entered and will never be left, by the seq of their setup. They are
     #: ended once no call is on it.
     forsaken: list[int] = attrs.Factory(list)
+    #: Of a template: how the processes of its calls are handed what they have.
+    nursery: Nursery | None = None
     _seq: int = 0
 
     @property
@@ -109,6 +112,8 @@ class Worker:
         """In a forked child of the host: close what was inherited; the process is another's."""
         self.channel.close()
         self.process.close()
+        if self.nursery is not None:
+            self.nursery.close()
         log_fd, self.log_fd = self.log_fd, -1
         if log_fd >= 0:
             os.close(log_fd)

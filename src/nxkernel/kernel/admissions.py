@@ -126,7 +126,12 @@ class Admissions:
         same_bytes(manifest, admitted)
         entry = check(self._lock, admitted, manifest, place=source) if self._lock else None
         grant = effective_grant(manifest, self._grants, self._lock)
-        check_machine(self._level, grant)
+        check_machine(
+            self._level,
+            grant,
+            fresh=self._is_fresh(manifest),
+            zygote=self._hosting.launcher != "spawn",
+        )
         settled = effective_settings(manifest, self._settings, self._schemas)
         level = level_of(self._hosting, manifest, grant, self._level)
         if entry is not None:
@@ -148,6 +153,10 @@ class Admissions:
             tags=manifest.tags,
             provides=manifest.provides,
         )
+
+    def _is_fresh(self, manifest: Manifest) -> bool:
+        """Whether its calls are to have processes of their own; not those of a resident."""
+        return manifest.state == "fresh" and manifest.id not in self._hosting.inproc_allowlist
 
     def _home(self, manifest: Manifest, entry: LockEntry | None, source: str) -> Home:
         """Where the plugin's code runs; last of all, as every byte of an environment is read."""

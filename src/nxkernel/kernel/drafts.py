@@ -78,6 +78,7 @@ class Drafts:
             depth=parent.depth + 1 if parent else 0,
             level=self._level_of(provider.plugin),
             historic=hook.historic,
+            lasting=bool(hook.spec.historic),
             awaited=in_builtin(),
             retries=self._retries(hook, phase),
             token=token,

@@ -103,7 +103,9 @@ class _Inspector:
         if member.error is not None:
             return Inspection(id=member.id, error=member.error)
         plan = self._roster.launches.planner(member, self._project)
-        keeper = self._plant.add(Place(plugin=member.id, plan=plan, report=_ignore))
+        keeper = self._plant.add(
+            Place(plugin=member.id, plan=plan, report=_ignore, forks_calls=member.fresh)
+        )
         problem = run_blocking(transport.ensure(member.id), self._run.clock, self._plant.bell)
         if isinstance(problem, SandboxUnavailable | KernelConfigError):
             raise problem

@@ -86,6 +86,7 @@ class Launches:
         bytecode = self._bytecode(admitted, home)
         code = (*self._code(admitted), bytecode.place)
         guard = self._guard_of(member.id)
+        entropy = guard.chance != "strict"
         return Launch(
             profile=self._homes.profile(
                 home,
@@ -94,13 +95,22 @@ class Launches:
             ),
             level=self._level,
             confinement=self._walls.around(
-                member.limits, code, home, run_dir, granted, entropy=guard.chance != "strict"
+                member.limits,
+                code,
+                home,
+                run_dir,
+                granted,
+                entropy=entropy,
+                template=member.fresh,
             ),
             environment=environment_of(self._hosting, run_dir),
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
             limits=member.limits,
             tasks=self._tasks(member, granted),
+            call_filter=(
+                self._walls.around_calls(granted, entropy=entropy) if member.fresh else None
+            ),
             load=Load(
                 plugin=member.id,
                 project=project,
@@ -123,8 +133,10 @@ class Launches:
 
     def _tasks(self, member: Member, granted: Grant) -> int:
         """How many a worker with processes of its own may have; 0 is the walls' own limit."""
-        programs = self._walls.let_programs_start(granted)
-        return member.limits.processes + _THREADS if programs else 0
+        several = self._walls.let_programs_start(granted) or (
+            member.fresh and self._level in CONFINING
+        )
+        return member.limits.processes + _THREADS if several else 0
 
     def _code(self, admitted: Admitted) -> tuple[str, ...]:
         """What the plugin itself is imported from."""

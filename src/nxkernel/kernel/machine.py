@@ -9,7 +9,7 @@ from importlib import import_module
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _system
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.settings import Grant, Limits, Sandbox
 from nxkernel.types import Level
@@ -65,10 +65,19 @@ def _check_namespaces() -> None:
         raise namespaces.refused(found.step, found.errno)
 
 
-def check_machine(level: Level, grant: Grant) -> None:
-    """Raise SandboxUnavailable unless *level* can hold what *grant* lets a plugin do here."""
-    if level in CONFINING and grant.exec:
-        _check_processes()
+def check_machine(level: Level, grant: Grant, *, fresh: bool = False, zygote: bool = True) -> None:
+    """Raise SandboxUnavailable unless *level* can hold what *grant* lets a plugin do here.
+
+    *fresh*: each of its calls is to have a process of its own; *zygote*: workers come from one.
+    """
+    if fresh and not (zygote and _system.current().zygote):
+        raise SandboxUnavailable(
+            f'state = "fresh" needs Linux and its zygote (this is {sys.platform}); '
+            'write state = "warm" in the manifest',
+            details={"guarantee": "processes", "errno": None},
+        )
+    if level in CONFINING and (grant.exec or fresh):
+        _check_processes(fresh=fresh)
     if level == "isolated" and grant.devices:
         raise SandboxUnavailable(
             f"{grant.devices[0]} cannot be granted at level isolated, whose root has no "
@@ -85,13 +94,13 @@ def _found_processes() -> tuple[bool, int | None]:
     return found.ok, found.errno
 
 
-def _check_processes() -> None:
+def _check_processes(*, fresh: bool) -> None:
     """Raise unless this machine can hold a plugin's processes together, and their number."""
     from nxkernel.host.sandbox.linux.namespaces import processes_refused
 
     ok, number = _found_processes()
     if not ok:
-        raise processes_refused(number)
+        raise processes_refused(number, fresh=fresh)
 
 
 @attrs.frozen

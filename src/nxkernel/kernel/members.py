@@ -51,6 +51,11 @@ class Member:
         return self.facts.level == "none"
 
     @property
+    def fresh(self) -> bool:
+        """Whether each of its calls gets a process of its own."""
+        return self.manifest is not None and self.manifest.state == "fresh" and not self.in_process
+
+    @property
     def entries(self) -> tuple[HookEntry, ...]:
         """Its manifest's ``hooks``, with what they leave open."""
         return self.manifest.hooks if self.manifest is not None else ()

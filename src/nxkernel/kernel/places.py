@@ -35,6 +35,8 @@ class Place:
     record: Record = NO_RECORD
     #: Which edition of the plugin its workers run.
     edition: int = 1
+    #: Whether its worker is a template, which forks a process for each call.
+    forks_calls: bool = False
 
 
 @attrs.frozen
@@ -64,4 +66,5 @@ class Places:
             patient=debugged,
             record=QuarantineRecord(run.data_dir, member.id, member.facts.code_digest, run.clock),
             edition=member.edition,
+            forks_calls=member.fresh and not debugged,
         )

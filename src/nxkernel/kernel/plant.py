@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nxkernel import _system
@@ -14,6 +14,7 @@ from nxkernel._seeds import child
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.errors import KernelConfigError, KernelNotRunning
+from nxkernel.host.custody import Custody
 from nxkernel.host.guarded import Guarded
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.keeper import Keeper
@@ -139,7 +140,7 @@ class Plant:
         keeper = self.aside.get((plugin, edition))
         if keeper is not None:
             keeper.retire(RETIRED)
-            self._climb([keeper])
+            self._climb([keeper, *keeper.cells.values()])
             keeper.close()
             self.aside.pop((plugin, edition), None)
 
@@ -162,6 +163,7 @@ class Plant:
             patient=place.patient,
             memory_kills=self._memory_kills,
             edition=place.edition,
+            forks_calls=place.forks_calls,
         )
         if before is not None:
             # One log for the plugin, and one count of its workers, whatever edition they run.
@@ -199,7 +201,7 @@ class Plant:
         """Let no call reach a worker any more; what is under way ends with ``lost_by`` set."""
         with self._lock:
             self._retired = True
-        for keeper in self._everybody():
+        for keeper in self._keepers():
             keeper.retire()
 
     def stop(self) -> None:
@@ -212,15 +214,22 @@ class Plant:
         self._housekeeper.stop()
         self._log_writer.stop()
         self._launcher.close()
-        for keeper in self._everybody():
+        for keeper in self._keepers():
             keeper.close()
 
-    def _everybody(self) -> list[Keeper]:
+    def _keepers(self) -> list[Keeper]:
         return [*self.keepers.values(), *self.aside.values()]
 
-    def _climb(self, keepers: list[Keeper]) -> None:
-        """Climb the stop ladder with the workers of *keepers*, which let nobody in any more."""
-        asked = [k.ask_to_stop() for k in keepers]
+    def _everybody(self) -> list[Custody]:
+        """Every place of a worker, those of calls among them."""
+        found: list[Custody] = []
+        for keeper in self._keepers():
+            found += [keeper, *keeper.cells.values()]
+        return found
+
+    def _climb(self, places: Sequence[Custody]) -> None:
+        """Climb the stop ladder with the workers of *places*, which let nobody in any more."""
+        asked = [each.ask_to_stop() for each in places]
         left = self._outlast([w for w in asked if w is not None], self._hosting.stop_grace_s)
         for worker in left:
             worker.process.terminate()

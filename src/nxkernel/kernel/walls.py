@@ -34,11 +34,12 @@ class Walls:
         granted: Grant,
         *,
         entropy: bool = True,
+        template: bool = False,
     ) -> Confinement:
         """Return the confinement of a plugin's worker.
 
         *code* is what the plugin itself is imported from, *granted* has real paths; *entropy*:
-        whether it may draw random bytes of the system.
+        whether it may draw random bytes of the system; *template*: whether it forks its calls.
         """
         if self._level not in CONFINING:
             return unconfined(limits)
@@ -64,8 +65,26 @@ class Walls:
             scratch=_scratch(run_dir),
             names=home.names,
             entropy=entropy,
+            template=template,
         )
         return policy.build(plan)
+
+    def around_calls(self, granted: Grant, *, entropy: bool = True) -> bytes:
+        """Return the filter that each call stacks on that of its template; empty below confined."""
+        if self._level not in CONFINING:
+            return b""
+        from nxkernel.host.sandbox.linux import policy
+        from nxkernel.host.sandbox.linux.devices import nodes_of
+
+        return policy.call_filter(
+            policy.ConfinementPlan(
+                connect_tcp=granted.connect,
+                bind_tcp=granted.listen,
+                devices=nodes_of("gpu") if "gpu" in granted.devices else (),
+                inputs=nodes_of("raw_input") if "raw_input" in granted.devices else (),
+                entropy=entropy,
+            )
+        )
 
     def around_nobody(self, limits: Limits, home: Home, run_dir: Path) -> Confinement:
         """Return the confinement of a worker that has no plugin."""

@@ -95,7 +95,8 @@ class Manifest:
     settings_defaults: Mapping[str, Any] = attrs.field(default=EMPTY, repr=False)
     #: ``{hook: {"input": schema, "output": schema}}``, files already read.
     contracts: Mapping[HookName, Mapping[str, Any]] = attrs.field(factory=dict)
-    state: Literal["warm"] = "warm"
+    #: ``fresh``: each call runs in a process of its own, forked after import.
+    state: Literal["warm", "fresh"] = "warm"
     #: ``global``: the global generators are seeded for each call.
     rng: Literal["context", "global"] = "context"
     #: The free ``x-`` keys.

@@ -39,8 +39,12 @@ def check_rules(document: Mapping[str, Any]) -> None:
 
 
 def _problems(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if document.get("state") == "fresh":
-        yield "state", 'state = "fresh" is not available yet; write "warm" or leave it out'
+    if document.get("state") == "fresh" and document.get("permissions", {}).get("exec"):
+        yield (
+            "state",
+            'a program that a call started would outlive it; write "warm", or remove '
+            "permissions.exec",
+        )
     yield from _versions(document)
     yield from _hooks(document)
     yield from _permissions(document.get("permissions", {}))

@@ -181,14 +181,18 @@ def _serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
     from nxkernel.worker.failure import describe
     from nxkernel.worker.loader import load
     from nxkernel.worker.runner import Runner
+    from nxkernel.worker.template import NURSERY_FD, Template
 
     message = pipe.receive()
     if not isinstance(message, Setup):
         raise NxError("expected Setup")
+    if message.call_filter is not None and arena != NURSERY_FD:
+        raise NxError("a template came without its nursery")
     install_file_shims(message.write_roots)
     lookout = Lookout(_fence(message, level))
     chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
-    shared = Arena(arena) if arena >= 0 else None
+    # A template has its nursery there: what its calls are given would be theirs together.
+    shared = Arena(arena) if arena >= 0 and message.call_filter is None else None
     runner = Runner(pipe, message, decode(message.settings), lookout, chance, shared)
     lookout.install()
     listings.install()
@@ -202,6 +206,9 @@ def _serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
         fresh = compile_ahead(message.code_dir, message.compile, _teller(pipe))
         with runner.watched(False):
             impls = load(message, runner.context, fresh)
+        if message.call_filter is not None:
+            runner.template = Template(runner, message.call_filter)
+            runner.template.settle()
     except BaseException as error:
         runner.tell(0, error)
         failure = describe(error, message)

@@ -22,7 +22,7 @@ from nxkernel import _linux
 from nxkernel.errors import SandboxUnavailable
 from nxkernel.worker.limits import lower
 
-__all__ = ["confine", "drop_bounding_set", "restrict", "self_test"]
+__all__ = ["call_test", "confine", "drop_bounding_set", "restrict", "self_test", "stack"]
 
 # NOROOT, NO_SETUID_FIXUP, KEEP_CAPS (off) and NO_CAP_AMBIENT_RAISE, each with its lock.
 _SECUREBITS: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
@@ -97,6 +97,16 @@ def confine(
         _linux.load_filter(_with_own_pid(program))
 
 
+def stack(program: bytes) -> None:
+    """Stack the filter of one call on that of its template; see `confine`.
+
+    Raises:
+        SandboxUnavailable: the system refused it. The process is of no use then.
+    """
+    with _step("seccomp"):
+        _linux.load_filter(_with_own_pid(program))
+
+
 def drop_bounding_set() -> bool:
     """Empty the capability bounding set; return False where this process may not.
 
@@ -132,6 +142,12 @@ def self_test(*, isolated: bool = False, processes: bool = False) -> dict[str, s
         attempts = [each for each in attempts if each[0] not in ("fork", "signal")]
         attempts += _process_attempts()
     return {name: _witness(name, attempt, refusals) for name, attempt, refusals in attempts}
+
+
+def call_test() -> dict[str, str]:
+    """Try what its template may and a call may not; see `self_test`."""
+    stacked = [each for each in _attempts() if each[0] in ("fork", "signal")]
+    return {name: _witness(name, attempt, refusals) for name, attempt, refusals in stacked}
 
 
 def _process_attempts() -> Iterator[_Attempt]:

@@ -31,6 +31,7 @@ from nxkernel._wire import (
     Denied,
     Drawn,
     Failure,
+    Fork,
     Forsake,
     Impl,
     Invoke,
@@ -53,6 +54,7 @@ from nxkernel.worker.failure import describe
 from nxkernel.worker.meter import Meter
 from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
+from nxkernel.worker.template import Template
 
 __all__ = ["Runner"]
 
@@ -105,7 +107,11 @@ class Runner:
         self._brokered = 0
         #: Wrappers between their two phases, by the seq of the first one.
         self._suspended: dict[int, Generator[Any, Any, Any]] = {}
+        #: In the fork of a template: those that wait there.
+        self._others: dict[int, Generator[Any, Any, Any]] = {}
         self._thread = threading.get_ident()
+        #: What forks the calls, where each gets a process of its own.
+        self.template: Template | None = None
         #: Entered around the plugin's own code: True for a call. A debugger puts itself here.
         self.watched: Callable[[bool], AbstractContextManager[None]] = _unwatched
         self.context = PluginContext(
@@ -124,17 +130,32 @@ class Runner:
         self._impls = impls
         self._chance.loaded()
         self._pipe.send(Ready(impls=[Impl(**attrs.asdict(i.facts)) for i in impls.values()]))
+        self.answer()
+
+    def answer(self) -> None:
+        """Answer until told to stop."""
         while True:
             message = self._pipe.receive()
             if isinstance(message, Stop):
                 return
             self._accept(message)
 
+    def reborn(self, pipe: Pipe, arena: Arena | None) -> None:
+        """Serve another host's end from now on, as if nothing had been called yet."""
+        self._pipe, self._parcels = pipe, Parcels(arena)
+        del self._stack[1:]
+        self._brokered = 0
+        # Kept: their generators would be closed here, which is the template's to do.
+        self._others, self._suspended = self._suspended, {}
+        self.template = None
+
     def _accept(self, message: Any) -> None:
         if isinstance(message, Invoke):
             self._invoke(message)
         elif isinstance(message, Forsake):
             self._forsake(message.token)
+        elif isinstance(message, Fork) and self.template is not None:
+            self.template.fork()
         elif isinstance(message, Ping):
             self._pipe.send(Pong(seq=message.seq))
         else:

@@ -79,6 +79,7 @@ PRELOAD = (
     "nxkernel.worker.denials",
     "nxkernel.worker.loader",
     "nxkernel.worker.runner",
+    "nxkernel.worker.template",
 )
 
 

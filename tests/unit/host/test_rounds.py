@@ -226,7 +226,7 @@ def test_an_audit_that_cannot_be_written_ends_no_rounds(caplog: pytest.LogCaptur
             return host.keeper.slot.worker is None
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(host.keeper, "_report", refuse)
+            patch.setattr(host.keeper, "report", refuse)
             eventually(gone, "the end was seen")
         assert "not on record: [audit.failed] disk full" in caplog.text
         assert host.call().ok

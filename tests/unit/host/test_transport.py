@@ -909,7 +909,7 @@ def test_an_interrupt_in_the_host_does_not_leave_a_half_used_worker() -> None:
         assert host.starts == 2
 
 
-@pytest.mark.parametrize("moment", ["watch", "_report"])
+@pytest.mark.parametrize("moment", ["watch", "report"])
 def test_an_interrupt_while_a_worker_comes_or_goes_leaves_no_half_of_one(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1088,7 +1088,7 @@ def test_a_workers_fate_that_cannot_be_recorded_is_an_outcome(moment: str) -> No
             raise AuditError("disk full")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(host.keeper, "_report", refuse)
+            patch.setattr(host.keeper, "report", refuse)
             patch.setattr(host.keeper.supervisor, "_report", refuse)
             outcome = host.call()
         assert (code(outcome), outcome.fault) == ("audit.failed", "host")

@@ -104,6 +104,7 @@ class FakeLaunch:
     limits: Limits
     load: Any
     tasks: int = 0
+    forks_calls: bool = False
 
 
 @attrs.define
@@ -118,6 +119,10 @@ class Place:
     slot: Slot
     launched: Any
     breaches: list[Breach] = attrs.Factory(list)
+
+    @property
+    def books(self) -> Place:
+        return self
 
     def overran(self, breach: Breach) -> None:
         self.breaches.append(breach)

@@ -205,7 +205,11 @@ def test_a_module_alone_is_an_entrypoint(tmp_path: Path) -> None:
         ({"permissions": {"exec": ["true"]}}, "permissions.exec[0]", "is relative"),
         ({"limits": {"memory_mb": 0}}, "limits.memory_mb", "expected at least 16"),
         ({"limits": {"timeout_s": 0}}, "limits.timeout_s", "expected more than 0"),
-        ({"state": "fresh"}, "state", "is not available yet"),
+        (
+            {"state": "fresh", "permissions": {"exec": ["/bin/true"]}},
+            "state",
+            "would outlive it",
+        ),
         ({"state": "cold"}, "state", 'expected one of "warm", "fresh"'),
         ({"settings": {"defaults": {}}}, "settings", 'missing key "schema"'),
         ({"settings": {"schema": {"tipe": 1}}}, "settings.schema", "#/tipe: unknown keyword"),

@@ -8,7 +8,7 @@ from typing import Final
 from nxkernel._linux import status_fields
 from nxkernel.errors import SandboxUnavailable
 
-__all__ = ["check_status"]
+__all__ = ["check_fork", "check_status", "threads_of"]
 
 _NO_CAPABILITIES: Final = "0000000000000000"
 #: Field of /proc/<pid>/status -> what a confined worker has there before it runs any plugin code.
@@ -53,6 +53,41 @@ def check_status(pid: int, *, isolated: bool = False) -> None:
         raise SandboxUnavailable(
             f"the worker is not confined: {shown}", details={"guarantee": "status", **wrong}
         )
+
+
+def check_fork(pid: int, template: int) -> None:
+    """Hold /proc/*pid*/status of a call's process against that of the *template* it was forked of.
+
+    Call it after :func:`check_status`, or alone where there are no walls.
+
+    Raises:
+        SandboxUnavailable: it is no child of the template, or has no filter of its own beside it.
+    """
+    try:
+        fork, parent = status_fields(pid), status_fields(template)
+    except OSError as error:
+        raise SandboxUnavailable(
+            "the status of a call's process cannot be read: it or its template has ended",
+            details={"guarantee": "status", "errno": error.errno},
+        ) from error
+    if fork.get("PPid") != str(template):
+        raise SandboxUnavailable(
+            "the process of a call is no child of its template", details={"guarantee": "status"}
+        )
+    # Linux before 5.9 counts no filters; there the self-test alone witnesses it.
+    own, inherited = (int(each.get("Seccomp_filters", "0")) for each in (fork, parent))
+    if inherited and own != inherited + 1:
+        raise SandboxUnavailable(
+            "the process of a call has no filter of its own", details={"guarantee": "seccomp"}
+        )
+
+
+def threads_of(pid: int) -> int | None:
+    """Return how many threads a process has, or None where that cannot be read."""
+    try:
+        return int(status_fields(pid)["Threads"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _is_further_in(fields: Mapping[str, str]) -> bool:

@@ -29,6 +29,11 @@ _ADVICE: Final = {
     errno.EINVAL: "use a kernel that has all of them, and a root that is no initramfs",
 }
 _OTHERWISE: Final = "look at `nxkernel doctor --level isolated`"
+#: What needs processes, and how to do without: programs, or calls of their own.
+_ASKING: Final = {
+    False: ("a grant of exec", "remove permissions.exec from"),
+    True: ("fresh state", 'write state = "warm" in'),
+}
 _MOST_LINKS: Final = 40
 
 
@@ -45,16 +50,19 @@ class RootView:
     scratch_mb: int = 64
 
 
-def processes_refused(number: int | None) -> SandboxUnavailable:
-    """Return the error of a machine on which a plugin cannot be let start programs."""
+def processes_refused(number: int | None, *, fresh: bool = False) -> SandboxUnavailable:
+    """Return the error of a machine on which a plugin can have no processes of its own.
+
+    *fresh*: they are those of its calls, else the programs that it may start.
+    """
     if number == errno.ENOSYS:
         reason = "this kernel has no kernel.pid_max for each pid namespace; use Linux 6.14 or later"
     else:
         name = errno.errorcode.get(number or 0, "an unknown error")
         reason = f"a pid namespace was refused with {name}; {_ADVICE.get(number or 0, _OTHERWISE)}"
     return SandboxUnavailable(
-        f"a plugin with a grant of exec needs a pid namespace of its own that bounds its "
-        f"processes: {reason}, or remove permissions.exec from its manifest",
+        f"a plugin with {_ASKING[fresh][0]} needs a pid namespace of its own that bounds its "
+        f"processes: {reason}, or {_ASKING[fresh][1]} its manifest",
         details={"guarantee": "processes", "errno": number},
     )
 

@@ -24,7 +24,15 @@ from nxkernel.host.sandbox.linux.programs import needed
 from nxkernel.host.sandbox.linux.seccomp import filter_program
 from nxkernel.settings import Limits
 
-__all__ = ["Confinement", "ConfinementPlan", "build", "default_read_paths", "rlimits", "validate"]
+__all__ = [
+    "Confinement",
+    "ConfinementPlan",
+    "build",
+    "call_filter",
+    "default_read_paths",
+    "rlimits",
+    "validate",
+]
 
 _MIB: Final = 1024 * 1024
 #: Of addresses, in bytes: as many as a process can have.
@@ -63,6 +71,8 @@ class ConfinementPlan:
     connect_tcp: tuple[int, ...] = ()
     bind_tcp: tuple[int, ...] = ()
     limits: Limits = attrs.field(factory=Limits)
+    #: Whether it is the template of a plugin with fresh state, which forks its calls.
+    template: bool = False
     #: Whether the worker gets a root of its own, as level `isolated` has it.
     own_root: bool = False
     #: With a root of its own: folders below `write` that become one file system in memory.
@@ -123,11 +133,22 @@ def build(plan: ConfinementPlan) -> Confinement:
             connect=bool(plan.connect_tcp),
             bind=bool(plan.bind_tcp),
             processes=bool(plan.execute),
+            template=plan.template,
             drivers=_drivers(plan),
             entropy=plan.entropy,
         ),
         limits=_limits(plan),
         root=_root(plan) if plan.own_root else None,
+    )
+
+
+def call_filter(plan: ConfinementPlan) -> bytes:
+    """Return the filter that each call of a *template* stacks: that of a worker with its grants."""
+    return filter_program(
+        connect=bool(plan.connect_tcp),
+        bind=bool(plan.bind_tcp),
+        drivers=_drivers(plan),
+        entropy=plan.entropy,
     )
 
 

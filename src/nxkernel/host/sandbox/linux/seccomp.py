@@ -146,6 +146,7 @@ def rule_table(
     connect: bool,
     bind: bool,
     processes: bool = False,
+    template: bool = False,
     drivers: tuple[str, ...] = (),
     entropy: bool = True,
 ) -> RuleTable:
@@ -153,7 +154,9 @@ def rule_table(
 
     With *processes* it may fork and exec: for a worker that is first in a pid namespace of its own,
     where no other process is in sight. With *drivers* (``gpu``, ``raw_input``) the controls of
-    these are let through. Without *entropy* getrandom is absent, and libraries do without or say
+    these are let through. A *template* may fork, and stack
+    the filter without this on the fork: for one that is first in a pid namespace, where its forks
+    alone are in sight. Without *entropy* getrandom is absent, and libraries do without or say
     so. Landlock checks the ports, the programs and the devices themselves. Calls
     unknown to the table answer ENOSYS, known ones that it does not list EPERM.
     """
@@ -173,6 +176,8 @@ def rule_table(
         rules |= _tcp(connect=connect, bind=bind)
     if processes:
         rules |= _processes()
+    if template:
+        rules |= _template()
     if drivers:
         rules |= _each("ioctl", _ioctl(drivers))
     if not entropy:
@@ -186,13 +191,19 @@ def filter_program(
     connect: bool,
     bind: bool,
     processes: bool = False,
+    template: bool = False,
     drivers: tuple[str, ...] = (),
     entropy: bool = True,
 ) -> bytes:
     """Return the compiled `rule_table`; `SELF_PID` in it must be patched before it is loaded."""
     return compile_table(
         rule_table(
-            connect=connect, bind=bind, processes=processes, drivers=drivers, entropy=entropy
+            connect=connect,
+            bind=bind,
+            processes=processes,
+            template=template,
+            drivers=drivers,
+            entropy=entropy,
         )
     )
 
@@ -275,6 +286,25 @@ def _processes() -> dict[int, Rule]:
     return {
         **_each("clone", _when(plain)),
         **_each("fork vfork execve kill tgkill tkill setsid setpgid getpgid getsid", ALLOW),
+    }
+
+
+def _template() -> dict[int, Rule]:
+    """Rules for a process that forks its calls, in a pid namespace that holds nobody else.
+
+    What names a pid is left open, as each of its forks has another one: the filter that these
+    stack lets them name themselves alone, and takes the rest back.
+    """
+    plain = OneOf(0, (0,), mask=_NEW_NAMESPACES | _CLONE_PTRACE | _CLONE_PARENT)
+    # SECCOMP_SET_MODE_FILTER without flags, among them that which hands out a listener.
+    stacking = _when(OneOf(0, (1,)), OneOf(1, (0,)))
+    return {
+        **_each("clone", _when(plain)),
+        **_each("fork kill tgkill getpgid getsid", ALLOW),
+        **_each("sched_getaffinity", ALLOW),
+        **_each("prlimit64", _when(Null(2))),
+        **_each("seccomp", stacking),
+        **_each("recvmsg", ALLOW),  # what its next fork is to have
     }
 
 
