@@ -9,9 +9,10 @@ import click
 
 from nxkernel_cli.audit_export import counted
 from nxkernel_cli.audit_place import chosen, filter_options, place_argument, reader_at
-from nxkernel_cli.output import emit, json_option, lower, say, table
+from nxkernel_cli.output import emit, json_option, lower, note, say, table
 
 if TYPE_CHECKING:
+    from nxkernel.audit.filters import CallFilter
     from nxkernel.audit.statistics import HookStats, Statistics
 
 __all__ = ["stats"]
@@ -32,19 +33,48 @@ _COLUMNS = (
 @click.command(short_help="Sum up calls: durations, failures, where the time went.")
 @place_argument
 @filter_options
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with charts, in one file that needs nothing else.",
+)
 @json_option
-def stats(place: Path, run_id: str | None, as_json: bool, **options: Any) -> None:
+def stats(
+    place: Path, run_id: str | None, html: Path | None, as_json: bool, **options: Any
+) -> None:
     """Sum up the calls of a run by plugin and hook; `--run all` takes every run."""
+    from nxkernel.audit.page import page
     from nxkernel.audit.statistics import summary
 
     with reader_at(place) as reader:
         where = chosen(reader, run_id, options)
         with counted(reader.total(where), quiet=as_json) as count:
             found = summary(count(reader.stream(where)))
+        runs = reader.runs(where.run_id)
+    if html is not None:
+        _write(html, page(found, runs, _asked(where)))
     if as_json:
         emit({"ok": True, "run": where.run_id, **_facts(found)})
     else:
         _print(found)
+
+
+def _asked(where: CallFilter) -> str:
+    """Return in words which calls of the run were asked for."""
+    said = {name: value for name, value in where.said().items() if name != "run_id"}
+    return "Only calls with " + ", ".join(f"{n} {v}" for n, v in said.items()) if said else ""
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.UsageError(f"{path} is there already; give another name") from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+    note(f"wrote {path}")
 
 
 def _facts(found: Statistics) -> dict[str, Any]:

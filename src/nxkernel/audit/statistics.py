@@ -65,13 +65,15 @@ class Where:
     plugin: int = 0
     #: On the way to the worker and back: pipes, scheduling, encoding.
     transport: int = 0
-    #: In the host around that: the middlewares and what lies between them.
+    #: In the middlewares, as far as the audit sees them: itself it sees until the call is sent.
+    middlewares: int = 0
+    #: In the rest of the host.
     host: int = 0
 
     @property
     def total(self) -> int:
         """The sum of the parts."""
-        return self.queue + self.plugin + self.transport + self.host
+        return self.queue + self.plugin + self.transport + self.middlewares + self.host
 
     def add(self, record: CallRecord, nested: int) -> None:
         """Add a call of which *nested* microseconds went into calls that it asked for."""
@@ -245,5 +247,6 @@ def _sum(parts: Iterable[Where]) -> Where:
         whole.queue += part.queue
         whole.plugin += part.plugin
         whole.transport += part.transport
+        whole.middlewares += part.middlewares
         whole.host += part.host
     return whole

@@ -332,3 +332,18 @@ def test_a_long_export_shows_how_far_it_is(
     shown = run("audit", "export", busy, tmp_path / "x.csv")
     assert "12/12" in shown.err
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 13
+
+
+def test_stats_write_a_page(busy: Path, tmp_path: Path) -> None:
+    """The page is one file about the calls that were asked for; one that is there stays."""
+    target = tmp_path / "page.html"
+    shown = run("audit", "stats", busy, "--plugin", "store", "--html", target)
+    assert shown.code == 0
+    text = target.read_text(encoding="utf-8")
+    assert "Only calls with plugin store." in text
+    assert "<svg" in text
+    again = run("audit", "stats", busy, "--html", target)
+    assert again.code == 2
+    assert "is there already" in again.err
+    assert target.read_text(encoding="utf-8") == text
+    assert run("audit", "stats", busy, "--html", tmp_path / "no" / "page.html").code == 1
