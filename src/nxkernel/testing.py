@@ -1,7 +1,8 @@
 """For plugin authors and embedders: test against the real thing.
 
 A plugin is tested in a real confined worker, not in a stand-in for one; what helps is a kernel in
-one line and a clock that only moves when told.
+one line and a clock that only moves when told. Recorded runs are tests (``replays``), and answer
+for plugins that others need (``StandIn``).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from nxkernel.kernel import Kernel
 from nxkernel.pipeline import Library
 from nxkernel.plugins.discovery import discover
 from nxkernel.plugins.layers import Settings
+from nxkernel.replay.cases import Case, replays
+from nxkernel.replay.stand_ins import StandIn
 from nxkernel.run import Run, standard_stack
 from nxkernel.settings import Grant, Hosting, Sandbox
 
-__all__ = ["FakeClock", "running"]
+__all__ = ["Case", "FakeClock", "StandIn", "replays", "running"]
 
 
 class FakeClock:

@@ -6,8 +6,8 @@ import importlib
 import os
 import sys
 import tomllib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from nxkernel.kernel import Kernel
 
-__all__ = ["app_option", "load_app"]
+__all__ = ["app_option", "composed", "load_app"]
 
 _EXAMPLE = "for example --app screenmem.app:build_kernel"
 
@@ -42,6 +42,23 @@ def load_app(name: str | None) -> AbstractContextManager[Kernel]:
     if not isinstance(made, AbstractContextManager):
         raise click.UsageError(f"{name} made a {type(made).__name__}, not a Kernel")
     return made
+
+
+@contextmanager
+def composed(name: str | None) -> Iterator[Kernel]:
+    """Give the application's kernel for what it is made of; it is not booted if it need not be.
+
+    Raises:
+        ClickException: as :func:`load_app`.
+    """
+    from nxkernel.kernel import Kernel
+
+    made = load_app(name)
+    if isinstance(made, Kernel):
+        yield made
+        return
+    with made as kernel:
+        yield kernel
 
 
 def _made(name: str, factory: Any) -> Any:

@@ -16,6 +16,7 @@ from nxkernel_cli.doctor import doctor
 from nxkernel_cli.failures import OK, report
 from nxkernel_cli.init import init
 from nxkernel_cli.plugins import plugins
+from nxkernel_cli.replay import replay
 
 __all__ = ["main"]
 
@@ -69,5 +70,5 @@ def main() -> None:
     """Plugins in confined processes, and what they did."""
 
 
-for command in (demo, doctor, init, plugins, contracts, call, audit):
+for command in (demo, doctor, init, plugins, contracts, call, audit, replay):
     main.add_command(command)

@@ -66,10 +66,25 @@ def test_a_thousand_calls_name_each_of_ten_planted_differences_and_nothing_else(
 
 
 def test_an_unchanged_run_has_no_difference(waverer: Waverer) -> None:
-    """What it draws comes from the recorded key, whatever the seed of the kernel now."""
+    """Not in a call either that ends its worker; the next one starts another."""
+    waverer.says({2: "exit"})
     verdicts = again(waverer, waverer.record(60))
     assert {verdict.state for verdict in verdicts} == {"same"}
     assert len(verdicts) == 62
+    ended = verdicts[3].call.ended
+    assert ended is not None
+    assert ended.error is not None
+    assert ended.error.code == "plugin.crashed"
+
+
+def test_what_is_drawn_comes_from_the_record(waverer: Waverer) -> None:
+    """Whatever seed the application has now, and whoever else is asked before."""
+    folder = waverer.record(3)
+    run = nx.Run.create(waverer.place / "data", seed="another")
+    with Session.open(folder) as session:
+        backwards = list(reversed(session.calls))
+        verdicts = rerun(session, lambda: waverer.kernel(run=run, middleware=[]), backwards)
+    assert {verdict.state for verdict in verdicts} == {"same"}
 
 
 def test_one_call_can_be_made_alone(waverer: Waverer) -> None:

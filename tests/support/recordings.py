@@ -11,9 +11,14 @@ from typing import Any
 import attrs
 
 import nxkernel as nx
+from nxkernel._canonical import blobs_of, digest, encode
+from nxkernel.recording.frames import frame
+from nxkernel.recording.pack import PackWriter, raw_name
+from nxkernel.recording.records import Begun, Close, Ended, Head, RecordedError
+from nxkernel.types import RunId
 from tests.support import zoo
 
-__all__ = ["Waverer"]
+__all__ = ["Waverer", "Written"]
 
 
 @attrs.frozen
@@ -61,3 +66,71 @@ class Waverer:
             for number in range(calls):
                 kernel.call("act", value=number)
             return kernel.run.dir
+
+
+class Written:
+    """A recording of calls of plugin ``p``, written one by one; there is no such plugin."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer = PackWriter(path)
+        self._calls = 0
+        self._append("h", Head(run_id=RunId("r000001"), seed=7, started_ns=1))
+
+    def call(
+        self,
+        hook: str,
+        arguments: Mapping[str, Any],
+        *,
+        value: Any = None,
+        error: tuple[str, str] | None = None,
+        **changes: Any,
+    ) -> None:
+        """Write one call, with its end."""
+        self._calls += 1
+        name, blobs = self._object(arguments)
+        begun: dict[str, Any] = {
+            "call_id": str(self._calls),
+            "plugin": "p",
+            "edition": 1,
+            "impl": hook,
+            "hook": hook,
+            "phase": "call",
+            "key": ("doc",),
+            "seed": b"k" * 32,
+            "parent": None,
+            "caller": None,
+            "depth": 0,
+            "level": "confined",
+            "historic": False,
+            "retries": 0,
+            "timeout_s": 1.0,
+            "input": name,
+            "blobs": blobs,
+            "setup": None,
+            "inner_error": None,
+            "inner_fault": None,
+            "inner_origin": None,
+        }
+        self._append("c", Begun(**{**begun, **changes}))
+        end: dict[str, Any] = {"call_id": str(self._calls)}
+        if error is not None:
+            end |= {"error": RecordedError(code=error[0], message=error[1]), "fault": "plugin"}
+        else:
+            end["value"], end["blobs"] = self._object(value)
+        self._append("e", Ended(**end))
+
+    def _object(self, value: Any) -> tuple[str, tuple[bytes, ...]]:
+        data = encode(value)
+        name, blobs = digest(data), blobs_of(value, data)
+        self._writer.append(values={raw_name(name): data}, blobs=blobs)
+        return name, tuple(blobs)
+
+    def _append(self, kind: str, record: Any) -> None:
+        self._writer.append(frame(kind, record.packed()))
+
+    def close(self) -> Path:
+        """End it in order, and return its path."""
+        self._append("Z", Close(calls=self._calls))
+        self._writer.close()
+        return self.path

@@ -358,6 +358,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         ReplayError,
     ),
     ErrorCode(
+        "replay.unknown_input",
+        "A stand-in was asked something that the recording has no answer to.",
+        "Record a run with these arguments, or ask what was recorded.",
+        ReplayError,
+    ),
+    ErrorCode(
         "citation.invalid",
         "A claim's citation does not check out, so the claim was removed.",
         "Correct the plugin that answers; the reason is beside the claim.",

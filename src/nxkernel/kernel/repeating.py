@@ -21,6 +21,7 @@ from nxkernel.kernel.core import Kernel
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.run import Run
 from nxkernel.settings import Guard, Hosting
+from nxkernel.surroundings import Surroundings
 from nxkernel.types import Call, ImplFacts, Level, Outcome, PluginId
 
 __all__ = ["Repeating"]
@@ -66,12 +67,19 @@ class Repeating(AbstractContextManager["Repeating"]):
     Args:
         run: where plugins keep their files, and the seed and start that they are told.
         answering: who answers what plugins ask.
+        surroundings: those of the workers, in the place of *kernel*'s.
 
     Raises:
         NxError: when it is entered, as :class:`Kernel` does.
     """
 
-    def __init__(self, kernel: Kernel, run: Run, answering: Answering) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        run: Run,
+        answering: Answering,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         given = kernel._lifetime.given
         self._seat = _Seat(given, answering)
         self._lifetime = Lifetime(
@@ -79,7 +87,7 @@ class Repeating(AbstractContextManager["Repeating"]):
                 given,
                 run=run,
                 middleware=(self._seat,),
-                hosting=_undaunted(given.hosting),
+                hosting=_undaunted(given.hosting, surroundings),
                 required=frozenset(),
                 answering=answering,
             )
@@ -147,5 +155,12 @@ class Repeating(AbstractContextManager["Repeating"]):
         return self._seat.facts
 
 
-def _undaunted(hosting: Hosting) -> Hosting:
-    return attrs.evolve(hosting, restart_intensity=_NEVER, backoff_s=0.0, eager=False, debug=None)
+def _undaunted(hosting: Hosting, surroundings: Surroundings | None) -> Hosting:
+    return attrs.evolve(
+        hosting,
+        restart_intensity=_NEVER,
+        backoff_s=0.0,
+        eager=False,
+        debug=None,
+        surroundings=hosting.surroundings if surroundings is None else surroundings,
+    )

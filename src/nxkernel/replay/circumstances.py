@@ -25,6 +25,7 @@ _HEADER = (
     "addresses",
     "lock_digest",
     "environment",
+    "surroundings",
 )
 
 

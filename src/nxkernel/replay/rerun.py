@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from nxkernel._canonical import blobs_of, digest, encode
+from nxkernel._once import once
 from nxkernel._temporary import temporary
 from nxkernel.errors import ReplayError
 from nxkernel.kernel import Kernel
@@ -18,9 +19,11 @@ from nxkernel.recording.records import Ended, RecordedCall, RecordedError
 from nxkernel.replay.answers import Recall
 from nxkernel.replay.circumstances import Circumstance, of_plugin, of_run
 from nxkernel.replay.comparing import Difference, between, shown
+from nxkernel.replay.exemptions import exemption
 from nxkernel.replay.session import Session
 from nxkernel.replay.verdicts import Verdict
 from nxkernel.run import begun_as
+from nxkernel.surroundings import Surroundings
 from nxkernel.types import Call, CallError, CallId, Outcome, PluginId
 
 __all__ = ["rerun"]
@@ -28,27 +31,13 @@ __all__ = ["rerun"]
 #: Told after each call, with its verdict.
 Progress = Callable[[Verdict], None]
 
-#: Ends that come from the plugin, whatever the host was doing at the time. Every other one, such as
-#: a call that was cancelled, says nothing of the plugin, and is not made again.
-_THE_PLUGINS = frozenset(
-    {
-        "contract.output",
-        "determinism.blocked",
-        "plugin.crashed",
-        "plugin.limit",
-        "plugin.raised",
-        "plugin.timeout",
-        "protocol.violation",
-        "provider.not_applicable",
-    }
-)
-
 
 def rerun(
     session: Session,
     kernel_factory: Callable[[], Kernel],
     calls: Iterable[RecordedCall] | None = None,
     *,
+    surroundings: Surroundings | None = None,
     progress: Progress | None = None,
 ) -> list[Verdict]:
     """Make *calls* of *session* again, in this order; return a verdict for each.
@@ -62,6 +51,9 @@ def rerun(
     Without *calls*, all of them, in the order in which they began: what a plugin keeps from call to
     call is what it was then. The second phase of a wrapper is made together with its first.
 
+    *surroundings* are those of the workers, in the place of the kernel's: other ones show what
+    results depend on. *progress* is told after each call.
+
     Raises:
         ReplayError: ``replay.missing_plugin`` or ``replay.changed_manifest``.
         PluginDisabled: when a plugin of *calls* does not run here.
@@ -73,7 +65,7 @@ def rerun(
     recall = Recall(session)
     with temporary("replay") as folder:
         run = begun_as(kernel.run, folder, seed=session.seed, started_ns=session.head.started_ns)
-        with Repeating(kernel, run, recall) as repeating:
+        with Repeating(kernel, run, recall, surroundings) as repeating:
             rehearsal = _Rehearsal(session, repeating, recall)
             rehearsal.check(chosen)
             verdicts = []
@@ -84,7 +76,7 @@ def rerun(
             return verdicts
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class _Rehearsal:
     """The calls of one session, made on one kernel."""
 
@@ -93,11 +85,12 @@ class _Rehearsal:
     recall: Recall
     #: First phases that were made: what resumes them, None where they failed.
     _setups: dict[CallId, Any] = attrs.Factory(dict)
-    _of_run: tuple[Circumstance, ...] | None = None
+    #: What has changed around an edition of a plugin.
+    _changes: dict[tuple[PluginId, int], tuple[Circumstance, ...]] = attrs.Factory(dict)
 
     def check(self, calls: Iterable[RecordedCall]) -> None:
         """Raise unless everybody who is about to be asked is there."""
-        asked = {(each.plugin, each.begun.impl, each.hook) for each in calls if not _left_out(each)}
+        asked = {(each.plugin, each.begun.impl, each.hook) for each in calls if not exemption(each)}
         for plugin, impl, hook in sorted(asked):
             if plugin not in self.repeating.plugins:
                 raise self.repeating.why_not(plugin) or _missing(plugin, self.repeating)
@@ -112,7 +105,7 @@ class _Rehearsal:
 
     def verdict(self, call: RecordedCall) -> Verdict:
         """Make *call* again."""
-        ended, why = call.ended, _left_out(call)
+        ended, why = call.ended, exemption(call)
         if why or ended is None:
             return Verdict(call=call, state="left_out", why=why)
         setup = call.begun.setup
@@ -125,7 +118,7 @@ class _Rehearsal:
             call=call,
             state="different" if difference else "same",
             difference=difference,
-            circumstances=self._circumstances(call) if difference else (),
+            circumstances=self._circumstances(call),
             digest=digest(encode(outcome.value)) if outcome.error is None else "",
         )
 
@@ -209,30 +202,17 @@ class _Rehearsal:
         return shown(self.session.value(then.value, then.blobs))
 
     def _circumstances(self, call: RecordedCall) -> tuple[Circumstance, ...]:
-        then, now = self.session.plugin_of(call), self.repeating.plugins[call.plugin]
-        return (*(of_plugin(then, now) if then else ()), *self.of_run)
+        edition = call.plugin, call.begun.edition
+        if edition not in self._changes:
+            then, now = self.session.plugin_of(call), self.repeating.plugins[call.plugin]
+            own = of_plugin(then, now) if then else ()
+            self._changes[edition] = (*own, *self._of_run)
+        return self._changes[edition]
 
-    @property
-    def of_run(self) -> tuple[Circumstance, ...]:
+    @once
+    def _of_run(self) -> tuple[Circumstance, ...]:
         """What has changed for all plugins."""
-        if self._of_run is None:
-            self._of_run = of_run(self.session.head, self.repeating.header, libraries())
-        return self._of_run
-
-
-def _left_out(call: RecordedCall) -> str:
-    """Return why *call* is not made again, or nothing."""
-    ended = call.ended
-    if call.begun.level == "host":
-        return "a builtin of the application answered it"
-    if ended is None:
-        return "the recording broke off before it ended"
-    error, passed_on = ended.error, call.begun.inner_error
-    if error is None or error == passed_on:
-        return ""
-    if ended.lost or error.code not in _THE_PLUGINS:
-        return f"it ended with {error.code}, which was not the plugin's doing"
-    return ""
+        return of_run(self.session.head, self.repeating.header, libraries())
 
 
 def _missing(plugin: PluginId, repeating: Repeating) -> ReplayError:
