@@ -103,6 +103,7 @@ class Written:
             "depth": 0,
             "level": "confined",
             "historic": False,
+            "stream": False,
             "retries": 0,
             "timeout_s": 1.0,
             "input": name,

@@ -12,8 +12,8 @@ from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel._clock import Clock
 from nxkernel.dispatch.stack import Asked, BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError, StorageError
+from nxkernel.recording.fingerprint import libraries, processor
 from nxkernel.recording.frames import frame
-from nxkernel.recording.libraries import libraries
 from nxkernel.recording.pack import NAME, PackWriter, raw_name
 from nxkernel.recording.records import (
     Answer,
@@ -106,6 +106,7 @@ class Recording:
             seed=narrow(facts.seed),
             started_ns=self._run.started_ns,
             environment=dict(facts.header),
+            processor=processor(),
             libraries=libraries(),
         )
 
@@ -197,6 +198,7 @@ class Recording:
             depth=call.depth,
             level=call.level,
             historic=call.historic,
+            stream=getattr(call, "stream", False),
             retries=call.retries,
             timeout_s=max(0.0, call.deadline - self._clock.monotonic()),
             input=call.input_digest,

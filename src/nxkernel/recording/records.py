@@ -90,6 +90,8 @@ class Head(_Record):
     started_ns: int
     #: The environment's fingerprint: the facts of the run's header, as the audit has them.
     environment: dict[str, Any] = attrs.Factory(dict)
+    #: Model of the processor, and a digest of what it can do.
+    processor: str = ""
     #: Versions of the packages that the host's interpreter has, by name.
     libraries: dict[str, str] = attrs.Factory(dict)
 
@@ -159,6 +161,8 @@ class Begun(_Record):
     depth: int
     level: str
     historic: bool
+    #: Whether its result was a stream; the items of it are not recorded.
+    stream: bool
     #: How often it might be made again if its worker crashed.
     retries: int
     #: Seconds that it had.

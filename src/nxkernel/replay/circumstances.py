@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -45,14 +45,13 @@ class Circumstance:
         return f"{self.name}{of}: {self.then} then, {self.now} now"
 
 
-def of_run(
-    head: Head, header: Mapping[str, Any], libraries: Mapping[str, str]
-) -> tuple[Circumstance, ...]:
-    """Return what has changed for all plugins: *header* and *libraries* are those of now."""
-    facts = ((name, head.environment.get(name), header.get(name)) for name in _HEADER)
-    names = sorted(head.libraries.keys() | libraries.keys())
-    versions = ((f"library {n}", head.libraries.get(n), libraries.get(n)) for n in names)
-    return tuple(_changed("", (*facts, *versions)))
+def of_run(head: Head, now: Head) -> tuple[Circumstance, ...]:
+    """Return what has changed for all plugins; *now* is what a recording would begin with."""
+    facts = ((name, head.environment.get(name), now.environment.get(name)) for name in _HEADER)
+    names = sorted(head.libraries.keys() | now.libraries.keys())
+    versions = ((f"library {n}", head.libraries.get(n), now.libraries.get(n)) for n in names)
+    processor = ("processor", head.processor, now.processor)
+    return tuple(_changed("", (*facts, processor, *versions)))
 
 
 def of_plugin(then: PluginRecord, now: PluginFacts) -> tuple[Circumstance, ...]:

@@ -27,6 +27,8 @@ def exemption(call: RecordedCall) -> str:
     ended = call.ended
     if call.begun.level == "host":
         return "a builtin of the application answered it"
+    if call.begun.stream:
+        return "its result was a stream, which is not recorded"
     if ended is None:
         return "the recording broke off before it ended"
     error = ended.error

@@ -14,7 +14,7 @@ from nxkernel._temporary import temporary
 from nxkernel.errors import ReplayError
 from nxkernel.kernel import Kernel
 from nxkernel.kernel.repeating import Repeating
-from nxkernel.recording.libraries import libraries
+from nxkernel.recording.fingerprint import libraries, processor
 from nxkernel.recording.records import Ended, RecordedCall, RecordedError
 from nxkernel.replay.answers import Recall
 from nxkernel.replay.circumstances import Circumstance, of_plugin, of_run
@@ -212,7 +212,14 @@ class _Rehearsal:
     @once
     def _of_run(self) -> tuple[Circumstance, ...]:
         """What has changed for all plugins."""
-        return of_run(self.session.head, self.repeating.header, libraries())
+        then = self.session.head
+        now = attrs.evolve(
+            then,
+            environment=dict(self.repeating.header),
+            processor=processor(),
+            libraries=libraries(),
+        )
+        return of_run(then, now)
 
 
 def _missing(plugin: PluginId, repeating: Repeating) -> ReplayError:

@@ -32,6 +32,7 @@ BEGUN = Begun(
     depth=1,
     level="confined",
     historic=False,
+    stream=False,
     retries=0,
     timeout_s=2.5,
     input="sha256:00",

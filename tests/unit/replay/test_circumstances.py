@@ -14,6 +14,7 @@ HEAD = Head(
     seed=7,
     started_ns=1,
     environment={"python": "3.11.7", "level": "confined", "stack": ["audit"]},
+    processor="one",
     libraries={"attrs": "26.1.0", "numpy": "2.4.6"},
 )
 
@@ -21,15 +22,23 @@ HEAD = Head(
 def test_nothing_has_changed() -> None:
     """Another stack is no circumstance: what is compared is what the plugin gave."""
     now = {**HEAD.environment, "stack": ["replay"]}
-    assert of_run(HEAD, now, HEAD.libraries) == ()
+    assert of_run(HEAD, attrs.evolve(HEAD, environment=now)) == ()
 
 
 def test_what_concerns_all_plugins() -> None:
-    """Python, and each library that is new, gone, or another version."""
-    now = {**HEAD.environment, "python": "3.13.0"}
-    found = of_run(HEAD, now, {"attrs": "27.0.0", "scipy": "1.17.1"})
+    """Python, the processor, and each library that is new, gone, or another version."""
+    now = Head(
+        run_id="r2",
+        seed=8,
+        started_ns=2,
+        environment={**HEAD.environment, "python": "3.13.0"},
+        processor="another",
+        libraries={"attrs": "27.0.0", "scipy": "1.17.1"},
+    )
+    found = of_run(HEAD, now)
     assert [str(each) for each in found] == [
         "python: 3.11.7 then, 3.13.0 now",
+        "processor: one then, another now",
         "library attrs: 26.1.0 then, 27.0.0 now",
         "library numpy: 2.4.6 then, nothing now",
         "library scipy: nothing then, 1.17.1 now",

@@ -17,6 +17,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "raised": ({"error": RAISED}, ""),
     "crashed": ({"error": ("plugin.crashed", "it ended")}, ""),
     "builtin": ({"level": "host"}, "a builtin of the application answered it"),
+    "stream": ({"stream": True}, "its result was a stream, which is not recorded"),
     "cancelled": (
         {"error": ("call.cancelled", "the caller went away")},
         "it ended with call.cancelled, which was not the plugin's doing",
