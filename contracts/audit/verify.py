@@ -3,13 +3,14 @@
     python verify.py audit.db [--checkpoint FILE] [--json]
 
 Prints one line for each problem and exits with 0 for a sound log, 4 for one that is not, and 2
-when the file cannot be read as an audit log. Written from ``format.v1.json`` beside it, and not
+when the file cannot be read as an audit log. Written from ``format.v2.json`` beside it, and not
 from the sources of nxkernel, so that the two can check each other. Needs Python 3.10 or newer.
 """
 
 import argparse
+import base64
+import contextlib
 import hashlib
-import heapq
 import json
 import re
 import sqlite3
@@ -18,35 +19,48 @@ import sys
 from pathlib import Path
 
 APPLICATION_ID = 0x6E784175
-DOMAIN = b"nx.audit.v1\0"
-GENESIS = bytes(32)
-CHECKPOINT = re.compile(
-    r"(nxkernel\.audit\.v1/[0-9a-f]{16})\n(0|[1-9][0-9]{0,18})\n([0-9a-f]{64})\n"
-)
-# One word for each column: INTEGER ends in "#", a column that may be NULL in "?".
+VERSION = 2
+# One word for each column. After the name: "#" an INTEGER, "@" an INTEGER that is the number of a
+# row of names, "!" a BLOB, "$" a BLOB shown as a digest, "%" a BLOB shown in hex, nothing a TEXT;
+# then "?" where NULL is allowed.
 CALL = (
-    "run# call_id plugin impl hook phase parent? caller? depth# attempt# historic# level "
-    "started_ns# input_digest input_bytes#"
+    "run# call_id plugin@ edition# impl@ hook@ phase@ parent? caller@? depth# key? attempt# "
+    "historic# level@ started_ns# input_digest$ input_bytes#"
 )
+HAPPENING = "run# at_ns# kind@ plugin@ hook@? call_id? data"
 TABLES = {
+    "segments": "origin version# base# frontier! previous? at_ns#",
+    "names": "name",
     "runs": (
-        "run_id kernel started_ns# seed python platform level stack lock_digest? "
-        "settings_digest? policy_digest? environment"
+        "run_id kernel started_ns# seed python platform level@ stack plugins_digest$ code_digest$ "
+        "settings_digest$ contracts_digest$ lock_digest$? policy_digest$? environment_digest$ "
+        "environment continues#?"
     ),
     "plugins": (
-        "run# at_ns# plugin version code_digest settings_digest tags provides requires grants "
-        "level disabled?"
+        "run# at_ns# plugin@ edition# version@ code_digest$ settings_digest$ tags provides "
+        "requires permissions? grants level@ disabled@?"
     ),
     "intents": CALL,
     "calls": CALL
     + (
-        " duration_us# queue_us# transport_us# plugin_us# output_digest? output_bytes# seed? ok# "
-        "error_code? fault? origin? details? intent_seq#?"
+        " instance#? duration_us# queue_us# transport_us# plugin_us# stack_us? cpu_us#? peak_kb#? "
+        "rows_read#? rows_written#? output_digest$? output_bytes# seed%? ok# error_code@? fault@? "
+        "origin@? details? intent_seq#?"
     ),
-    "events": "run# at_ns# kind plugin data",
-    "run_ends": "run# ended_ns# status checkpoint",
+    "failures": HAPPENING,
+    "transitions": HAPPENING,
+    "decisions": HAPPENING,
+    "findings": HAPPENING,
+    "evaluations": HAPPENING,
+    "events": HAPPENING,
+    "run_ends": "run# ended_ns# status@ checkpoint",
+    "seals": "at_ns#",
+    "batches": ("first# at_ns# root! frontier! marks! spool? from_offset#? to_offset#? ending?"),
 }
-NEAR = 16
+TYPES = {"#": ("INTEGER", int), "@": ("INTEGER", int), "": ("TEXT", str)}
+CHECKPOINT = re.compile(r"([^\s+]{1,200})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n([\s\S]*)")
+MARK = 4
+CHUNK = 4096
 MAX_PLACES = 256
 MAX_PROBLEMS = 1000
 
@@ -59,42 +73,55 @@ class Unencodable(Exception):
     """A value that no row of the format can hold."""
 
 
+# -- the schema ------------------------------------------------------------------------------
+
+
 def columns(table):
-    """Yield name, type and whether NULL is allowed, for each column of facts of *table*."""
+    """Yield name, kind, type in SQL, type in Python and whether NULL is allowed, by column."""
     for word in TABLES[table].split():
-        yield word.rstrip("#?"), int if "#" in word else str, word.endswith("?")
+        name, kind = re.fullmatch(r"(\w+)([#@!$%]?)\??", word).groups()
+        yield name, kind, *TYPES.get(kind, ("BLOB", bytes)), word.endswith("?")
+
+
+def shown(name, kind):
+    """Return the SQL that shows a column as text."""
+    if kind == "@":
+        return f"(SELECT name FROM names WHERE names.seq = t.{name}) AS {name}"
+    if kind in ("$", "%"):
+        text = ("'sha256:' || " if kind == "$" else "") + f"lower(hex(t.{name}))"
+        return f"CASE WHEN t.{name} IS NOT NULL THEN {text} END AS {name}"
+    return f"t.{name}"
 
 
 def expected_schema():
-    """Yield table, name and statement of every table and trigger."""
-    last = ", ".join(f"ifnull((SELECT max(seq) FROM {table}), 0)" for table in TABLES)
+    """Yield table, name and statement of every table, trigger and view."""
     for table in TABLES:
         stop = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        sealed = "" if table == "batches" else " OR EXISTS (SELECT 1 FROM seals)"
         facts = ", ".join(
-            name + (" INTEGER" if kind is int else " TEXT") + ("" if null else " NOT NULL")
-            for name, kind, null in columns(table)
+            f"{name} {kind}" + ("" if null else " NOT NULL")
+            for name, _, kind, _, null in columns(table)
         )
+        yield table, table, f"CREATE TABLE {table} (seq INTEGER PRIMARY KEY, {facts})"
         yield (
             table,
-            table,
-            f"CREATE TABLE {table} "
-            f"(seq INTEGER PRIMARY KEY, prev BLOB NOT NULL, digest BLOB NOT NULL, {facts})",
-        )
-        name = f"{table}_append"
-        yield (
-            table,
-            name,
-            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} "
-            f"WHEN NEW.seq IS NOT max({last}) + 1 {stop}",
+            f"{table}_append",
+            f"CREATE TRIGGER {table}_append BEFORE INSERT ON {table} "
+            f"WHEN NEW.seq <= ifnull((SELECT max(seq) FROM {table}), 0){sealed} {stop}",
         )
         for verb in ("update", "delete"):
             name = f"{table}_no_{verb}"
-            trigger = f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} {stop}"
-            yield table, name, trigger
+            yield table, name, f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} {stop}"
+        text = ", ".join(shown(name, kind) for name, kind, *_ in columns(table))
+        view = f"CREATE VIEW {table}_text AS SELECT t.seq, {text} FROM {table} AS t"
+        yield table, f"{table}_text", view
+
+
+# -- leaves and the tree (RFC 6962, section 2.1) -----------------------------------------------
 
 
 def pack(value):
-    """Encode None, an int, a str or a list of them as the shortest MessagePack."""
+    """Encode None, an int, a str, bytes or a list of them as the shortest MessagePack."""
     if value is None:
         return b"\xc0"
     if isinstance(value, int):
@@ -102,6 +129,9 @@ def pack(value):
     if isinstance(value, list):
         head = header(len(value), [(16, "B", 0x90), (1 << 16, "H", 0xDC)])
         return head + b"".join(map(pack, value))
+    if isinstance(value, bytes):
+        sizes = [(0, "", 0), (1 << 8, "B", 0xC4), (1 << 16, "H", 0xC5), (1 << 32, "I", 0xC6)]
+        return header(len(value), sizes) + value
     if not isinstance(value, str):
         raise Unencodable(type(value).__name__)
     try:
@@ -138,163 +168,330 @@ def pack_int(value):
     raise Unencodable("an int of more than 64 bits")
 
 
-def link(prev, body):
-    """Return the digest of a row with *body* that follows the row with digest *prev*."""
-    return hashlib.sha256(DOMAIN + prev + struct.pack("<Q", len(body)) + body).digest()
-
-
-def place_of(row, places):
-    """Return the first number in *places* for which the digest of *row* was made, or None.
-
-    The body of a row is the list of its table, its number and its facts.
-    """
-    _, table, prev, digest, facts = row
+def leaf_hash(row):
+    """Return the hash of the leaf for a row [seq, table, value, ...], or what is no hash of any."""
     try:
-        # Encoded once, however many places are tried: what stands before the number, and after.
-        whole, after = pack([table, 0, *facts]), b"".join(map(pack, facts))
-    except Unencodable:
-        return None
-    before = whole[: len(whole) - len(after) - len(pack_int(0))]
-    bodies = ((seq, before + pack_int(seq) + after) for seq in places)
-    return next((seq for seq, body in bodies if link(prev, body) == digest), None)
+        return hashlib.sha256(b"\0" + pack(list(row))).digest()
+    except Unencodable:  # text that is no UTF-8
+        return b"?"
 
 
-def is_digest(value):
-    """Tell whether *value* has the form of a digest."""
-    return type(value) is bytes and len(value) == 32
+def node_hash(left, right):
+    """Return the hash of the node over two hashes."""
+    return hashlib.sha256(b"\1" + left + right).digest()
 
 
-def well_formed(row):
-    """Tell whether every value of *row* has the type of its column."""
-    _, table, prev, digest, facts = row
-    return (
-        is_digest(prev)
-        and is_digest(digest)
-        and all(
-            type(value) is kind or (value is None and null)
-            for (_, kind, null), value in zip(columns(table), facts, strict=True)
-        )
-    )
+class Tree:
+    """A tree that grows: its size and the roots of its perfect subtrees, largest first."""
+
+    def __init__(self, size, frontier):
+        if size < 0 or len(frontier) != 32 * bin(size).count("1"):
+            raise ValueError("no frontier of a tree of that size")
+        self.size = size
+        self.peaks = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
+
+    def grown(self, hashes):
+        """Return the tree with more leaves."""
+        tree = Tree(self.size, self.frontier())
+        for node in hashes:
+            bits = tree.size
+            while bits & 1:
+                node = node_hash(tree.peaks.pop(), node)
+                bits >>= 1
+            tree.peaks.append(node)
+            tree.size += 1
+        return tree
+
+    def frontier(self):
+        """Return the roots of the perfect subtrees as one text of bytes."""
+        return b"".join(self.peaks)
+
+    def root(self):
+        """Return the root over all leaves."""
+        if not self.peaks:
+            return hashlib.sha256(b"").digest()
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+class Batch:
+    """A row of batches: what was committed at once, and the tree before that row."""
+
+    def __init__(self, row):
+        self.seq, _, self.first, _, self.root, self.frontier, self.marks, *_ = row
+
+    def mark(self, seq):
+        """Return the first bytes of the hash that row *seq* had, or nothing."""
+        if self.first <= seq and len(self.marks) == MARK * (self.seq - self.first):
+            return self.marks[MARK * (seq - self.first) :][:MARK]
+        return b""
+
+    def tree(self):
+        """Return the tree that it claims, or None."""
+        try:
+            return Tree(self.seq - 1, self.frontier)
+        except ValueError:
+            return None
 
 
 class Check:
     """One pass over a log; ``problems`` are (kind, table, seq, message)."""
 
-    def __init__(self, checkpoint):
+    def __init__(self, connection, checkpoint):
+        self.connection = connection
         self.checkpoint = checkpoint
         self.problems = []
-        self.rows = 0
-        self.runs = 0
-        self.last = (0, GENESIS, True)
-        self.first = self.pinned = None
-        self.damaged = []
-        self.gaps = []
+        self.rows = self.runs = 0
+        self.origin = ""
+        self.tree = self.pinned = None
+        self.next = 1  # number of the next leaf
+        self.last = 0  # number of the last batch's row
+        self.fits = True  # whether that batch was sound in itself
+        self.hashes = {}
+        self.claims = set()
+        self.batches = {}
+        self.suspects = {}
+        self.places = {}
+        query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger', 'view')"
+        self.schema = dict(connection.execute(query).fetchall())
+        self.tables = [table for table in TABLES if table in self.schema]
 
     def report(self, kind, table, seq, message):
         """Note a problem."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append((kind, table, seq, message))
 
-    def run(self, connection):
+    def run(self):
         """Check schema, rows and checkpoint."""
         try:
-            connection.execute("BEGIN")
-            for row in read(connection, self.check_schema(connection)):
-                self.check(row)
+            self.connection.execute("BEGIN")
+            for table, name, statement in expected_schema():
+                if self.schema.get(name) != statement:
+                    self.report("malformed", table, 0, f"{name} is not as the format has it")
+            self.check_rows()
+            self.judge()
         except sqlite3.Error as error:
             self.report("malformed", "", 0, f"the database cannot be read: {error}")
-        self.place_damaged()
         if self.checkpoint:
             self.check_checkpoint(*self.checkpoint)
         self.problems.sort(key=lambda problem: (problem[2], problem[1], problem[0]))
 
-    def check_schema(self, connection):
-        """Compare tables and triggers with the format; return the tables that exist."""
-        query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
-        found = dict(connection.execute(query).fetchall())
-        for table, name, statement in expected_schema():
-            if found.get(name) != statement:
-                self.report("malformed", table, 0, f"{name} is not as the format has it")
-        return [table for table in TABLES if table in found]
+    def check_rows(self):
+        """Check every batch, then look for rows that none of them has."""
+        self.begin()
+        before = self.next
+        (end,) = self.connection.execute("SELECT max(seq) FROM batches").fetchone()
+        while self.last < (end or 0):
+            query = "SELECT seq FROM batches WHERE seq > ? ORDER BY seq"
+            group = []
+            for (seq,) in self.connection.execute(query, (self.last,)):
+                group.append(seq)
+                if seq - group[0] >= CHUNK or len(group) >= CHUNK:
+                    break
+            self.check_group(group)
+        for seq, table, *values in self.read(-(2**63), before - 1):
+            self.stranger([seq, table, *values])
+        for seq, table, *values in self.read(self.last + 1, 2**63 - 1):
+            self.stranger([seq, table, *values])
 
-    def check(self, row):
-        """Check one row against the one before it."""
-        seq, table, prev, digest, _ = row
-        last_seq, last_digest, last_sound = self.last
-        self.rows += 1
-        self.runs += table == "runs"
-        if seq <= last_seq:
-            self.report("forged", table, seq, f"row {seq} claims a number that is taken or unreal")
+    def begin(self):
+        """Read how the file begins."""
+        names = ", ".join(name for name, *_ in columns("segments"))
+        row = self.connection.execute(f"SELECT seq, {names} FROM segments ORDER BY seq").fetchone()
+        self.tree = Tree(0, b"")
+        if row is None:
             return
-        if seq > last_seq + 1:
-            self.report("missing", "", last_seq + 1, f"rows {last_seq + 1} to {seq - 1} missing")
-            self.gaps.extend(range(last_seq + 1, min(seq, last_seq + 1 + MAX_PLACES)))
-        sound = self.check_content(row)
-        if sound and last_sound and seq == last_seq + 1 and prev != last_digest:
-            self.report("forged", table, seq, f"row {seq} does not follow the row before")
-        self.last = (seq, digest, sound)
-        if seq == 1 and is_digest(digest):
-            self.first = digest
-        if self.checkpoint and seq == self.checkpoint[1]:
-            self.pinned = digest
+        seq, origin, version, base, frontier, *_ = row
+        self.origin = origin if isinstance(origin, str) else ""
+        self.next, self.last, self.tree = seq, seq - 1, None
+        if version == VERSION and seq == base + 1 and isinstance(frontier, bytes):
+            with contextlib.suppress(ValueError):
+                self.tree = Tree(base, frontier)
+        if self.tree is None:
+            self.report("malformed", "segments", seq, "the file does not say how it begins")
 
-    def check_content(self, row):
-        """Tell whether the row is in order by itself."""
-        seq, table = row[:2]
-        if not well_formed(row):
-            self.report("malformed", table, seq, f"row {seq} has a value that the format forbids")
-            return False
-        if place_of(row, [seq]) is not None:
-            return True
-        if len(self.damaged) < MAX_PROBLEMS:
-            self.damaged.append(row)
-        return False
+    def read(self, first, last):
+        """Yield [seq, table, value, ...] of all rows in a range, table by table."""
+        for table in self.tables:
+            names = ", ".join(name for name, *_ in columns(table))
+            query = f"SELECT seq, '{table}', {names} FROM {table} WHERE seq BETWEEN ? AND ?"
+            for row in self.connection.execute(query + " ORDER BY seq", (first, last)):
+                yield list(row)
 
-    def place_damaged(self):
-        """Tell a row that stands in another row's place from one that was edited."""
-        places = [row[0] for row in self.damaged[:MAX_PLACES]] + self.gaps[:MAX_PLACES]
-        for row in self.damaged:
+    def well_formed(self, row):
+        """Tell whether every value has the type of its column; else that is a problem."""
+        seq, table, *values = row
+        for (name, _, _, kind, null), value in zip(columns(table), values, strict=True):
+            if type(value) is not kind and not (value is None and null):
+                self.report("malformed", table, seq, f"row {seq} has a forbidden value in {name}")
+                return False
+        return True
+
+    def check_group(self, group):
+        """Check batches, by the numbers of their rows."""
+        start = self.last + 1
+        pending = self.hashes.get(self.last)
+        self.hashes, self.claims, self.batches = {}, set(), {}
+        if pending is not None:
+            self.hashes[self.last] = pending
+        for row in self.read(start, group[-1]):
             seq, table = row[:2]
-            near = range(max(1, seq - NEAR), seq + NEAR + 1)
-            own = place_of(row, (*near, *places))
-            if own is None:
-                self.report("edited", table, seq, f"row {seq} was edited")
+            self.rows += 1
+            self.runs += table == "runs"
+            sound = self.well_formed(row)
+            if seq in self.hashes:
+                self.claims.add(seq)
             else:
+                self.hashes[seq] = leaf_hash(row) if sound else b""
+            if table == "batches":
+                self.batches[seq] = Batch(row) if sound else None
+        for seq in group:
+            self.check_batch(seq, self.batches[seq])
+
+    def go_on(self, seq, tree, fits):
+        """Go on after the batch whose row is *seq*."""
+        self.next = self.last = seq
+        self.tree, self.fits = tree, fits
+
+    def check_batch(self, seq, batch):
+        """Check one batch against its rows."""
+        if batch is None:
+            self.note_gaps(seq, None)
+            self.go_on(seq, None, False)
+            return
+        self.settle(batch)
+        leaves = None
+        if batch.first == self.next and seq - batch.first <= len(self.hashes):
+            leaves = [self.hashes.get(each, b"") for each in range(batch.first, seq)]
+        if leaves is None or b"" in leaves:
+            self.check_in_part(batch)
+            return
+        marked = b"".join(each[:MARK] for each in leaves) == batch.marks
+        tree = self.tree.grown(leaves) if self.tree else None
+        fits = tree is None or (tree.root() == batch.root and tree.frontier() == batch.frontier)
+        if not marked and not (tree and fits) and batch.mark(batch.first):
+            self.compare(batch)
+            self.go_on(seq, batch.tree(), True)
+            return
+        if self.tree and self.checkpoint and batch.first - 1 <= self.checkpoint[1] < seq:
+            wanted = self.checkpoint[1] - self.tree.size
+            self.pinned = self.tree.grown(leaves[:wanted]).root()
+        if not (marked and fits):
+            self.suspect(seq, "edited")
+        self.go_on(seq, tree or batch.tree(), marked and fits)
+
+    def check_in_part(self, batch):
+        """Check a batch whose rows are not all there, or that begins where it should not."""
+        gaps = self.note_gaps(batch.seq, batch)
+        if batch.first != self.next and not any(seq <= batch.first for seq in gaps):
+            self.suspect(batch.seq, "edited")
+            self.go_on(batch.seq, None, False)
+            return
+        self.compare(batch)
+        self.go_on(batch.seq, batch.tree(), True)
+
+    def note_gaps(self, end, batch):
+        """Report the numbers before *end* that no row has; return where each gap begins."""
+        present = sorted(seq for seq in self.hashes if self.next <= seq < end)
+        begins = []
+        for before, after in zip([self.next - 1, *present], [*present, end], strict=True):
+            if after > before + 1:
+                begins.append(before + 1)
+                self.report("missing", "", before + 1, f"rows {before + 1} to {after - 1} missing")
+                for seq in range(before + 1, min(after, before + 1 + MAX_PROBLEMS)):
+                    if batch and batch.mark(seq):
+                        self.place(seq, batch.mark(seq))
+        return begins
+
+    def compare(self, batch):
+        """Suspect the rows that are not what the batch saw."""
+        for seq in sorted(seq for seq in self.hashes if batch.first <= seq < batch.seq):
+            mark, found = batch.mark(seq), self.hashes[seq]
+            if mark and found[:MARK] != mark:
+                self.place(seq, mark)
+                if found:
+                    whole = seq == self.last and self.fits
+                    self.suspect(seq, "forged" if whole else "edited")
+
+    def settle(self, batch):
+        """Of rows that claim one number, keep the one that the batch saw."""
+        for seq in sorted(seq for seq in self.claims if self.next <= seq <= batch.seq):
+            rows = list(self.read(seq, seq))
+            mark = batch.mark(seq)
+            right = next((row for row in rows if mark and leaf_hash(row)[:MARK] == mark), rows[0])
+            self.hashes[seq] = leaf_hash(right)
+            for row in rows:
+                if row is not right:
+                    self.report("forged", row[1], seq, f"row {seq} claims a number that is taken")
+
+    def place(self, seq, mark):
+        """Note that another row belongs at *seq*."""
+        if len(self.places) < MAX_PLACES:
+            self.places[seq] = mark
+
+    def suspect(self, seq, word, row=None):
+        """Note that a row is not what it should be."""
+        row = row or next(self.read(seq, seq))
+        if len(self.suspects) < MAX_PROBLEMS:
+            self.suspects.setdefault((seq, row[1]), (row, word))
+
+    def stranger(self, row):
+        """Suspect a row that no batch has."""
+        self.rows += 1
+        self.runs += row[1] == "runs"
+        if self.well_formed(row):
+            self.suspect(row[0], "stranger", row)
+
+    def judge(self):
+        """Say of each suspected row whether it was moved, edited or forged."""
+        expected = None
+        for (seq, table), (row, word) in sorted(self.suspects.items()):
+            own = next(
+                (
+                    place
+                    for place, mark in self.places.items()
+                    if place != seq and leaf_hash([place, *row[1:]])[:MARK] == mark
+                ),
+                None,
+            )
+            if own is not None:
                 self.report("reordered", table, seq, f"row {seq} was written as row {own}")
+            elif word == "stranger":
+                if seq != expected:
+                    self.report("forged", table, seq, f"row {seq} belongs to no batch")
+                expected = seq + 1
+            else:
+                self.report(word, table, seq, f"row {seq} was {word}")
+
+    def end(self):
+        """Return the tree over all rows, or None."""
+        pending = self.hashes.get(self.last, b"")
+        if self.tree is None or not pending:
+            return self.tree if self.last == 0 else None
+        return self.tree.grown([pending])
 
     def check_checkpoint(self, origin, size, root):
         """Check that the log continues the checkpoint."""
-        if self.first and origin_of(self.first) != origin:
-            self.report("forged", "", 1, "the checkpoint is of another log, or row 1 is not its")
-        if self.last[0] < size:
-            self.report("truncated", "", self.last[0] + 1, f"cut off: the checkpoint saw {size}")
-        elif self.pinned and self.pinned != bytes.fromhex(root):
-            self.report("forged", "", size, f"row {size} is not what the checkpoint saw")
+        end = self.end()
+        pinned = (end and end.root()) if size == self.last else self.pinned
+        if self.origin and self.origin != origin:
+            self.report("forged", "", 1, "the checkpoint is of another log")
+        if self.last < size:
+            self.report("truncated", "", self.last + 1, f"cut off: the checkpoint saw {size}")
+        elif pinned and pinned != base64.b64decode(root):
+            self.report("forged", "", size, f"rows 1 to {size} are not what the checkpoint saw")
 
     def head(self):
         """Return the checkpoint of the log as it was read, or None."""
-        seq, digest, _ = self.last
-        if not self.first or not is_digest(digest):
+        end = self.end()
+        if not end or not self.last or not self.origin:
             return None
-        return [origin_of(self.first), seq, digest.hex()]
-
-
-def origin_of(first):
-    """Return the name of the log whose first row has the digest *first*."""
-    return f"nxkernel.audit.v1/{first.hex()[:16]}"
-
-
-def read(connection, tables):
-    """Yield (seq, table, prev, digest, facts) of all tables in the order of seq."""
-    return heapq.merge(*(read_table(connection, t) for t in tables), key=lambda row: row[0])
-
-
-def read_table(connection, table):
-    """Yield the rows of one table."""
-    names = ", ".join(name for name, _, _ in columns(table))
-    query = f"SELECT seq, prev, digest, {names} FROM {table} ORDER BY seq"
-    for seq, prev, digest, *facts in connection.execute(query):
-        yield seq, table, prev, digest, facts
+        return [self.origin, self.last, base64.b64encode(end.root()).decode()]
 
 
 def open_log(path):
@@ -312,11 +509,21 @@ def open_log(path):
             connection.close()
             failure = error
             continue
-        if found != APPLICATION_ID:
+        if found != APPLICATION_ID or is_old(connection):
             connection.close()
-            raise Unreadable(f"{path.name} is a database, but not an audit log")
+            what = "of format version 1" if found == APPLICATION_ID else "but not an audit log"
+            raise Unreadable(f"{path.name} is a database, {what}")
         return connection
     raise Unreadable(f"{path.name} cannot be read: {failure}")
+
+
+def is_old(connection):
+    """Tell whether the file is a log of format version 1."""
+    try:
+        names = connection.execute("SELECT name FROM migrations").fetchall()
+    except sqlite3.Error:
+        return False
+    return ("1-audit",) in names
 
 
 def verify(path, checkpoint=None):
@@ -326,18 +533,24 @@ def verify(path, checkpoint=None):
         raise Unreadable(f"{path.name} does not exist")
     connection = open_log(path)
     try:
-        check = Check(checkpoint)
-        check.run(connection)
+        check = Check(connection, checkpoint)
+        check.run()
         return check
     finally:
         connection.close()
 
 
 def parse_checkpoint(text):
-    """Read the three lines of a checkpoint."""
+    """Read the three lines of a checkpoint; signatures may follow."""
     match = CHECKPOINT.fullmatch(text.replace("\r\n", "\n"))
-    if match is None:
+    if match is None or base64.b64encode(base64.b64decode(match[3])).decode() != match[3]:
         raise Unreadable("this is no checkpoint: expected origin, size and root on three lines")
+    _, blank, signatures = ("\n" + match[4]).partition("\n\n")
+    lines = signatures.split("\n")
+    if blank and not (lines[-1] == "" and lines[:-1] and all(s[:2] == "— " for s in lines[:-1])):
+        raise Unreadable("this is no checkpoint: after a blank line come signatures")
+    if not blank and match[4] and not match[4].endswith("\n"):
+        raise Unreadable("this is no checkpoint: its last line has no end")
     return match[1], int(match[2]), match[3]
 
 
@@ -347,7 +560,7 @@ def render(check, as_json):
         names = ("kind", "table", "seq", "message")
         return json.dumps(
             {
-                "schema_version": 1,
+                "schema_version": 2,
                 "ok": not check.problems,
                 "rows": check.rows,
                 "runs": check.runs,

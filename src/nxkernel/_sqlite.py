@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -80,6 +80,8 @@ class Format:
     application_id: int
     #: Oldest first. A step that was ever released is never changed or removed.
     migrations: tuple[Migration, ...]
+    #: Steps of files that nobody reads any more, and what such a file is.
+    retired: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class _Connection(sqlite3.Connection):
@@ -166,6 +168,7 @@ def open_writer(
     connection = _known.connect(path, os.fspath(path))
     try:
         _check_kind(connection, format)
+        _applied(connection, format)  # before anything is changed in a file that is refused
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={_SYNCHRONOUS[durability]}")
         # Else INSERT OR REPLACE deletes rows without firing the triggers that refuse it.
@@ -270,6 +273,8 @@ def _applied(connection: sqlite3.Connection, format: Format) -> list[str]:
     rows = connection.execute("SELECT name FROM migrations ORDER BY position").fetchall()
     names = [str(name) for (name,) in rows]
     known = [migration.name for migration in format.migrations]
+    if old := next((format.retired[name] for name in names if name in format.retired), None):
+        raise Refused(f"it is of {old}, which this version neither reads nor continues")
     if names != known[: len(names)]:
         unknown = next((name for name in names if name not in known), "in another order")
         raise Refused(f"its schema has a step that this version does not know ({unknown})")

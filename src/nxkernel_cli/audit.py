@@ -30,7 +30,7 @@ for command in (runs, calls, show, stats, diff, tail, export):
     audit.add_command(command)
 
 
-@audit.command(short_help="Recompute the hash chain.")
+@audit.command(short_help="Recompute the tree over all rows.")
 @place_argument
 @click.option(
     "--checkpoint",
@@ -41,9 +41,9 @@ for command in (runs, calls, show, stats, diff, tail, export):
 )
 @json_option
 def verify(place: Path, checkpoint_file: Path | None, as_json: bool) -> int:
-    """Recompute the hash chain; exit with 4 if it does not add up."""
+    """Recompute the tree over all rows; exit with 4 if it does not add up."""
     from nxkernel.audit import reader
-    from nxkernel.audit.chain import Checkpoint
+    from nxkernel.audit.checkpoint import Checkpoint
 
     checkpoint = None
     if checkpoint_file is not None:

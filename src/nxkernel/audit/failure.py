@@ -42,6 +42,8 @@ def _advice(error: Exception, text: str) -> str:
     if isinstance(error, Refused):
         if "was forked" in text:
             return "close it before the fork, or start the child as a new program"
+        if "neither reads" in text:
+            return "keep the file and give another data directory"
         newer = "does not know" in text
         return "upgrade nxkernel" if newer else "give the data directory of a run"
     if isinstance(error, Busy):

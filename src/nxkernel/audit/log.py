@@ -10,18 +10,26 @@ import attrs
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._sqlite import Durability
-from nxkernel.audit.chain import Checkpoint
+from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.liveness import Claim
 from nxkernel.audit.rows import (
-    Facts,
     call_facts,
     event_facts,
     intent_facts,
     plugin_facts,
     run_facts,
 )
-from nxkernel.audit.schema import CALLS, EVENTS, INTENTS, PLUGINS, RUN_ENDS, RUNS, Table
+from nxkernel.audit.schema import (
+    CALLS,
+    INTENTS,
+    PLUGINS,
+    RUN_ENDS,
+    RUNS,
+    Facts,
+    Table,
+    table_of,
+)
 from nxkernel.audit.settings import settings_events
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
@@ -124,15 +132,21 @@ class AuditLog:
     def plugin(self, facts: PluginFacts, disabled: str | None = None) -> None:
         """Write how a plugin takes part; *disabled* says why it does not run.
 
-        The newest row of a plugin counts. Of one that runs, its settings follow as events.
+        The newest row of a plugin counts. Of one that runs, its settings follow as events, and
+        of one that does not a failure.
 
         Raises AuditError.
         """
         row = plugin_facts(self._seq, facts, disabled, self._clock.wall_ns())
         self._writer.append(PLUGINS, row)
-        if disabled is None:
-            for event in settings_events(facts):
-                self.event(event)
+        if disabled == "plugin.removed":
+            return
+        if disabled is not None:
+            data = {"reason": disabled, "edition": facts.edition}
+            self.event(Event(kind="plugin.disabled", plugin=facts.id, data=data))
+            return
+        for event in settings_events(facts):
+            self.event(event)
 
     def intend(self, call: Call) -> Intent:
         """Write that *call* is about to be made. Raises AuditError."""
@@ -152,7 +166,9 @@ class AuditLog:
 
     def event(self, event: Event) -> None:
         """Write something that happened beside the calls. Raises AuditError."""
-        self._writer.append(EVENTS, event_facts(self._seq, event, self._clock.wall_ns()))
+        self._writer.append(
+            table_of(event.kind), event_facts(self._seq, event, self._clock.wall_ns())
+        )
 
     def end_run(self, status: Literal["completed", "failed"] = "completed") -> Checkpoint:
         """Write the end of the run and return the state of the log after it.

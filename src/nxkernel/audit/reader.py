@@ -21,7 +21,7 @@ from nxkernel.audit.records import (
     PluginRecord,
     RunRecord,
 )
-from nxkernel.audit.schema import CALLS, FORMAT, INTENTS, PLUGINS, RUNS
+from nxkernel.audit.schema import CALLS, FORMAT, HAPPENINGS, INTENTS, PLUGINS, RUNS
 from nxkernel.audit.statistics import Statistics, summary
 from nxkernel.audit.verification import Problem, VerifyReport, verify
 from nxkernel.errors import AuditError
@@ -36,8 +36,8 @@ def _columns(table: str, names: Iterable[str]) -> str:
 _RUNS = f"""
 SELECT runs.seq, {_columns("runs", RUNS.names)}, ends.status, ends.ended_ns,
     ifnull(sums.calls, 0) AS calls, ifnull(sums.errors, 0) AS errors
-FROM runs
-LEFT JOIN (SELECT run, status, ended_ns FROM run_ends) AS ends ON ends.run = runs.seq
+FROM runs_text AS runs
+LEFT JOIN (SELECT run, status, ended_ns FROM run_ends_text) AS ends ON ends.run = runs.seq
 LEFT JOIN (SELECT run, count(*) AS calls, sum(ok = 0) AS errors FROM calls GROUP BY run) AS sums
     ON sums.run = runs.seq
 WHERE :run_id IS NULL OR runs.run_id = :run_id
@@ -45,26 +45,27 @@ ORDER BY runs.seq
 """
 _PLUGINS = f"""
 SELECT plugins.seq, runs.run_id, {_columns("plugins", PLUGINS.names)}
-FROM plugins JOIN runs ON runs.seq = plugins.run
+FROM plugins_text AS plugins JOIN runs ON runs.seq = plugins.run
 WHERE :run_id IS NULL OR runs.run_id = :run_id
 ORDER BY plugins.seq
 """
-_EVENTS = """
-SELECT events.seq, runs.run_id, events.at_ns, events.kind, events.plugin, events.data
-FROM events JOIN runs ON runs.seq = events.run
-WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR events.kind = :kind)
-ORDER BY events.seq
+_EVENTS = f"""
+SELECT every.seq, runs.run_id, every.at_ns, every.kind, every.plugin, every.data FROM (
+    {" UNION ALL ".join(f"SELECT * FROM {table.name}_text" for table in HAPPENINGS)}
+) AS every JOIN runs ON runs.seq = every.run
+WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR every.kind = :kind)
+ORDER BY every.seq
 """
 _NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
 _RUN_OF = "runs.run_id, runs.started_ns AS run_started_ns"
 _ENDED = f"""
 SELECT calls.seq, {_columns("calls", CALLS.names)}, ifnull(calls.intent_seq, calls.seq) AS began,
     {_RUN_OF}
-FROM calls JOIN runs ON runs.seq = calls.run
+FROM calls_text AS calls JOIN runs ON runs.seq = calls.run
 """
 _OPEN = f"""
 SELECT intents.seq, {_columns("intents", INTENTS.names)}, {_NO_END}, intents.seq AS began, {_RUN_OF}
-FROM intents JOIN runs ON runs.seq = intents.run
+FROM intents_text AS intents JOIN runs ON runs.seq = intents.run
 WHERE intents.seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
 """
 _EVERY = f"{_ENDED} UNION ALL {_OPEN}"
@@ -273,7 +274,8 @@ class AuditReader:
     def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:
         facts = _facts(row, "run", "ok", "began", "run_started_ns")
         facts["historic"] = bool(row["historic"])
-        facts["details"] = _json(row["details"])
+        for name in ("details", "key", "stack_us"):
+            facts[name] = _json(row[name])
         if row["ok"] is not None:
             return CallRecord(status="ok" if row["ok"] else "error", **facts)
         if (lives := living.get(row["run"])) is None:
@@ -323,7 +325,8 @@ def _plugin(row: sqlite3.Row) -> PluginRecord:
     facts = _facts(row, "run")
     for name in ("tags", "provides", "requires"):
         facts[name] = tuple(_json(row[name]) or ())
-    facts["grants"] = _json(row["grants"])
+    for name in ("grants", "permissions"):
+        facts[name] = _json(row[name])
     return PluginRecord(**facts)
 
 

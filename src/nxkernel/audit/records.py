@@ -37,10 +37,17 @@ class RunRecord:
     platform: str
     level: str
     stack: tuple[str, ...]
+    #: Digests over ids, versions and grants of the plugins, over their code, settings, contracts.
+    plugins_digest: str
+    code_digest: str
+    settings_digest: str
+    contracts_digest: str
     lock_digest: str | None
-    settings_digest: str | None
     policy_digest: str | None
+    environment_digest: str
     environment: Mapping[str, Any]
+    #: Number of the run's first row, for a run that was under way when its file was sealed.
+    continues: int | None
     status: RunStatus
     ended_ns: int | None
     #: Calls that ended, and how many of them with an error.
@@ -56,12 +63,16 @@ class PluginRecord:
     run_id: str
     at_ns: int
     plugin: str
+    #: Counts its reloads, from 1.
+    edition: int
     version: str
     code_digest: str
     settings_digest: str
     tags: tuple[str, ...]
     provides: tuple[str, ...]
     requires: tuple[str, ...]
+    #: What its manifest asks for, or None where that is unknown.
+    permissions: Mapping[str, Any] | None
     grants: Mapping[str, Any]
     level: str
     #: Why it does not run, or None.
@@ -78,23 +89,36 @@ class CallRecord:
     status: CallStatus
     call_id: str
     plugin: str
+    edition: int = 1
     impl: str
     hook: str
     phase: str
     parent: str | None
     caller: str | None
     depth: int
+    #: The logical id that the caller gave, or None.
+    key: list[Any] | None = None
     attempt: int
     historic: bool
     level: str
     started_ns: int
     input_digest: str
     input_bytes: int
+    #: Which worker of the plugin, from 0.
+    instance: int | None = None
     #: Times in microseconds.
     duration_us: int | None = None
     queue_us: int | None = None
     transport_us: int | None = None
     plugin_us: int | None = None
+    #: In each middleware of the run's stack, outermost first.
+    stack_us: list[int] | None = None
+    #: Processor time in the worker.
+    cpu_us: int | None = None
+    #: Most memory of the worker by the end of the call, in KiB.
+    peak_kb: int | None = None
+    rows_read: int | None = None
+    rows_written: int | None = None
     output_digest: str | None = None
     output_bytes: int | None = None
     #: The call key, in hex.

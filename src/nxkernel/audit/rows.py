@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
+from nxkernel._canonical import digest, encode
 from nxkernel.audit.facts import dropped_details, error_details, text_of
+from nxkernel.audit.schema import Facts
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.types import Call, Outcome
 
-__all__ = ["Facts", "call_facts", "event_facts", "intent_facts", "plugin_facts", "run_facts"]
+__all__ = ["call_facts", "event_facts", "intent_facts", "plugin_facts", "run_facts"]
 
-#: Values of one row, without ``seq``, ``prev`` and ``digest``.
-Facts = tuple[int | str | None, ...]
-
+#: Domain of the digests over the facts of a header.
+HEADER = b"nx.audit.header.v2\0"
 #: Keys of ``BootFacts.header`` that have a column; all others go to ``environment``.
 _HEADER = frozenset(
     {
@@ -36,6 +38,8 @@ def run_facts(facts: BootFacts, started_ns: int) -> Facts:
     """Return the row of ``runs``."""
     header = facts.header
     others = {key: header[key] for key in header if key not in _HEADER}
+    environment = text_of({**others, **header.get("environment", {})})
+    plugins = [facts.plugins[name] for name in sorted(facts.plugins)]
     return (
         facts.run_id,
         str(header.get("kernel", "")),
@@ -45,11 +49,33 @@ def run_facts(facts: BootFacts, started_ns: int) -> Facts:
         str(header.get("platform", "")),
         str(header.get("level", "")),
         text_of(list(header.get("stack", ()))),
+        _over("plugins", [[p.id, p.version, text_of(attrs.asdict(p.grant))] for p in plugins]),
+        _over("code", [[p.id, p.code_digest] for p in plugins]),
+        _over(
+            "settings",
+            [header.get("settings_digest"), *([p.id, p.settings.digest] for p in plugins)],
+        ),
+        _over(
+            "contracts", [[p.id, json.dumps(_plain(p.contracts), sort_keys=True)] for p in plugins]
+        ),
         header.get("lock_digest"),
-        header.get("settings_digest"),
         header.get("policy_digest"),
-        text_of({**others, **header.get("environment", {})}),
+        _over("environment", environment),
+        environment,
+        None,
     )
+
+
+def _over(what: str, value: Any) -> str:
+    """Return the digest over *what* a header has."""
+    return digest(encode([what, value]), HEADER)
+
+
+def _plain(value: Any) -> Any:
+    """Return mappings as dicts, all the way down."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int) -> Facts:
@@ -58,12 +84,14 @@ def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int)
         run,
         at_ns,
         facts.id,
+        facts.edition,
         facts.version,
         facts.code_digest,
         facts.settings.digest,
         text_of(sorted(facts.tags)),
         text_of(sorted(facts.provides)),
         text_of(sorted(facts.requires)),
+        None,
         text_of(attrs.asdict(facts.grant)),
         facts.level,
         disabled,
@@ -76,12 +104,14 @@ def intent_facts(run: int, call: Call, started_ns: int) -> Facts:
         run,
         call.call_id,
         call.plugin,
+        call.edition,
         call.impl,
         call.hook,
         call.phase,
         call.parent,
         call.caller,
         call.depth,
+        _key(call),
         call.attempt,
         int(call.historic),
         call.level,
@@ -96,10 +126,16 @@ def call_facts(intent: Facts, outcome: Outcome, duration_us: int, intent_seq: in
     timing, error = outcome.timing, outcome.error
     return (
         *intent,
+        None,
         duration_us,
         timing.queue_us,
         timing.transport_us,
         timing.plugin_us,
+        None,
+        None,
+        None,
+        None,
+        None,
         outcome.output_digest,
         outcome.output_bytes,
         _hex(outcome.annotations.get("seed")),
@@ -124,6 +160,23 @@ def _hex(seed: Any) -> str | None:
     return bytes(seed).hex()
 
 
+def _key(call: Call) -> str | None:
+    """Return the key that the caller gave; what stands for none is the digest of the arguments."""
+    key = call.key
+    if len(key) > 1 and key[0] == bytes.fromhex(call.input_digest[7:]):
+        return None
+    return text_of([part.hex() if isinstance(part, bytes) else part for part in key])
+
+
 def event_facts(run: int, event: Event, at_ns: int) -> Facts:
-    """Return the row of ``events``."""
-    return (run, at_ns, event.kind, event.plugin, text_of(event.data))
+    """Return the row of the table that is for events of this kind."""
+    hook, call_id = (event.data.get(name) for name in ("hook", "call_id"))
+    return (
+        run,
+        at_ns,
+        event.kind,
+        event.plugin,
+        hook if isinstance(hook, str) else None,
+        call_id if isinstance(call_id, str) else None,
+        text_of(event.data),
+    )

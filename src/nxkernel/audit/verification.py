@@ -1,45 +1,28 @@
-"""Verification of a log, row by row, by nothing but its published format.
+"""Verification of a log by nothing but its published format.
 
-For each row in the order of ``seq``, in one snapshot of the database:
-
-1. every value has the storage class of its column, ``prev`` and ``digest`` 32 bytes: else malformed
-2. no two rows claim one number: else forged; no number is left out: else missing
-3. the digest is that of the row's own content: else reordered, if the content belongs to another
-   number, or edited
-4. ``prev`` is the digest of the row before, if both digests are right in themselves: else forged
-5. at the checkpoint's size the digest is its root: else forged; there are as many rows: else
-   truncated
-
-Before that, tables and triggers are those of the format: else malformed.
+Tables, views and triggers are those of the format, else malformed; then each batch is checked
+against its rows (:mod:`nxkernel.audit.inspection`), and the whole against a checkpoint: at its size
+the tree has its root, else forged; there are as many rows, else truncated.
 """
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
 
 import attrs
 
-from nxkernel._canonical import NotCanonical
 from nxkernel._sqlite import open_reader
-from nxkernel.audit.chain import GENESIS, Checkpoint, link, origin_of
+from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
-from nxkernel.audit.schema import FORMAT, RUNS, TABLES, Table
+from nxkernel.audit.inspection import Inspection, Start
+from nxkernel.audit.schema import FORMAT, FORMAT_VERSION, SEGMENTS, TABLES, Table
+from nxkernel.audit.suspects import Problem, ProblemKind
+from nxkernel.audit.tree import Tree
 from nxkernel.errors import AuditError, IntegrityError
 
 __all__ = ["Problem", "ProblemKind", "VerifyReport", "verify"]
-
-ProblemKind = Literal["edited", "missing", "reordered", "forged", "truncated", "malformed"]
-
-#: Problems that are listed one by one; a log beyond that is rotten as a whole.
-MAX_PROBLEMS = 1000
-#: How far a row is looked for from where it stands.
-_NEAR = 16
-#: How many other damaged rows are tried as a row's own place.
-_MAX_PLACES = 256
 
 _HONEST = "that a row was true when it was written: whoever ran the kernel's process could lie"
 _NO_CHECKPOINT = (
@@ -47,18 +30,6 @@ _NO_CHECKPOINT = (
     "that takes a checkpoint that was kept elsewhere"
 )
 _AFTER = "anything about rows after number {}: the checkpoint is older than they are"
-
-
-@attrs.frozen
-class Problem:
-    """One thing that does not add up."""
-
-    kind: ProblemKind
-    #: The table, or empty where no row is left to say.
-    table: str
-    #: Number of the row, or 0.
-    seq: int
-    message: str
 
 
 @attrs.frozen(kw_only=True)
@@ -95,37 +66,6 @@ class VerifyReport:
             )
 
 
-@attrs.frozen
-class _Row:
-    seq: int
-    table: Table
-    prev: Any
-    digest: Any
-    facts: tuple[Any, ...]
-
-    def belongs_at(self, seq: int) -> bool:
-        """Whether the digest is that of this content at number *seq*."""
-        try:
-            return bool(link(self.prev, self.table.name, seq, self.facts) == self.digest)
-        except NotCanonical:
-            return False
-
-    @property
-    def fault(self) -> str:
-        """Name a value that the format forbids, or return an empty text."""
-        if not _is_digest(self.prev) or not _is_digest(self.digest):
-            return "prev or digest"
-        for column, value in zip(self.table.columns, self.facts, strict=True):
-            allowed = int if column.type == "INTEGER" else str
-            if type(value) is not allowed and not (value is None and column.null):
-                return column.name
-        return ""
-
-
-def _is_digest(value: Any) -> bool:
-    return type(value) is bytes and len(value) == 32
-
-
 def verify(path: Path | str, checkpoint: Checkpoint | None = None) -> VerifyReport:
     """Check every row of the log at *path*, and that it continues *checkpoint*.
 
@@ -141,155 +81,128 @@ def verify(path: Path | str, checkpoint: Checkpoint | None = None) -> VerifyRepo
         connection = open_reader(path, FORMAT)
     except sqlite3.Error as error:
         raise cannot("read", path, error) from error
-    try:
-        return _Verification(checkpoint).run(connection)
-    finally:
-        connection.close()
+    with closing(connection):
+        lenient, connection.text_factory = connection.text_factory, str
+        found = _Verification(connection, checkpoint).run()
+        if found is None:  # some text is no UTF-8: slower, but nothing stops it
+            connection.text_factory = lenient
+            found = _Verification(connection, checkpoint).run()
+        assert found is not None
+        return found
 
 
 class _Verification:
-    """The state of one pass over the rows."""
+    """One verification of one file."""
 
-    def __init__(self, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, checkpoint: Checkpoint | None) -> None:
+        self._connection = connection
         self._checkpoint = checkpoint
-        self._problems: list[Problem] = []
-        self._damaged: list[_Row] = []
-        self._gaps: list[int] = []
-        self._last: _Row | None = None
-        self._last_is_sound = True
-        self._rows = self._runs = 0
-        self._first = self._pinned = b""
+        self._origin = ""
 
-    def run(self, connection: sqlite3.Connection) -> VerifyReport:
+    def run(self) -> VerifyReport | None:
+        """Return the report, or None when some text is no UTF-8 and ``text_factory`` minds."""
+        pins = [self._checkpoint.size] if self._checkpoint else []
+        self._inspection = Inspection(self._connection, self._readable(), pins)
+        end = Start(row=1, tree=Tree())
         try:
-            connection.execute("BEGIN")
-            for row in _rows(connection, self._check_schema(connection)):
-                self._check(row)
+            self._connection.execute("BEGIN")
+            self._check_schema()
+            end = self._check_rows()
+            self._inspection.close()
         except sqlite3.Error as error:
-            self._report("malformed", "", 0, f"the database cannot be read: {error}")
-        self._place_damaged()
-        self._check_checkpoint()
-        self._problems.sort(key=lambda problem: (problem.seq, problem.table, problem.kind))
+            if "decode to UTF-8" in str(error) and self._connection.text_factory is str:
+                self._connection.rollback()
+                return None
+            message = f"the database cannot be read: {error}"
+            self._inspection.report("malformed", "", 0, message)
+        self._check_checkpoint(end)
+        found = self._inspection
         return VerifyReport(
-            rows=self._rows,
-            runs=self._runs,
-            head=self._head(),
-            problems=tuple(self._problems),
-            limits=self._limits(),
+            rows=found.rows,
+            runs=found.runs,
+            head=self._head(end),
+            problems=tuple(sorted(found.problems, key=lambda p: (p.seq, p.table, p.kind))),
+            limits=self._limits(end.row - 1),
         )
 
-    def _report(self, kind: ProblemKind, table: str, seq: int, message: str) -> None:
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(kind, table, seq, message))
+    def _schema(self) -> dict[str, str]:
+        query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger', 'view')"
+        return dict(self._connection.execute(query).fetchall())
 
-    def _check_schema(self, connection: sqlite3.Connection) -> list[Table]:
-        """Compare tables and triggers with the format; return the tables that can be read."""
-        query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
-        found = dict(connection.execute(query).fetchall())
+    def _readable(self) -> list[Table]:
+        """Return the tables that exist."""
+        return [table for table in TABLES if table.name in self._schema()]
+
+    def _check_schema(self) -> None:
+        """Compare tables, triggers and views with the format."""
+        found = self._schema()
         for table in TABLES:
-            for statement in (table.create, *table.guards):
+            for statement in table.statements:
                 kind, name = statement.split()[1:3]
                 if found.get(name) != statement:
                     how = "not as the format has it" if name in found else "missing"
                     message = f"{kind.lower()} {name} is {how}"
-                    self._report("malformed", table.name, 0, message)
-        return [table for table in TABLES if table.name in found]
+                    self._inspection.report("malformed", table.name, 0, message)
 
-    def _check(self, row: _Row) -> None:
-        last = self._last.seq if self._last else 0
-        self._rows += 1
-        self._runs += row.table is RUNS
-        if row.seq <= last or row.seq < 1:
-            claim = "claims a number twice" if row.seq >= 1 else "has a number below 1"
-            self._report("forged", row.table.name, row.seq, f"{_name(row)} {claim}")
-            return
-        if row.seq > last + 1:
-            self._note_gap(last + 1, row.seq - 1)
-        sound = self._check_content(row)
-        if sound and self._last_is_sound and row.seq == last + 1:
-            self._check_link(row)
-        self._advance(row, sound)
+    def _check_rows(self) -> Start:
+        start = self._begin()
+        last = self._connection.execute("SELECT max(seq) FROM batches").fetchone()[0] or 0
+        end = self._inspection.run(start, last)
+        self._inspection.strangers(start.row, end.row - 1)
+        return end
 
-    def _note_gap(self, first: int, last: int) -> None:
-        what = f"row {first} is" if first == last else f"rows {first} to {last} are"
-        self._report("missing", "", first, f"{what} missing")
-        self._gaps.extend(range(first, min(last + 1, first + _MAX_PLACES)))
+    def _begin(self) -> Start:
+        """Return where the file says that it begins."""
+        names = ", ".join(SEGMENTS.names)
+        row = self._connection.execute(f"SELECT seq, {names} FROM segments ORDER BY seq").fetchone()
+        if row is None:
+            return Start(row=1, tree=Tree())
+        seq, origin, version, base, frontier, *_ = row
+        self._origin = origin if isinstance(origin, str) else ""
+        if version == FORMAT_VERSION and seq == base + 1:
+            try:
+                return Start(row=seq, tree=Tree(base, frontier))
+            except (ValueError, TypeError):
+                pass
+        message = f"row {seq} (segments) does not say how the file begins"
+        self._inspection.report("malformed", "segments", seq, message)
+        return Start(row=seq, tree=None)
 
-    def _check_content(self, row: _Row) -> bool:
-        if fault := row.fault:
-            message = f"{_name(row)} has a value in {fault} that the format forbids"
-            self._report("malformed", row.table.name, row.seq, message)
-            return False
-        if row.belongs_at(row.seq):
-            return True
-        if len(self._damaged) < MAX_PROBLEMS:
-            self._damaged.append(row)
-        return False
-
-    def _check_link(self, row: _Row) -> None:
-        before = self._last.digest if self._last else GENESIS
-        if row.prev != before:
-            last = f"row {row.seq - 1}" if row.seq > 1 else "the beginning"
-            message = f"{_name(row)} does not follow {last}: one of the two was put in its place"
-            self._report("forged", row.table.name, row.seq, message)
-
-    def _advance(self, row: _Row, sound: bool) -> None:
-        self._last, self._last_is_sound = row, sound
-        if row.seq == 1 and _is_digest(row.digest):
-            self._first = row.digest
-        if self._checkpoint and row.seq == self._checkpoint.size:
-            self._pinned = row.digest
-
-    def _place_damaged(self) -> None:
-        """Tell a row that stands in another row's place from one that was edited."""
-        places = [row.seq for row in self._damaged[:_MAX_PLACES]] + self._gaps[:_MAX_PLACES]
-        for row in self._damaged:
-            near = range(max(1, row.seq - _NEAR), row.seq + _NEAR + 1)
-            own = next((seq for seq in (*near, *places) if row.belongs_at(seq)), None)
-            if own is None:
-                message = f"{_name(row)} was edited: its digest is of other content"
-                self._report("edited", row.table.name, row.seq, message)
-            else:
-                message = f"{_name(row)} stands in another place: it was written as row {own}"
-                self._report("reordered", row.table.name, row.seq, message)
-
-    def _check_checkpoint(self) -> None:
-        point = self._checkpoint
+    def _check_checkpoint(self, end: Start) -> None:
+        point, size = self._checkpoint, end.row - 1
         if point is None:
             return
-        size = self._last.seq if self._last else 0
-        if self._first and origin_of(self._first) != point.origin:
-            self._report("forged", "", 1, "the checkpoint is of another log, or row 1 is not its")
+        report = self._inspection.report
+        if self._origin and self._origin != point.origin:
+            report("forged", "", 1, "the checkpoint is of another log, or this one was renamed")
+        root = _root_at(end) if point.size == size else self._inspection.roots.get(point.size)
         if size < point.size:
             message = f"rows {size + 1} to {point.size} are cut off: the checkpoint has seen them"
-            self._report("truncated", "", size + 1, message)
-        elif self._pinned and self._pinned != bytes.fromhex(point.root):
-            message = f"row {point.size} is not what the checkpoint saw: the log was rewritten"
-            self._report("forged", "", point.size, message)
+            report("truncated", "", size + 1, message)
+        elif root is not None and root != point.hash:
+            message = (
+                f"rows 1 to {point.size} are not what the checkpoint saw: the log was rewritten"
+            )
+            report("forged", "", point.size, message)
 
-    def _head(self) -> Checkpoint | None:
-        if self._last is None or not self._first or not _is_digest(self._last.digest):
+    def _head(self, end: Start) -> Checkpoint | None:
+        root = _root_at(end)
+        if root is None or end.row == 1 or not self._origin:
             return None
-        return Checkpoint(origin_of(self._first), self._last.seq, self._last.digest.hex())
+        return Checkpoint.of(self._origin, end.row - 1, root)
 
-    def _limits(self) -> tuple[str, ...]:
+    def _limits(self, size: int) -> tuple[str, ...]:
         if self._checkpoint is None:
             return (_HONEST, _NO_CHECKPOINT)
-        if self._last is not None and self._last.seq > self._checkpoint.size:
+        if size > self._checkpoint.size:
             return (_HONEST, _AFTER.format(self._checkpoint.size))
         return (_HONEST,)
 
 
-def _name(row: _Row) -> str:
-    return f"row {row.seq} ({row.table.name})"
-
-
-def _rows(connection: sqlite3.Connection, tables: list[Table]) -> Iterator[_Row]:
-    """Yield the rows of all tables in the order of their numbers."""
-    streams = [_rows_of(connection, table) for table in tables]
-    return heapq.merge(*streams, key=lambda row: row.seq)
-
-
-def _rows_of(connection: sqlite3.Connection, table: Table) -> Iterator[_Row]:
-    for seq, prev, digest, *facts in connection.execute(table.select):
-        yield _Row(seq, table, prev, digest, tuple(facts))
+def _root_at(end: Start) -> bytes | None:
+    """Return the root over all rows at the end of a pass, if it can be told."""
+    if end.tree is None or (end.row > 1 and not end.pending):
+        return None
+    tree = end.tree.copy()
+    tree.add([end.pending] if end.pending else [])
+    return tree.root

@@ -8,33 +8,28 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from nxkernel import _forks
-from nxkernel._canonical import NotCanonical
 from nxkernel._clock import Clock
 from nxkernel._sqlite import Busy, Durability, WriterLock, immediate, only_append, open_writer
-from nxkernel.audit.chain import GENESIS, Checkpoint, link, origin_of
+from nxkernel.audit.batches import Head
+from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
-from nxkernel.audit.rows import Facts
-from nxkernel.audit.schema import FORMAT, HEAD, TABLES, Table
+from nxkernel.audit.schema import FORMAT, Facts, Table
 from nxkernel.errors import AuditError
 
 __all__ = ["Writer"]
 
-_FAILURES = (sqlite3.Error, OSError, OverflowError, NotCanonical)
+_FAILURES = (sqlite3.Error, OSError, OverflowError, ValueError)
 #: Seconds that a fork waits for a row that is being written: as long as a row may take.
 _REST_S = 12.0
-_FIRST = (
-    "SELECT digest FROM ("
-    + " UNION ALL ".join(f"SELECT digest FROM {table.name} WHERE seq = 1" for table in TABLES)
-    + ")"
-)
 
 
 class Writer:
     """Appends rows to the log at *path*, from any thread and beside other processes.
 
+    Each row is a batch of its own, in a transaction of its own.
+
     Invariant: while ``_head`` is known, it is the head of the log as this kernel left it. Whether
-    another kernel has written since, the database tells at no cost: the guard trigger then refuses
-    our number, and the head is read again inside a transaction.
+    another kernel has written since is asked inside the transaction, and the head read again then.
 
     While its process is forked the database is closed, in both; see :mod:`nxkernel._forks`. The
     parent opens it again with its next row, a child when it is told to.
@@ -47,7 +42,7 @@ class Writer:
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._lock: WriterLock | None = None
-        self._head: tuple[int, bytes] | None = None
+        self._head: Head | None = None
         self._opened = False
         self._resting = False
         _forks.register(self)
@@ -102,23 +97,15 @@ class Writer:
                 raise cannot("write", self.path, error) from error
 
     def _append(self, connection: sqlite3.Connection, table: Table, facts: Facts) -> int:
-        if self._head is not None:
-            try:
-                return self._insert(connection, table, facts, self._head)
-            except sqlite3.IntegrityError:
-                self._head = None  # it has moved, or the second try will show what else is wrong
         with immediate(connection):
-            head = connection.execute(HEAD).fetchone() or (0, GENESIS)
-            return self._insert(connection, table, facts, head)
+            head = self._current(connection)
+            (number,) = head.append(connection, [(table, facts)], self._clock.wall_ns())
+        return number
 
-    def _insert(
-        self, connection: sqlite3.Connection, table: Table, facts: Facts, head: tuple[int, bytes]
-    ) -> int:
-        seq, prev = head[0] + 1, head[1]
-        digest = link(prev, table.name, seq, facts)
-        connection.execute(table.insert, (seq, prev, digest, *facts))
-        self._head = (seq, digest)
-        return seq
+    def _current(self, connection: sqlite3.Connection) -> Head:
+        if self._head is None or not self._head.stands(connection):
+            self._head = Head.read(connection)
+        return self._head
 
     def checkpoint(self) -> Checkpoint:
         """Return the state of the log now.
@@ -134,11 +121,10 @@ class Writer:
                 raise cannot("read", self.path, error) from error
 
     def _checkpoint(self, connection: sqlite3.Connection) -> Checkpoint:
-        first = connection.execute(_FIRST).fetchone()
-        if first is None:
+        head = self._current(connection)
+        if not head.size:
             raise AuditError(f"the audit log {shown(self.path)} has no checkpoint: it has no rows")
-        size, root = connection.execute(HEAD).fetchone()
-        return Checkpoint(origin_of(first[0]), size, root.hex())
+        return head.checkpoint()
 
     def close(self) -> None:
         """Close the log; it can be opened again."""

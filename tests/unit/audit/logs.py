@@ -13,10 +13,14 @@ from typing import Any
 
 import attrs
 
-from nxkernel.audit.chain import GENESIS, Checkpoint, link
+from nxkernel._sqlite import immediate, open_writer
+from nxkernel.audit.batches import MARK, Head
+from nxkernel.audit.checkpoint import Checkpoint
+from nxkernel.audit.columns import Facts, Table, leaf
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import VerifyReport, verify
-from nxkernel.audit.schema import TABLES
+from nxkernel.audit.schema import BATCHES, FORMAT, TABLES
+from nxkernel.audit.tree import Tree, leaf_hash
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.settings import Grant, PluginSettings, digest_of
 from nxkernel.types import Call, CallError, Digest, Outcome, PluginId, RunId, Timing
@@ -155,52 +159,122 @@ def _write_calls(log: AuditLog) -> None:
     outer, inner = make_call("1"), make_call("1.1", parent="1", caller="ocr.rapid", depth=1)
     first = log.intend(outer)
     second = log.intend(inner)
+    log.event(
+        Event(kind="policy.decision", plugin="store", data={"hook": "keep", "effect": "deny"})
+    )
     log.finish(second, inner, failed(inner, exception="builtins.KeyError"), 40)
     log.event(Event(kind="breaker.open", plugin="store", data={"failures": 5}))
     log.finish(first, outer, ok(outer), 90)
+    log.event(Event(kind="determinism.drawn", plugin="ocr.rapid", data={"call_id": "1"}))
+    log.event(Event(kind="template.diff", data={"changed": 2}))
+    log.event(Event(kind="hosting.debug", plugin="store"))
     log.event(Event(kind="worker.exit", plugin="ocr.rapid", data={"signal": "SIGKILL"}))
 
 
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+class Collected:
+    """Stands in for a writer: keeps rows, to be written in batches of any size."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Table, Facts]] = []
+
+    def open(self) -> None:
+        pass
+
+    def append(self, table: Table, facts: Facts) -> int:
+        self.rows.append((table, facts))
+        return len(self.rows)
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint.of("nxkernel.audit.v2/collected", len(self.rows), bytes(32))
+
+    def close(self) -> None:
+        pass
+
+
+def sample_rows(path: Path, calls: int = 1) -> list[tuple[Table, Facts]]:
+    """Return the rows of a run with *calls* times two calls."""
+    collected = Collected()
+    log = AuditLog(path, Ticks(), writer=collected)
+    log.begin_run(boot_facts("run-1"))
+    for _ in range(calls):
+        _write_calls(log)
+    log.end_run()
+    return collected.rows
+
+
+def write_batches(path: Path, rows: list[tuple[Table, Facts]], size: int) -> list[Checkpoint]:
+    """Write *rows* in batches of *size*; return the checkpoint after each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    points = []
+    connection = open_writer(path, FORMAT, durability="process", now_ns=1)
+    with closing(connection):
+        head = Head.read(connection)
+        for start in range(0, len(rows), size):
+            with immediate(connection):
+                head.append(connection, rows[start : start + size], 1_700_000_000_000_000_000)
+            points.append(head.checkpoint())
+    return points
+
+
+_PRESENT = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 @contextmanager
 def tampering(path: Path) -> Iterator[sqlite3.Connection]:
     """Give the file to someone who takes the triggers away, and puts them back afterwards."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
         for table in TABLES:
             for guard in table.guards:
                 connection.execute(f"DROP TRIGGER {guard.split()[2]}")
+        connection.execute("COMMIT")
         yield connection
-        present = {name for (name,) in connection.execute(_TABLES)}
+        connection.execute("BEGIN")
+        present = {name for (name,) in connection.execute(_PRESENT)}
         for table in TABLES:
             if table.name in present:
                 for guard in table.guards:
                     connection.execute(guard)
+        connection.execute("COMMIT")
 
 
-def rows_of(path: Path) -> list[tuple[int, str]]:
+def every_row(path: Path) -> list[tuple[int, str]]:
     """Return number and table of every row, in order."""
     union = " UNION ALL ".join(f"SELECT seq, '{table.name}' FROM {table.name}" for table in TABLES)
     with closing(sqlite3.connect(path)) as connection:
         return [(seq, name) for seq, name in connection.execute(f"{union} ORDER BY 1").fetchall()]
 
 
-def relink(connection: sqlite3.Connection, first: int = 1, last: int = 2**63) -> None:
-    """Compute the chain anew from row *first* to *last*, as a forger with time would."""
-    rows = [
-        (seq, table, tuple(facts))
+#: Tables that say how rows are kept, not what happened.
+FRAME = ("segments", "names", "batches")
+
+
+def rows_of(path: Path) -> list[tuple[int, str]]:
+    """Return number and table of every row that says what happened, in order."""
+    return [(seq, name) for seq, name in every_row(path) if name not in FRAME]
+
+
+def rebatch(connection: sqlite3.Connection, first: int = 1, last: int = 2**63) -> None:
+    """Make the rows of batches from *first* to *last* anew, as a forger with time would."""
+    rows = {
+        row[0]: row
         for table in TABLES
-        for seq, _, _, *facts in connection.execute(table.select).fetchall()
-    ]
-    prev = GENESIS
-    for seq, table, facts in sorted(rows, key=lambda row: row[0]):
-        digest = link(prev, table.name, seq, facts)
-        if first <= seq <= last:
-            connection.execute(
-                f"UPDATE {table.name} SET prev = ?, digest = ? WHERE seq = ?", (prev, digest, seq)
-            )
-        prev = digest
+        for row in connection.execute(table.select, (1, 2**62)).fetchall()
+    }
+    tree, hashes, start = Tree(), [], 1
+    for seq in sorted(rows):
+        row = rows[seq]
+        if row[1] == "batches":
+            tree.add(hashes)
+            if first <= seq <= last:
+                marks = b"".join(each[:MARK] for each in hashes)
+                made = (start, row[3], tree.root, tree.frontier, marks, *row[7:])
+                marked = ", ".join(f"{name} = ?" for name in BATCHES.names)
+                connection.execute(f"UPDATE batches SET {marked} WHERE seq = ?", (*made, seq))
+                row = (seq, "batches", *made)
+            hashes, start = [], seq
+        hashes.append(leaf_hash(leaf(row)))
 
 
 def load_standalone() -> ModuleType:

@@ -19,6 +19,7 @@ from nxkernel.errors import AuditError
 from tests.unit.audit.logs import (
     Ticks,
     boot_facts,
+    every_row,
     facts_of,
     found,
     inspect,
@@ -44,11 +45,12 @@ def test_rows_share_one_sequence(path: Path) -> None:
     """Rows of all tables are numbered from 1 without gaps, in the order of what happened."""
     checkpoint = write_sample(path)
     one_run = [
-        *("runs", "plugins", "plugins", "intents", "intents"),
-        *("calls", "events", "calls", "events", "run_ends"),
+        *("runs", "plugins", "plugins", "failures", "intents", "intents", "decisions"),
+        *("calls", "transitions", "calls", "findings", "evaluations", "events", "failures"),
+        "run_ends",
     ]
     assert tables(path) == one_run * 2
-    assert [seq for seq, _ in rows_of(path)] == list(range(1, checkpoint.size + 1))
+    assert [seq for seq, _ in every_row(path)] == list(range(1, checkpoint.size + 1))
 
 
 def test_an_intent_is_on_record_before_the_call(path: Path) -> None:
@@ -67,11 +69,12 @@ def test_a_log_goes_on_after_it_was_closed(path: Path) -> None:
     """A second kernel continues the chain of the first."""
     first = write_sample(path)
     second = write_sample(path)
-    assert (first.origin, second.size) == (second.origin, 2 * first.size)
+    assert first.origin == second.origin
+    assert second.size == len(every_row(path)) > first.size
     assert found(path, first) == []
 
 
-@pytest.mark.parametrize("table", [table.name for table in TABLES])
+@pytest.mark.parametrize("table", [table.name for table in TABLES if table.name != "seals"])
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET seq = seq + 1000"])
 def test_no_connection_can_change_a_row(path: Path, table: str, statement: str) -> None:
     """UPDATE and DELETE are refused on every table, also for a plain sqlite3 connection."""
@@ -93,7 +96,8 @@ def test_two_logs_may_share_a_file(path: Path) -> None:
                 log.finish(log.intend(call), call, ok(call), 1)
         one.end_run()
         checkpoint = two.end_run()
-    assert checkpoint.size == 2 + 30 + 2
+    assert len(rows_of(path)) == 2 + 30 + 2
+    assert checkpoint.size == len(every_row(path))
     assert found(path, checkpoint) == []
 
 
@@ -122,7 +126,7 @@ def test_the_end_of_a_run_returns_a_checkpoint(path: Path) -> None:
     with opened(path) as log:
         assert log.checkpoint is None
         checkpoint = log.end_run()
-        assert checkpoint.size == 2
+        assert checkpoint.size == len(every_row(path))
         assert log.checkpoint == checkpoint
         assert log.end_run() == checkpoint
     assert inspect(path).head == checkpoint

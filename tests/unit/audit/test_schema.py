@@ -14,14 +14,20 @@ import pytest
 from nxkernel.audit.rows import call_facts, event_facts, intent_facts, plugin_facts, run_facts
 from nxkernel.audit.schema import (
     CALLS,
+    DECISIONS,
+    EVALUATIONS,
     EVENTS,
+    FAILURES,
+    FINDINGS,
     FORMAT,
     FORMAT_VERSION,
     INTENTS,
     PLUGINS,
     RUNS,
     TABLES,
+    TRANSITIONS,
     Table,
+    table_of,
 )
 from nxkernel.dispatch.stack import Event
 from tests.unit.audit.logs import (
@@ -41,8 +47,8 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "audit-forma
 
 def published_columns(table: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
     """Return the published columns of facts."""
-    columns = table["columns"][3:]
-    return [(c["name"], c["type"], c["null"], c["meaning"]) for c in columns]
+    columns = table["columns"][1:]
+    return [(c["name"], c["kind"], c["null"], c["meaning"]) for c in columns]
 
 
 def test_tables_are_those_of_the_published_format() -> None:
@@ -51,8 +57,8 @@ def test_tables_are_those_of_the_published_format() -> None:
         (
             t.name,
             t.meaning,
-            [(c.name, c.type, c.null, c.meaning) for c in t.columns],
-            [t.create, *t.guards],
+            [(c.name, c.kind, c.null, c.meaning) for c in t.columns],
+            list(t.statements),
         )
         for t in TABLES
     ]
@@ -81,7 +87,7 @@ def test_every_column_is_documented(table: str) -> None:
     """The reference page has a row for each column of each table."""
     section = PAGE.read_text(encoding="utf-8").partition(f"### `{table}`\n")[2].partition("\n#")[0]
     (columns,) = [t.columns for t in TABLES if t.name == table]
-    missing = [c.name for c in columns if f"| `{c.name}` | {c.type}" not in section]
+    missing = [c.name for c in columns if f"| `{c.name}` | {c.kind}" not in section]
     assert missing == []
 
 
@@ -103,9 +109,8 @@ INTENT = intent_facts(1, make_call(), 5)
 def test_rows_have_the_types_of_their_columns(table: Table, build: Callable[[], Any]) -> None:
     """Each fact stands in its column with the column's type."""
     facts = build()
-    types = {"INTEGER": int, "TEXT": str}
-    for column, value in zip(table.columns, facts, strict=True):
-        assert (value is None and column.null) or type(value) is types[column.type], column.name
+    stored = table.store(facts, lambda name: len(name))
+    assert table.fault(stored) == ""
 
 
 def test_a_call_stands_in_its_columns() -> None:
@@ -118,22 +123,30 @@ def test_a_call_stands_in_its_columns() -> None:
         "run": 3,
         "call_id": "7.1",
         "plugin": "ocr.rapid",
+        "edition": 1,
         "impl": "read_tokens",
         "hook": "read_tokens",
         "phase": "setup",
         "parent": "7",
         "caller": "app",
         "depth": 1,
+        "key": '["7.1"]',
         "attempt": 2,
         "historic": 1,
         "level": "confined",
         "started_ns": 11,
         "input_digest": DIGEST,
         "input_bytes": len(call.payload),
+        "instance": None,
         "duration_us": 99,
         "queue_us": 1,
         "transport_us": 2,
         "plugin_us": 3,
+        "stack_us": None,
+        "cpu_us": None,
+        "peak_kb": None,
+        "rows_read": None,
+        "rows_written": None,
         "output_digest": DIGEST,
         "output_bytes": 7,
         "seed": bytes(range(32)).hex(),
@@ -175,3 +188,74 @@ def test_the_header_fills_its_columns_and_the_environment_the_rest() -> None:
         None,
     )
     assert row["environment"] == '{"cpu":"x86_64","hosting":{"eager":false}}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        ("worker.exit", FAILURES),
+        ("plugin.disabled", FAILURES),
+        ("access.denied", FAILURES),
+        ("worker.state", TRANSITIONS),
+        ("breaker.half_open", TRANSITIONS),
+        ("governor.anything", TRANSITIONS),
+        ("policy.decision", DECISIONS),
+        ("determinism.drawn", FINDINGS),
+        ("template.diff", EVALUATIONS),
+        ("plugin.settings", EVENTS),
+        ("never.heard_of", EVENTS),
+    ],
+)
+def test_what_happened_has_a_table_by_its_kind(kind: str, table: Table) -> None:
+    """Each kind goes to the table that the format names for it, and any other one to events."""
+    assert table_of(kind) is table
+
+
+def test_a_happening_names_its_hook_and_call() -> None:
+    """Hook and call can be asked for in SQL; all facts are there as JSON."""
+    data = {"hook": "keep", "call_id": "7.1", "effect": "deny"}
+    facts = event_facts(1, Event(kind="policy.decision", plugin="store", data=data), 5)
+    assert facts[2:6] == ("policy.decision", "store", "keep", "7.1")
+    assert facts[6] == '{"call_id":"7.1","effect":"deny","hook":"keep"}'
+    assert event_facts(1, Event(kind="x", data={"hook": 5}), 5)[4:6] == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (("doc-17",), '["doc-17"]'),
+        (("doc-17", 4, b"\xff"), '["doc-17",4,"ff"]'),
+        ((bytes.fromhex(DIGEST[7:]), 0), None),
+        ((bytes.fromhex(DIGEST[7:]), 0, "teardown"), None),
+    ],
+)
+def test_the_key_of_a_call_is_the_one_that_was_given(key: tuple[object, ...], text: str) -> None:
+    """A call without one is known by the digest of its arguments, which has its own column."""
+    row = dict(zip(INTENTS.names, intent_facts(1, make_call(key=key), 5), strict=True))
+    assert row["key"] == text
+
+
+def test_the_digests_of_a_header_cover_what_they_name() -> None:
+    """A change of one of these things changes its own digest, and no other."""
+    names = ("plugins_digest", "code_digest", "settings_digest", "contracts_digest",
+             "environment_digest")  # fmt: skip
+
+    def digests(facts: Any, **header: Any) -> dict[str, Any]:
+        import attrs
+
+        boot = boot_facts("run-1", facts)
+        boot = attrs.evolve(boot, header={**boot.header, **header})
+        row = dict(zip(RUNS.names, run_facts(boot, 1), strict=True))
+        return {name: row[name] for name in names}
+
+    plain = digests(facts_of())
+    other = {
+        "plugins_digest": digests(facts_of(version="9")),
+        "code_digest": digests(facts_of(code_digest="sha256:" + "11" * 32)),
+        "settings_digest": digests(facts_of(), settings_digest="x"),
+        "contracts_digest": digests(facts_of(contracts={"h": {"input": {"type": "object"}}})),
+        "environment_digest": digests(facts_of(), environment={"TZ": "UTC"}),
+    }
+    for name, changed in other.items():
+        assert [n for n in names if changed[n] != plain[n]] == [name]
+    assert len(set(plain.values())) == len(names)

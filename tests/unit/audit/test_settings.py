@@ -62,4 +62,4 @@ def test_a_plugin_that_does_not_run_has_no_settings_in_force(tmp_path: Path) -> 
     log.plugin(facts_of())
     log.close()
     with AuditReader(tmp_path / "audit.db") as reader:
-        assert reader.events("run-1") == []
+        assert reader.events("run-1", "plugin.settings") == []

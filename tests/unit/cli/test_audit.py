@@ -13,7 +13,7 @@ from nxkernel.types import Digest
 from nxkernel_cli import audit_export
 from nxkernel_cli.audit import log_path
 from tests.support.commands import Ran
-from tests.unit.audit.logs import failed, make_call, ok, opened, rows_of, tampering, write_sample
+from tests.unit.audit.logs import every_row, failed, make_call, ok, opened, tampering, write_sample
 from tests.unit.cli.conftest import run
 
 
@@ -135,7 +135,7 @@ def test_a_sound_log_verifies_and_says_what_that_does_not_show(data: Path) -> No
     shown = run("audit", "verify", data)
     assert shown.code == 0
     assert shown.out.startswith("verified: ")
-    assert "head: nxkernel.audit.v1/" in shown.out
+    assert "head: nxkernel.audit.v2/" in shown.out
     assert "this does not show that no rows were cut off at the end" in shown.err
     with_checkpoint = run("audit", "verify", data, "--checkpoint", data.parent / "kept.checkpoint")
     assert with_checkpoint.code == 0
@@ -145,7 +145,7 @@ def test_a_sound_log_verifies_and_says_what_that_does_not_show(data: Path) -> No
 def test_an_edited_row_is_an_integrity_failure(data: Path) -> None:
     """Exit code 4, the row by number, and the error object for programs."""
     with tampering(log_path(data)) as connection:
-        connection.execute("UPDATE calls SET plugin = 'nobody'")
+        connection.execute("UPDATE calls SET plugin = 1")
     shown = run("audit", "verify", data)
     assert shown.code == 4
     assert shown.out.startswith("DOES NOT VERIFY: ")
@@ -159,9 +159,10 @@ def test_an_edited_row_is_an_integrity_failure(data: Path) -> None:
 
 def test_a_cut_off_tail_is_seen_with_a_checkpoint_only(data: Path) -> None:
     """Without a checkpoint a shorter log is sound, and verify says that it could not know."""
-    last, table = rows_of(log_path(data))[-1]
+    last, end = (seq for seq, _ in every_row(log_path(data))[-2:])
     with tampering(log_path(data)) as connection:
-        connection.execute(f"DELETE FROM {table} WHERE seq = {last}")
+        connection.execute("DELETE FROM run_ends WHERE seq = ?", (last,))
+        connection.execute("DELETE FROM batches WHERE seq = ?", (end,))
     assert run("audit", "verify", data).code == 0
     kept = data.parent / "kept.checkpoint"
     shown = run("audit", "verify", data, "--checkpoint", kept)
