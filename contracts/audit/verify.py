@@ -239,6 +239,15 @@ class Batch:
             return None
 
 
+def fault(row):
+    """Name a column whose value has not its type, or return an empty text."""
+    _, table, *values = row
+    for (name, _, _, kind, null), value in zip(columns(table), values, strict=True):
+        if type(value) is not kind and not (value is None and null):
+            return name
+    return ""
+
+
 class Check:
     """One pass over a log; ``problems`` are (kind, table, seq, message)."""
 
@@ -309,7 +318,9 @@ class Check:
         seq, origin, version, base, frontier, *_ = row
         self.origin = origin if isinstance(origin, str) else ""
         self.next, self.last, self.tree = seq, seq - 1, None
-        if version == VERSION and seq == base + 1 and isinstance(frontier, bytes):
+        if fault([seq, "segments", *row[1:]]):
+            return  # which is reported when the row is read
+        if version == VERSION and seq == base + 1:
             with contextlib.suppress(ValueError):
                 self.tree = Tree(base, frontier)
         if self.tree is None:
@@ -325,12 +336,11 @@ class Check:
 
     def well_formed(self, row):
         """Tell whether every value has the type of its column; else that is a problem."""
-        seq, table, *values = row
-        for (name, _, _, kind, null), value in zip(columns(table), values, strict=True):
-            if type(value) is not kind and not (value is None and null):
-                self.report("malformed", table, seq, f"row {seq} has a forbidden value in {name}")
-                return False
-        return True
+        name = fault(row)
+        if name:
+            message = f"row {row[0]} has a forbidden value in {name}"
+            self.report("malformed", row[1], row[0], message)
+        return not name
 
     def check_group(self, group):
         """Check batches, by the numbers of their rows."""

@@ -84,7 +84,7 @@ def test_whatever_is_written_verifies(steps: list[tuple[str, str, str, bool]]) -
 
 
 @given(st.lists(STEP, max_size=6), st.data())
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_any_change_of_one_value_is_found(
     steps: list[tuple[str, str, str, bool]], data: st.DataObject
 ) -> None:

@@ -8,7 +8,7 @@ the tree has its root, else forged; there are as many rows, else truncated.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
@@ -159,11 +159,11 @@ class _Verification:
             return Start(row=1, tree=Tree())
         seq, origin, version, base, frontier, *_ = row
         self._origin = origin if isinstance(origin, str) else ""
+        if SEGMENTS.fault(row[1:]):
+            return Start(row=seq, tree=None)  # which is reported when the row is read
         if version == FORMAT_VERSION and seq == base + 1:
-            try:
+            with suppress(ValueError):
                 return Start(row=seq, tree=Tree(base, frontier))
-            except (ValueError, TypeError):
-                pass
         message = f"row {seq} (segments) does not say how the file begins"
         self._inspection.report("malformed", "segments", seq, message)
         return Start(row=seq, tree=None)
