@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nxkernel.audit.reader import AuditReader
-from tests.unit.audit.logs import found, inspect
+from tests.unit.audit.logs import found, inspect, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,7 +155,8 @@ log.close()
             assert finished(child) == []
     report = inspect(path)
     assert report.ok
-    assert (report.rows, report.runs) == (3 * (1 + 400 + 1), 3)
+    assert report.runs == 3
+    assert len(rows_of(path)) == 3 * (1 + 400 + 1)
     with AuditReader(path) as reader:
         assert [(run.status, run.calls) for run in reader.runs()] == [("completed", 200)] * 3
         order = [call.run_id for call in reader.calls()]
