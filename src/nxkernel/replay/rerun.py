@@ -192,9 +192,12 @@ class _Rehearsal:
             return Difference(kind=kind, then=self._end(then), now=_words(error))  # type: ignore[arg-type]
         if then.error is not None:
             return Difference(kind="outcome", then=_words(then.error), now=shown(now.value))
-        if digest(encode(now.value)) == then.value:
+        name = digest(encode(now.value))
+        if name == then.value:
             return None
-        return between(self.session.value(then.value, then.blobs), now.value)
+        # Other bytes are a difference, whatever a look at the values says of them.
+        found = between(self.session.value(then.value, then.blobs), now.value)
+        return found or Difference(kind="value", path="$", then=then.value, now=name)
 
     def _end(self, then: Ended) -> str:
         if then.error is not None:
