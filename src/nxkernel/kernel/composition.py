@@ -39,6 +39,9 @@ class Answering(Protocol):
     def answer(self, call: Call, hook: str, payload: bytes, blobs: Blobs) -> Asked:
         """Return what the plugin of *call* is told when it calls *hook*; it is only its word."""
 
+    def begin_again(self, lost: Call) -> None:
+        """An attempt of *lost* was lost with its worker; the next one asks from the beginning."""
+
 
 @attrs.frozen(kw_only=True)
 class Composition:

@@ -51,9 +51,7 @@ class _Seat:
 
     def retrying(self, lost: Call, _outcome: Outcome, _again: Call) -> None:
         """Let the next attempt ask from the beginning."""
-        forget = getattr(self._answering, "begin_again", None)
-        if forget is not None:
-            forget(lost)
+        self._answering.begin_again(lost)
 
     def close(self) -> None:
         """Nothing to end."""
