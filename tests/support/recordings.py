@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,16 @@ import nxkernel as nx
 from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel.recording.frames import frame
 from nxkernel.recording.pack import PackWriter, raw_name
-from nxkernel.recording.records import Begun, Close, Ended, Head, RecordedError
-from nxkernel.types import RunId
+from nxkernel.recording.records import (
+    Answer,
+    Begun,
+    Close,
+    Ended,
+    Head,
+    Question,
+    RecordedError,
+)
+from nxkernel.types import Digest, RunId
 from tests.support import zoo
 
 __all__ = ["Waverer", "Written"]
@@ -84,9 +92,14 @@ class Written:
         *,
         value: Any = None,
         error: tuple[str, str] | None = None,
+        asked: Sequence[tuple[str, Any, Any]] = (),
         **changes: Any,
     ) -> None:
-        """Write one call, with its end."""
+        """Write one call, with its end.
+
+        *asked*: hook, arguments and answer of each call back; an answer of two texts in a tuple is
+        an error.
+        """
         self._calls += 1
         name, blobs = self._object(arguments)
         begun: dict[str, Any] = {
@@ -119,7 +132,16 @@ class Written:
             end |= {"error": RecordedError(code=error[0], message=error[1]), "fault": "plugin"}
         else:
             end["value"], end["blobs"] = self._object(value)
-        self._append("e", Ended(**end))
+        self._append("e", Ended(**end, questions=tuple(self._question(*each) for each in asked)))
+
+    def _question(self, hook: str, arguments: Any, told: Any) -> Question:
+        name, blobs = self._object(arguments)
+        if isinstance(told, tuple):
+            answer = Answer(error=RecordedError(code=told[0], message=told[1]))
+        else:
+            value, of_value = self._object(told)
+            answer = Answer(value=value, blobs=of_value)
+        return Question(hook=hook, input=Digest(name), blobs=blobs, answer=answer)
 
     def _object(self, value: Any) -> tuple[str, tuple[bytes, ...]]:
         data = encode(value)

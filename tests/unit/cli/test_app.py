@@ -11,8 +11,9 @@ from types import ModuleType
 import click
 import pytest
 
+import nxkernel as nx
 from nxkernel.errors import KernelConfigError
-from nxkernel_cli.app import load_app
+from nxkernel_cli.app import composed, load_app
 
 
 @pytest.fixture
@@ -42,6 +43,19 @@ def test_a_context_manager_function_gives_the_kernel(app: ModuleType) -> None:
     app.build = build
     with load_app("theapp:build") as kernel:
         assert kernel == "kernel"
+
+
+def test_a_kernel_is_not_booted_to_see_what_it_is_made_of(app: ModuleType, tmp_path: Path) -> None:
+    """Of a context manager's, the manager decides."""
+    run = nx.Run.create(tmp_path / "data")
+    app.kernel = nx.Kernel("demo", specs=[], run=run, middleware=[])
+    with composed("theapp:kernel") as kernel:
+        assert kernel is app.kernel
+        with pytest.raises(nx.KernelNotRunning):
+            kernel.release("anybody")
+    app.manager = nullcontext(app.kernel)
+    with composed("theapp:manager") as kernel:
+        assert kernel is app.kernel
 
 
 def test_an_object_is_used_as_it_is(app: ModuleType) -> None:
