@@ -16,6 +16,7 @@ from nxkernel.errors import KernelConfigError, ReplayError, error_for
 from nxkernel.hookspecs import HookimplMarker
 from nxkernel.recording.records import Ended, RecordedCall
 from nxkernel.replay.comparing import shown
+from nxkernel.replay.exemptions import exemption
 from nxkernel.replay.session import Session
 from nxkernel.types import PluginId
 
@@ -39,7 +40,7 @@ class StandIn:
         StorageError: ``recording.missing``.
         IntegrityError: ``recording.damaged``.
         ReplayError: ``replay.missing_plugin``, when the run has no call of *plugin*.
-        KernelConfigError: when it is a wrapper; those cannot be stood in for.
+        KernelConfigError: when it is a wrapper or a stream; those cannot be stood in for.
     """
 
     def __init__(self, run: Path | str, plugin: str, *, project: str) -> None:
@@ -49,7 +50,7 @@ class StandIn:
         self._answers: dict[tuple[str, str], list[Callable[[], Any]]] = {}
         mark = HookimplMarker(project)
         with Session.open(run) as session:
-            calls = [each for each in session.calls if each.plugin == plugin and each.ended]
+            calls = [each for each in session.calls if each.plugin == plugin and _answered(each)]
             if not calls:
                 raise _nobody(session, plugin)
             for call in calls:
@@ -60,9 +61,10 @@ class StandIn:
 
     def _learn(self, session: Session, call: RecordedCall) -> None:
         begun, ended = call.begun, call.ended
-        if begun.phase != "call":
+        if begun.phase != "call" or begun.stream:
+            kind = "stream" if begun.stream else "wrapper"
             raise KernelConfigError(
-                f"hookimpl {begun.impl!r} of {self._plugin!r} is a wrapper; only plain ones can be "
+                f"hookimpl {begun.impl!r} of {self._plugin!r} is a {kind}; only plain ones can be "
                 "stood in for"
             )
         if ended is not None:
@@ -98,6 +100,12 @@ class StandIn:
 
 def _template() -> Any:
     return answer(locals())  # type: ignore[name-defined]  # noqa: F821
+
+
+def _answered(call: RecordedCall) -> bool:
+    """Whether the call has an end that was the plugin's, or the builtin's, own doing."""
+    begun = call.begun
+    return call.ended is not None and (begun.level == "host" or begun.stream or not exemption(call))
 
 
 def _names(session: Session, call: RecordedCall) -> list[str]:

@@ -81,8 +81,19 @@ def test_a_plugin_without_calls_cannot_be_stood_in_for(written: Written) -> None
     assert caught.value.code == "replay.missing_plugin"
 
 
-def test_a_wrapper_cannot_be_stood_in_for(written: Written) -> None:
-    """Its two phases are no answer to arguments; a stand-in that lacked it would not say so."""
-    written.call("act", {"value": 1}, value=None, phase="setup")
-    with pytest.raises(nx.KernelConfigError, match="'act' of 'p' is a wrapper"):
+@pytest.mark.parametrize("kind", ["wrapper", "stream"])
+def test_what_is_no_answer_to_arguments_cannot_be_stood_in_for(written: Written, kind: str) -> None:
+    """A stand-in that lacked a hookimpl would not say so."""
+    changes = {"phase": "setup"} if kind == "wrapper" else {"stream": True}
+    written.call("act", {"value": 1}, value=None, **changes)
+    with pytest.raises(nx.KernelConfigError, match=f"'act' of 'p' is a {kind}"):
         StandIn(written.close(), "p", project="zoo")
+
+
+def test_what_the_host_ended_is_no_answer(written: Written, tmp_path: Path) -> None:
+    """A caller who went away once does not do so in every test; a builtin answers for itself."""
+    written.call("act", {"value": 1}, error=("call.cancelled", "the caller went away"))
+    written.call("act", {"value": 5}, value="built in", level="host")
+    with kernel(tmp_path, StandIn(written.close(), "p", project="zoo")) as running:
+        assert [running.hook.act(value=1) for _ in range(2)] == [[["one"]], [["one"]]]
+        assert running.hook.act(value=5) == ["built in"]
