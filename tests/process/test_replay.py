@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,38 @@ def test_what_a_plugin_remembers_is_what_it_was(confinement: None, tmp_path: Pat
         assert {verdict.state for verdict in rerun(session, kernel)} == {"same"}
         (alone,) = rerun(session, kernel, [session.calls[1]])
     assert str(alone.difference) == 'at $[0]: "one" then, "two" now'
+
+
+def test_calls_of_many_threads_are_told_apart(confinement: None, tmp_path: Path) -> None:
+    """Also those that come back to a plugin while it waits: each is made again by itself."""
+
+    def kernel(*, recorded: bool = False) -> nx.Kernel:
+        run = nx.Run.create(tmp_path / "data")
+        rules = [*zoo.allow("asks.a", "ask_b"), *zoo.allow("asks.b", "ask_a")]
+        stack = nx.standard_stack(run, rules=rules)
+        plugins = nx.discover(*map(zoo.folder, ("asks.a", "asks.b")))
+        return nx.Kernel(
+            "zoo",
+            specs=[zoo.Hooks],
+            run=run,
+            plugins=plugins,
+            middleware=[*stack, nx.Recording(run)] if recorded else stack,
+            hosting=nx.Hosting(timeout_s=zoo.PATIENCE_S),
+        )
+
+    with kernel(recorded=True) as running:
+
+        def ask(number: int) -> None:
+            for length in range(4):
+                running.call("ask_a", value=["ask_b", "ask_a", "ask_b", number][:length])
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        folder = running.run.dir
+    with Session.open(folder) as session:
+        assert max(call.begun.depth for call in session.calls) == 3
+        assert len({call.call_id for call in session.calls}) == 3 * (1 + 2 + 3 + 4)
+        assert {verdict.state for verdict in rerun(session, kernel)} == {"same"}
