@@ -233,8 +233,9 @@ def _value(outcome: Outcome) -> tuple[str, bytes, Blobs]:
     """Return digest, canonical bytes and blobs of the value, or nothing for an error."""
     if outcome.error is not None:
         return "", b"", NONE
+    # Its digest is computed, not taken from the outcome: that of a stream is about its items.
     data = encode(outcome.value)
-    return outcome.output_digest or digest(data), data, blobs_of(outcome.value, data)
+    return digest(data), data, blobs_of(outcome.value, data)
 
 
 def _error(error: CallError | None) -> RecordedError | None:

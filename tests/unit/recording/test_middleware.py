@@ -58,6 +58,17 @@ def test_a_call_is_kept_whole(recording: nx.Recording, tmp_path: Path) -> None:
         assert session.plugin_of(found).code_digest == "sha256:00"
 
 
+def test_a_value_is_named_by_its_own_bytes(recording: nx.Recording, tmp_path: Path) -> None:
+    """Whatever the outcome says of other bytes, such as the items of a stream."""
+    call = a_call()
+    drive(recording, call, answered(call, None, output_digest="sha256:" + "7" * 64))
+    recording.close()
+    with read(tmp_path) as session:
+        ended = session.calls[0].ended
+        assert ended is not None
+        assert session.value(ended.value) is None
+
+
 def test_an_error_is_kept_with_its_words(recording: nx.Recording, tmp_path: Path) -> None:
     """Code, message and fault; there is no value."""
     call = a_call()
