@@ -22,6 +22,7 @@ import nxkernel as nx
 from benchmarks.blobs import PAIRS, blobs
 from benchmarks.checks import validation
 from benchmarks.fleet import fleet, memory_mb
+from benchmarks.fresh import WARM, fresh
 from benchmarks.guard import guard
 from benchmarks.lives import fan_out, nesting, restart, start
 from benchmarks.locks import lock_check
@@ -136,6 +137,10 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("worker at level confined", "new interpreter, to its imports"),
             ("worker at level isolated", "new interpreter, to its end"),
         ],
+    ),
+    "fresh state": (
+        fresh,
+        [(f"fresh call, {level}", WARM) for level in ("confined", "isolated", "process")],
     ),
     "restart": (restart, [("kill, start, call, answer", "new interpreter, to its imports")]),
     "nested calls": (

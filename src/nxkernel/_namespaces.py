@@ -51,8 +51,9 @@ _FLAGS: Final = {
 NAMESPACES: Final = tuple(sorted(_FLAGS))
 #: Linux that has ``kernel.pid_max`` for each pid namespace.
 PID_MAX_SINCE: Final = (6, 14)
-#: The smallest number that it takes.
-LEAST_TASKS: Final = 301
+#: Numbers that are given away once only, and the smallest bound that the kernel takes.
+_RESERVED: Final = 300
+LEAST_TASKS: Final = _RESERVED + 1
 #: What a worker sees instead of the name of the machine.
 HOSTNAME: Final = "nxkernel"
 
@@ -131,10 +132,11 @@ def enter_processes() -> None:
 
 
 def bound_processes(most: int) -> None:
-    """Bound the tasks of this pid namespace, whose first process this is.
+    """Bound the tasks of this pid namespace, whose first process this is: *most* at a time.
 
-    The kernel takes no number below `LEAST_TASKS`. A limit of processes (RLIMIT_NPROC) would be
-    exact and does not bind uid 0.
+    What the kernel bounds is the numbers that they have, and once these have been through it gives
+    none up to 300 any more: there is room for 300 tasks more until then. A limit of processes
+    (RLIMIT_NPROC) would be exact and does not bind uid 0.
 
     Raises:
         OSError: this kernel has one number for the whole machine; that one is left alone.
@@ -142,7 +144,7 @@ def bound_processes(most: int) -> None:
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     if os.getpid() != 1 or release < PID_MAX_SINCE:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), "pid_max of a namespace")
-    _write("/proc/sys/kernel/pid_max", str(max(most, LEAST_TASKS)))
+    _write("/proc/sys/kernel/pid_max", str(_RESERVED + most))
 
 
 def identities() -> dict[str, int]:

@@ -309,6 +309,7 @@ def _facts_of(manifest: Manifest, environments: Path | None) -> dict[str, Any]:
         "entrypoint": manifest.entrypoint,
         "hooks": [entry.hook for entry in manifest.hooks],
         "priority": manifest.priority,
+        "state": manifest.state,
         **{name: list(getattr(manifest, name)) for name in lists},
         "permissions": _permissions(manifest),
         "environment": environment_facts(manifest, environments),

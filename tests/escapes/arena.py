@@ -19,7 +19,7 @@ import attrs
 import nxkernel as nx
 from tests.escapes.attempts import PRELUDE, Attempt
 
-__all__ = ["PLANS", "Arena", "Verdict"]
+__all__ = ["FRESH", "PLANS", "Arena", "Verdict"]
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 #: A fence against hangs, far above what any attempt needs.
@@ -38,6 +38,8 @@ PLANS = {
     "connect": '[limits]\nfile_size_mb = 16\n[permissions]\nnetwork = ["tcp:{tcp_ok}"]\n',
 }
 SIBLING = "sibling"
+#: Instead of a level: `confined`, where each call has a process of its own.
+FRESH = "fresh"
 
 hookspec = nx.HookspecMarker("escapes")
 
@@ -79,15 +81,19 @@ class Arena:
 
     def __init__(self, folder: Path, level: Any, facts: Mapping[str, Any]) -> None:
         self._folder = folder
-        self._level = level
+        self._fresh = level == FRESH
+        self._level = "confined" if self._fresh else level
         self._facts = facts
         run = nx.Run.create(folder / "data", seed=7)
         for name, part in {**PLANS, SIBLING: ""}.items():
-            _write_plugin(folder / "plugins" / name, name, part.format(**facts))
+            self._write_plugin(folder / "plugins" / name, name, part.format(**facts))
         self.kernel = self._build(run, folder / "plugins")
         self.kernel.__enter__()
         for name in PLANS:
-            _end(self.kernel, name)  # Started to learn what they implement.
+            if self._fresh:
+                self._ask(name, "echo", value=1)
+            else:
+                _end(self.kernel, name)  # Started to learn what they implement.
         self._attempts = 0
         self._other = run.dir.resolve() / "plugins" / SIBLING
         self._ask(SIBLING, "echo", value=1)
@@ -148,6 +154,10 @@ class Arena:
         found = _verdict(outcome)
         if attempt.group == "protocol":
             found = self._afterwards(attempt, found)
+        if self._fresh:
+            # Its process has ended with it, and the template must not have noticed.
+            answer = self._ask(attempt.plan, "echo", value=self._attempts)
+            return attrs.evolve(found, answers=found.answers and answer.ok)
         _end(self.kernel, attempt.plan)
         return found
 
@@ -159,14 +169,16 @@ class Arena:
             # Either it was there when the call began, or it came in the middle of it.
             if late.error or self.kernel.plugins[attempt.plan].starts > starts:
                 found = attrs.evolve(found, code="protocol.violation")
-        _end(self.kernel, attempt.plan)
+        if not self._fresh:
+            _end(self.kernel, attempt.plan)
         answer = self._ask(attempt.plan, "echo", value=self._attempts)
         return attrs.evolve(found, answers=answer.ok and answer.value == self._attempts)
 
     def _import(self, attempt: Attempt) -> Verdict:
         """Make *attempt* while its plugin is imported, in a kernel of its own that starts it."""
         folder = self._folder / "imports" / attempt.name
-        _write_plugin(folder / "plugins", "imports", PLANS["standard"], PRELUDE + attempt.code)
+        plugin = folder / "plugins"
+        self._write_plugin(plugin, "imports", PLANS["standard"], PRELUDE + attempt.code)
         run = nx.Run.create(folder / "data", seed=7)
         late = "plugin.timeout" in attempt.expect.code
         with self._build(
@@ -186,20 +198,20 @@ class Arena:
         (outcome,) = calling.call(hook, **arguments)
         return outcome
 
+    def _write_plugin(self, folder: Path, name: str, part: str, at_import: str = "") -> None:
+        folder.mkdir(parents=True)
+        state = 'state = "fresh"\n' if self._fresh and name != SIBLING else ""
+        (folder / "plugin.toml").write_text(
+            f'schema_version = 1\nid = "{name}"\nversion = "1.0.0"\n'
+            f'entrypoint = "plugin:Plugin"\nhooks = ["attempt", "echo"]\n{state}{part}'
+        )
+        code = HOSTILE.read_text().replace("# AT IMPORT\n", at_import)
+        (folder / "plugin.py").write_text(code)
+        (folder / "data.txt").write_text("plugin data")
+
     def close(self) -> None:
         """End every process."""
         self.kernel.__exit__(None, None, None)
-
-
-def _write_plugin(folder: Path, name: str, part: str, at_import: str = "") -> None:
-    folder.mkdir(parents=True)
-    (folder / "plugin.toml").write_text(
-        f'schema_version = 1\nid = "{name}"\nversion = "1.0.0"\nentrypoint = "plugin:Plugin"\n'
-        f'hooks = ["attempt", "echo"]\n{part}'
-    )
-    code = HOSTILE.read_text().replace("# AT IMPORT\n", at_import)
-    (folder / "plugin.py").write_text(code)
-    (folder / "data.txt").write_text("plugin data")
 
 
 def _lay_out_belongings(other: Path) -> None:

@@ -22,7 +22,7 @@ import attrs
 import pytest
 
 from nxkernel.host.sandbox.linux import probe
-from tests.escapes.arena import PLANS, Verdict
+from tests.escapes.arena import FRESH, PLANS, Verdict
 from tests.escapes.attempts import GROUPS, Attempt, Expectation
 from tests.escapes.corpus import CORPUS
 from tests.escapes.given import GIVEN
@@ -52,6 +52,17 @@ OPEN_LEAKS = [
     "net-allow-abstract_name_as_long_as_an_address",
     "leak-machine",
 ]
+#: Attempt -> how it ends in a process that was forked for its call: its channel is a socket, it is
+#: in a pid namespace, and what it says beyond its answer is lost with it.
+IN_A_CALL = {
+    "net-pass_descriptor_out": Expectation(denied=("EPERM",)),
+    "net-who_is_the_host": Expectation(denied=("EPERM",)),
+    "net-handle_of_the_host": Expectation(denied=("EPERM",)),
+    "net-given.n21_scm_rights_out": Expectation(denied=("EPERM",)),
+    "leak-capabilities_of_host": Expectation(denied=("ESRCH",)),
+    "isolation-parent_is_process_one": Expectation(value="True"),
+    "protocol-given.x05_answers_twice": Expectation(value="theirs"),
+}
 #: Attempt -> what the invariants say of it.
 TRACES = {
     "write-overwrite_secret": "file secret.txt",
@@ -172,6 +183,28 @@ def test_attempt(stand_in: StandIn, attempt: Attempt, level: str) -> None:
     assert damage == []
     assert met(expect, verdict), f"expected {expect}, got {verdict}"
     assert verdict.answers
+
+
+@pytest.mark.timeout(1800)
+def test_attempts_in_processes_of_their_own(
+    stand_in: StandIn, request: pytest.FixtureRequest
+) -> None:
+    """What a call of a plugin with fresh state tries ends no other way, and its template lives.
+
+    Some attempts at other processes in every run, all that a call can make with ``--storm=full``.
+    """
+    found = probe.processes_available()
+    if not found.ok:
+        pytest.skip(f"{found.name} is not available here: {found.detail} ({found.errno})")
+    full = request.config.getoption("--storm") == "full"
+    made = [a for a in CORPUS if a.group != "import"]
+    wrong = {}
+    for attempt in made if full else [a for a in made if a.group == "proc"][::4]:
+        verdict, damage = stand_in.attempt(attempt, FRESH)
+        expect = IN_A_CALL.get(attempt.id, attempt.expect)
+        if damage or not (met(expect, verdict) and verdict.answers):
+            wrong[attempt.id] = (str(expect), verdict, damage)
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("name", SUCCEED_WITHOUT_WALLS)

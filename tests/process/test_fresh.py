@@ -116,6 +116,13 @@ def test_calls_at_the_same_time_are_apart(zoo: Zoo) -> None:
     assert counts == [1] * 18
 
 
+def test_there_is_room_for_any_number_of_calls(zoo: Zoo) -> None:
+    """Also when the numbers of processes in the template's namespace have been through."""
+    counts = {zoo.act("forgets", ["count"]).value for _ in range(310)}
+    assert counts == {1}
+    assert zoo.act("forgets", ["traces"]).ok, "one more process, and a thread in it"
+
+
 def test_blobs_cross_both_ways(zoo: Zoo) -> None:
     """Each call has an arena of its own, so that no bytes are left in it either."""
     image, small = nx.Blob(os.urandom(1 << 20)), nx.Blob(b"small")

@@ -17,7 +17,7 @@ from nxkernel.host.losing import lose
 from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
 from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Worker
-from nxkernel.types import Call, Outcome
+from nxkernel.types import Call, Outcome, Timing
 
 __all__ = ["UNWIND_S", "Brokers", "Conversation"]
 
@@ -82,6 +82,17 @@ class Conversation:
         self.worker.channel.parcels.lower(self.frame.mark)
         self.keeper.heard_from(self.worker)
         return self.keeper.explained(self.call, self.frame, outcome)
+
+    def timed(self, outcome: Outcome, came: float, began: float, answered: float) -> Outcome:
+        """Return *outcome* with the times of a call that came, was sent and was answered then."""
+        timing = Timing(
+            queue_us=int((began - came) * 1e6),
+            transport_us=int((answered - began) * 1e6),
+            plugin_us=outcome.timing.plugin_us,
+            used=outcome.timing.used,
+            instance=self.worker.generation,
+        )
+        return attrs.evolve(outcome, timing=timing)
 
     # -- what it is asked --------------------------------------------------------------------
 

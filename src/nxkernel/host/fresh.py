@@ -35,7 +35,7 @@ from nxkernel.host.session import session
 from nxkernel.host.slot import Frame
 from nxkernel.host.starting import Starter
 from nxkernel.host.workers import Worker
-from nxkernel.types import Call, Outcome, Timing
+from nxkernel.types import Call, Outcome
 
 __all__ = ["FreshCalls"]
 
@@ -86,25 +86,19 @@ class FreshCalls:
             return lost_wrapper(call) if call.token is not None else _ended(call)
         began = self._clock.monotonic()
         frame.deadline = math.inf if cell.patient else call.deadline + (began - came)
-        outcome = yield from Conversation(
+        conversation = Conversation(
             clock=self._clock,
             kernel=self._kernel,
             keeper=cell,
             worker=worker,
             call=call,
             frame=frame,
-        ).hold()
+        )
+        outcome = yield from conversation.hold()
         answered = self._clock.monotonic()
         if call.phase != "setup" or outcome.error is not None:
             yield from cell.dismiss(worker, frame)
-        return attrs.evolve(
-            outcome,
-            timing=Timing(
-                queue_us=int((began - came) * 1e6),
-                transport_us=int((answered - began) * 1e6),
-                plugin_us=outcome.timing.plugin_us,
-            ),
-        )
+        return conversation.timed(outcome, came, began, answered)
 
     # -- at the template -------------------------------------------------------------------
 

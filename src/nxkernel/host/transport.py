@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
-import attrs
-
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._once import once
@@ -34,7 +32,7 @@ from nxkernel.host.session import session
 from nxkernel.host.slot import RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
 from nxkernel.host.workers import Worker
-from nxkernel.types import Call, Outcome, PluginId, Timing
+from nxkernel.types import Call, Outcome, PluginId
 
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
@@ -185,22 +183,16 @@ class Transport:
         began = self._clock.monotonic()
         # Time under other calls and for the start is not the plugin's to answer for.
         frame.deadline = math.inf if keeper.patient else call.deadline + (began - came)
-        outcome = yield from Conversation(
+        conversation = Conversation(
             clock=self._clock,
             kernel=self._callbacks,
             keeper=keeper,
             worker=worker,
             call=call,
             frame=frame,
-        ).hold()
-        timing = Timing(
-            queue_us=int((began - came) * 1e6),
-            transport_us=int((self._clock.monotonic() - began) * 1e6),
-            plugin_us=outcome.timing.plugin_us,
-            used=outcome.timing.used,
-            instance=worker.generation,
         )
-        return attrs.evolve(outcome, timing=timing)
+        outcome = yield from conversation.hold()
+        return conversation.timed(outcome, came, began, self._clock.monotonic())
 
     def _worker(
         self, keeper: Keeper, call: Call, frame: Frame, came: float

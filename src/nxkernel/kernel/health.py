@@ -56,9 +56,11 @@ class PluginHealth:
     #: ``disabled``, ``stopped``, ``starting``, ``ready``, ``busy``, ``backoff``, ``quarantined``.
     state: str
     level: str
+    #: What a call leaves behind for the next one: ``warm``, its process; ``fresh``, files alone.
+    memory: str = "warm"
     #: Code of the error for which it does not run, or None.
     error: str | None = None
-    #: Workers that were started after the first one.
+    #: Workers that were started after the first one; with fresh state, templates.
     restarts: int = 0
     #: Deaths that count against the restart intensity now, and how many more are forgiven.
     deaths: int = 0
@@ -84,6 +86,8 @@ class PluginHealth:
 
     def __str__(self) -> str:
         parts = [f"{self.id}: {self.state}"]
+        if self.memory == "fresh":
+            parts.append("each call in a fresh process")
         if self.error:
             parts.append(f"[{self.error}]")
         if self.state in ("backoff", "quarantined"):

@@ -34,6 +34,8 @@ __all__ = ["Launches"]
 
 #: Tasks of a worker beside its processes: the threads of its libraries.
 _THREADS = 64
+#: Tasks of all calls at a time whose processes are forked from one template.
+_CALLS = 1024
 _BYTECODE = b"nx.bytecode.v1\0"
 
 
@@ -133,10 +135,9 @@ class Launches:
 
     def _tasks(self, member: Member, granted: Grant) -> int:
         """How many a worker with processes of its own may have; 0 is the walls' own limit."""
-        several = self._walls.let_programs_start(granted) or (
-            member.fresh and self._level in CONFINING
-        )
-        return member.limits.processes + _THREADS if several else 0
+        if self._walls.let_programs_start(granted):
+            return member.limits.processes + _THREADS
+        return _CALLS if member.fresh and self._level in CONFINING else 0
 
     def _code(self, admitted: Admitted) -> tuple[str, ...]:
         """What the plugin itself is imported from."""

@@ -14,7 +14,14 @@ from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.settings import Grant, Limits, Sandbox
 from nxkernel.types import Level
 
-__all__ = ["CONFINING", "check_level", "check_machine", "load_walls", "unconfined"]
+__all__ = [
+    "CONFINING",
+    "check_level",
+    "check_machine",
+    "load_walls",
+    "processes_problem",
+    "unconfined",
+]
 
 #: Levels that build walls; below them there are limits alone.
 CONFINING = ("isolated", "confined")
@@ -77,7 +84,9 @@ def check_machine(level: Level, grant: Grant, *, fresh: bool = False, zygote: bo
             details={"guarantee": "processes", "errno": None},
         )
     if level in CONFINING and (grant.exec or fresh):
-        _check_processes(fresh=fresh)
+        problem = processes_problem(fresh=fresh)
+        if problem is not None:
+            raise problem
     if level == "isolated" and grant.devices:
         raise SandboxUnavailable(
             f"{grant.devices[0]} cannot be granted at level isolated, whose root has no "
@@ -94,13 +103,15 @@ def _found_processes() -> tuple[bool, int | None]:
     return found.ok, found.errno
 
 
-def _check_processes(*, fresh: bool) -> None:
-    """Raise unless this machine can hold a plugin's processes together, and their number."""
+def processes_problem(*, fresh: bool = False) -> SandboxUnavailable | None:
+    """Return why this machine cannot hold a plugin's processes together, and their number.
+
+    *fresh*: they are those of its calls, else the programs that it may start.
+    """
     from nxkernel.host.sandbox.linux.namespaces import processes_refused
 
     ok, number = _found_processes()
-    if not ok:
-        raise processes_refused(number, fresh=fresh)
+    return None if ok else processes_refused(number, fresh=fresh)
 
 
 @attrs.frozen

@@ -60,6 +60,7 @@ class Overview:
             kind="wrapper" if facts.wraps else "plain",
             reason=", ".join(reasons),
             disabled=error.code if error else None,
+            memory=_memory(member),
         )
 
     def plugins(self) -> Mapping[str, PluginView]:
@@ -102,7 +103,12 @@ class Overview:
         if error is not None:
             seen = attrs.evolve(seen, state="disabled", error=error.code)
         dropped = self._parts.desk.stats.get(plugin, PluginStats()).dropped
-        return attrs.evolve(seen, breakers=breakers(given.middleware, plugin), dropped=dropped)
+        return attrs.evolve(
+            seen,
+            breakers=breakers(given.middleware, plugin),
+            dropped=dropped,
+            memory=_memory(self._parts.roster.members[plugin]),
+        )
 
     def _view(self, plugin: PluginId) -> PluginView:
         member = self._parts.roster.members[plugin]
@@ -115,6 +121,7 @@ class Overview:
             version=member.facts.version,
             state=self._health(plugin).state,
             level=self._level(member),
+            memory=_memory(member),
             error=error,
             settings=member.facts.settings,
             calls=stats.calls,
@@ -130,6 +137,11 @@ class Overview:
 
     def _level(self, member: Member) -> Level:
         return "none" if member.in_process else self._parts.given.sandbox.level
+
+
+def _memory(member: Member | None) -> str:
+    """What a call leaves behind for the next one."""
+    return "fresh" if member is not None and member.fresh else "warm"
 
 
 def _manifest(candidate: Candidate) -> Manifest:

@@ -25,6 +25,7 @@ from nxkernel.errors import KernelConfigError, NxError
 from nxkernel.hookspecs import HookspecMarker
 from nxkernel.kernel.axes import Axis, axes
 from nxkernel.kernel.core import Kernel
+from nxkernel.kernel.machine import processes_problem
 from nxkernel.plugins.discovery import discover
 from nxkernel.run import Run
 from nxkernel.settings import Sandbox
@@ -187,6 +188,7 @@ def machine_facts() -> dict[str, Any]:
 
         facts["landlock_abi"] = landlock.abi()
         facts["cgroup"] = _cgroup()
+        facts["fresh_state"] = _fresh_state()
     return facts
 
 
@@ -195,6 +197,12 @@ def _cgroup() -> str:
 
     found = cgroup_delegated()
     return f"delegated, version {found.value}" if found.ok else f"not delegated: {found.detail}"
+
+
+def _fresh_state() -> str:
+    """Whether the calls of a plugin can have processes of their own at a level with walls."""
+    problem = processes_problem(fresh=True)
+    return "available" if problem is None else f"not available: {problem.message}"
 
 
 def _has_fts5() -> bool:

@@ -24,6 +24,8 @@ class ProviderView:
     reason: str
     #: Why it does not run, or None.
     disabled: str | None = None
+    #: What a call leaves behind there: ``warm`` or ``fresh``.
+    memory: str = "warm"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +45,8 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.hook}: {self.mode}"]
         for number, each in enumerate(self.providers, 1):
-            off = f", DISABLED [{each.disabled}]" if each.disabled else ""
+            off = ", each call in a fresh process" if each.memory == "fresh" else ""
+            off += f", DISABLED [{each.disabled}]" if each.disabled else ""
             lines.append(f"  {number}. {each.plugin} ({each.kind}: {each.reason}){off}")
         if not self.providers:
             lines.append("  no provider")
@@ -68,6 +71,8 @@ class PluginView:
     #: quarantined.
     state: str
     level: str
+    #: What a call leaves behind for the next one: ``warm``, its process; ``fresh``, files alone.
+    memory: str
     #: Why it does not run, or None.
     error: Exception | None
     #: Its effective settings and who gave each; secrets are masked.

@@ -90,7 +90,7 @@ def processes(linux: ModuleType) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         try:
-            module.bound_processes(module.LEAST_TASKS)
+            module.bound_processes(1)
             os._exit(0 if _most_forks() < module.LEAST_TASKS else errno.EAGAIN)
         except OSError as error:
             os._exit(error.errno or 1)

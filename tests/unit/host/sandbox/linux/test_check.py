@@ -54,3 +54,53 @@ def test_process_that_ended() -> None:
     gone.wait()
     with pytest.raises(SandboxUnavailable, match="it ended"):
         check.check_status(gone.pid)
+
+
+FORK, TEMPLATE = {"PPid": "5", "Seccomp_filters": "2"}, {"Seccomp_filters": "1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"PPid": "6"}, "no child of its template"),
+        ({"Seccomp_filters": "1"}, "no filter of its own"),
+        ({"Seccomp_filters": "3"}, "no filter of its own"),
+    ],
+)
+def test_a_fork_that_is_not_what_it_must_be(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], words: str
+) -> None:
+    """It must be the template's child, with exactly one filter more."""
+    shown = {7: {**FORK, **changed}, 5: TEMPLATE}
+    monkeypatch.setattr(check, "status_fields", shown.__getitem__)
+    with pytest.raises(SandboxUnavailable, match=words):
+        check.check_fork(7, 5)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {7: FORK, 5: TEMPLATE},
+        {7: {**FORK, "Seccomp_filters": "0"}, 5: {"Seccomp_filters": "0"}},
+        {7: {"PPid": "5"}, 5: {}},
+    ],
+    ids=["confined", "process", "old kernel"],
+)
+def test_a_fork_that_is(monkeypatch: pytest.MonkeyPatch, shown: dict[int, dict[str, str]]) -> None:
+    """Without walls, and where the kernel counts no filters, descent is all that there is."""
+    monkeypatch.setattr(check, "status_fields", shown.__getitem__)
+    check.check_fork(7, 5)
+
+
+def test_a_fork_that_ended() -> None:
+    """Nobody is left to be looked at."""
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    with pytest.raises(SandboxUnavailable, match="it or its template has ended"):
+        check.check_fork(gone.pid, os.getpid())
+    assert check.threads_of(gone.pid) is None
+
+
+def test_threads_are_counted() -> None:
+    """Of this process there is one at least."""
+    assert (check.threads_of(os.getpid()) or 0) >= 1

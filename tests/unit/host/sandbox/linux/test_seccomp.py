@@ -56,6 +56,45 @@ def test_processes_are_opened_and_namespaces_are_not():
     assert made("clone3") == ENOSYS
 
 
+def template(name, *args):
+    """Return what the filter of a template does with one call."""
+    program = patch_pid(filter_program(connect=False, bind=False, template=True), 1)
+    return run(program, SYSCALLS[name], args).action
+
+
+def test_a_template_forks_and_stacks_a_filter_and_no_more():
+    """Neither programs nor namespaces, a tracer, or somebody who listens to its filter."""
+    for name, args in (("fork", ()), ("kill", (7, 9)), ("tgkill", (7, 7, 6)), ("recvmsg", (5,))):
+        assert template(name, *args) == ALLOW
+    assert template("clone", 0x1200011) == ALLOW
+    assert template("seccomp", 1, 0) == ALLOW
+    assert template("seccomp", 1, 8) == EPERM
+    assert template("seccomp", 0, 0) == EPERM
+    assert template("prlimit64", 7, 7, 0x1000) == EPERM
+    for bit in (17, 25, 26, 27, 28, 29, 30, 13, 15):
+        assert template("clone", (1 << bit) | 17) == EPERM
+    for name in ("execve", "unshare", "ptrace", "process_vm_readv", "setsid", "chmod", "vfork"):
+        assert template(name, 5) in (EPERM, ENOSYS)
+
+
+def test_a_call_may_what_a_worker_may():
+    """Its template's filter takes nothing away from the one that it stacks, but for two questions.
+
+    These name a pid, and the template's filter knows its own alone; 0 asks the same.
+    """
+    outer = patch_pid(filter_program(connect=True, bind=True, template=True), 1)
+    own = patch_pid(filter_program(connect=True, bind=True), PID)
+    asked = (SYSCALLS["sched_getparam"], SYSCALLS["sched_getscheduler"])
+    some = [0, 1, 2, 6, 10, PID, HOST, 1030, 0x3D0F00, 0x5401, 0x20000000, 1 << 32]
+    source = random.Random(1)
+    for number, _ in itertools.product(range(HIGHEST_SYSCALL + 3), range(40)):
+        args = [source.choice(some) for _ in range(6)]
+        if number in asked and args[0] == PID:
+            continue
+        if run(own, number, args).action == ALLOW:
+            assert run(outer, number, args).action == ALLOW
+
+
 def test_controls_of_drivers_are_let_through_by_kind():
     """Graphics by their letters; of input devices what reads, and not what takes them away."""
     programs = {
