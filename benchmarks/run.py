@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import nxkernel as nx
+from benchmarks import audit
 from benchmarks.blobs import PAIRS, blobs
 from benchmarks.checks import validation
 from benchmarks.fleet import fleet, memory_mb
@@ -114,6 +115,7 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("nxkernel, no middleware", "multiprocessing.Pipe echo"),
         ],
     ),
+    "audit": (audit.audit, audit.PAIRS),
     "validation": (
         validation,
         [

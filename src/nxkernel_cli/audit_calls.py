@@ -157,16 +157,23 @@ def tail(
     place: Path, run_id: str | None, lines: int, follow: bool, as_json: bool, **options: Any
 ) -> None:
     """Show the newest calls; with -f also new ones as they end, of every run unless --run says."""
-    from nxkernel.audit import following
+    from nxkernel.audit import following, starting
 
     with reader_at(place) as reader:
         where = chosen(reader, run_id or (ALL if follow else None), options)
+        settling = starting.Following(reader.path)
+        settling.settle()
         newest = reader.newest()
         found = [call for call in reader.latest(where, limit=lines) if call.seq <= newest]
         if as_json and not follow:
             emit({"ok": True, "run": where.run_id, "calls": found})
             return
-        newer = following.follow(reader, lambda: time.sleep(_INTERVAL_S), where, newest)
+
+        def pause() -> None:
+            time.sleep(_INTERVAL_S)
+            settling.settle()
+
+        newer = following.follow(reader, pause, where, newest)
         for call in itertools.chain(found, newer if follow else ()):
             _tell(call, as_json)
 

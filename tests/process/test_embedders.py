@@ -123,7 +123,7 @@ def test_interrupt_at_any_moment(number: int, tmp_path: Path) -> None:
     dice = random.Random(number)
     with start("opens-and-closes", tmp_path) as program:
         audit = tmp_path / "data" / "audit" / "audit.db"
-        eventually(audit.exists, "the first boot has begun")
+        eventually(audit.with_name("audit.db-spool").exists, "the first run is on record")
         time.sleep(dice.uniform(0, 1))  # not a wait: the moment is what is drawn
         program.send_signal(signal.SIGINT)
         program.communicate(timeout=PATIENCE_S)

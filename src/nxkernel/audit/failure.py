@@ -12,6 +12,8 @@ __all__ = ["cannot", "shown"]
 
 _ADVICE = (
     ("full", "free some disk space"),
+    ("No space", "free some disk space"),
+    ("too large", "check free space, quota and file size limit of the disk"),
     ("disk I/O", "check free space, quota and file size limit of the disk"),
     ("readonly", "give the kernel's user write access to the file and its folder"),
     ("locked", "stop the program that holds the database"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol
-
-import attrs
+from typing import Any, Literal, Protocol
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
@@ -22,51 +21,51 @@ from nxkernel.audit.rows import (
 )
 from nxkernel.audit.schema import (
     CALLS,
-    INTENTS,
     PLUGINS,
     RUN_ENDS,
-    RUNS,
     Facts,
     Table,
     table_of,
 )
 from nxkernel.audit.settings import settings_events
+from nxkernel.audit.starting import Starter
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.errors import AuditError
 from nxkernel.types import Call, Outcome
 
-__all__ = ["AuditLog", "Intent", "RowWriter"]
+__all__ = ["AuditLog", "RowWriter"]
 
 
 class RowWriter(Protocol):
-    """Where rows go. A row that ``append`` returned for survives the death of any process."""
+    """Where rows go. A row that a method returned for survives the death of any process.
+
+    Facts come without ``run``, the first column of every table but ``runs``.
+    """
 
     def open(self) -> None:
-        """Get ready to append; harmless when already open."""
+        """Make sure that there is a log."""
 
-    def append(self, table: Table, facts: Facts) -> int:
-        """Append one row and return its number."""
+    def begin(self, claim: str, facts: Facts) -> None:
+        """Begin a run with the facts of ``runs``; *claim* names what says that it lives."""
 
-    def checkpoint(self) -> Checkpoint:
-        """Return the state of the log now."""
+    def append(self, table: Table, facts: Facts) -> None:
+        """Append one row of the run."""
+
+    def intend(self, facts: Facts) -> Any:
+        """Say that a call is about to be made; returns what :meth:`finish` needs."""
+
+    def finish(self, intent: Any, facts: Facts) -> None:
+        """Append the row of a call: the facts of its intent and then *facts*."""
+
+    def end(self) -> None:
+        """Append no more rows of the run."""
+
+    def settle(self) -> Checkpoint:
+        """Bring the rows of ended runs to the database; return the state of the log after that."""
 
     def close(self) -> None:
-        """Let go of everything; may be opened again."""
-
-
-@attrs.frozen
-class Intent:
-    """What :meth:`AuditLog.finish` needs to know of :meth:`AuditLog.intend`."""
-
-    seq: int
-    facts: Facts
-
-
-@attrs.frozen
-class _Run:
-    seq: int
-    claim: Claim
+        """Let go of everything; may be used again."""
 
 
 class AuditLog:
@@ -89,13 +88,13 @@ class AuditLog:
         #: State of the log at the end of the last run, or None.
         self.checkpoint: Checkpoint | None = None
         self._clock = clock
-        self._writer = writer or Writer(self.path, clock, durability)
-        self._run: _Run | None = None
+        self._writer = writer or Writer(self.path, clock, durability, drainer=Starter(self.path))
+        self._claim: Claim | None = None
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: its parent's run is not its to write to."""
-        self._run = self.checkpoint = None
+        self._claim = self.checkpoint = None
 
     def open(self) -> None:
         """Open or create the database; ``begin_run`` does it too.
@@ -115,7 +114,7 @@ class AuditLog:
         Raises:
             AuditError: when it cannot be written, or another run of this log is not over.
         """
-        if self._run is not None:
+        if self._claim is not None:
             raise AuditError(f"a run in {shown(self.path)} is not over; end it before the next")
         self._writer.open()
         started_ns = self._clock.wall_ns()
@@ -124,10 +123,11 @@ class AuditLog:
         except OSError as error:
             raise cannot("write", self.path, error) from error
         try:
-            self._run = _Run(self._writer.append(RUNS, run_facts(facts, started_ns)), claim)
+            self._writer.begin(claim.name, run_facts(facts, started_ns))
         except BaseException:
             claim.release()
             raise
+        self._claim = claim
 
     def plugin(self, facts: PluginFacts, disabled: str | None = None) -> None:
         """Write how a plugin takes part; *disabled* says why it does not run.
@@ -137,10 +137,8 @@ class AuditLog:
 
         Raises AuditError.
         """
-        row = plugin_facts(self._seq, facts, disabled, self._clock.wall_ns())
-        self._writer.append(PLUGINS, row)
-        if disabled == "plugin.removed":
-            return
+        self._begun()
+        self._writer.append(PLUGINS, plugin_facts(facts, disabled, self._clock.wall_ns()))
         if disabled is not None:
             data = {"reason": disabled, "edition": facts.edition}
             self.event(Event(kind="plugin.disabled", plugin=facts.id, data=data))
@@ -148,27 +146,31 @@ class AuditLog:
         for event in settings_events(facts):
             self.event(event)
 
-    def intend(self, call: Call) -> Intent:
-        """Write that *call* is about to be made. Raises AuditError."""
-        facts = intent_facts(self._seq, call, self._clock.wall_ns())
-        return Intent(self._writer.append(INTENTS, facts), facts)
+    def intend(self, call: Call) -> Any:
+        """Write that *call* is about to be made; returns what ``finish`` needs.
 
-    def finish(self, intent: Intent | None, call: Call, outcome: Outcome, duration_us: int) -> None:
+        Raises AuditError.
+        """
+        self._begun()
+        return self._writer.intend(intent_facts(call, self._clock.wall_ns()))
+
+    def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
         """Write how *call* ended; *intent* is None when its intent was lost. Raises AuditError.
 
         The call key is taken from ``outcome.annotations["seed"]`` (hex or bytes).
         """
+        self._begun()
+        facts = call_facts(outcome, duration_us)
         if intent is None:
-            facts, seq = intent_facts(self._seq, call, self._clock.wall_ns()), None
+            before = intent_facts(call, self._clock.wall_ns())
+            self._writer.append(CALLS, (*before, *facts))
         else:
-            facts, seq = intent.facts, intent.seq
-        self._writer.append(CALLS, call_facts(facts, outcome, duration_us, seq))
+            self._writer.finish(intent, facts)
 
     def event(self, event: Event) -> None:
         """Write something that happened beside the calls. Raises AuditError."""
-        self._writer.append(
-            table_of(event.kind), event_facts(self._seq, event, self._clock.wall_ns())
-        )
+        self._begun()
+        self._writer.append(table_of(event.kind), event_facts(event, self._clock.wall_ns()))
 
     def end_run(self, status: Literal["completed", "failed"] = "completed") -> Checkpoint:
         """Write the end of the run and return the state of the log after it.
@@ -176,35 +178,38 @@ class AuditLog:
         Called again after the end, it returns the same checkpoint.
 
         Raises:
-            AuditError: when it cannot be written; the run then counts as interrupted.
+            AuditError: when it cannot be written; the run then counts as interrupted. Or when its
+                rows cannot be brought to the database: they are safe, the next run tries again.
         """
-        run = self._run
-        if run is None:
+        if self._claim is None:
             if self.checkpoint is None:
                 raise self._no_run()
             return self.checkpoint
-        self._run = None
         try:
-            before = self._writer.checkpoint()
-            facts = (run.seq, self._clock.wall_ns(), status, before.text())
-            self._writer.append(RUN_ENDS, facts)
-            self.checkpoint = self._writer.checkpoint()
+            self._writer.append(RUN_ENDS, (self._clock.wall_ns(), status))
         finally:
-            run.claim.release()
+            self._leave()
+        self.checkpoint = self._writer.settle()
         return self.checkpoint
 
+    def _leave(self) -> None:
+        """End the run, with or without a row that says so."""
+        claim, self._claim = self._claim, None
+        self._writer.end()
+        if claim is not None:
+            claim.release()
+
     def close(self) -> None:
-        """Close the database. A run that has not been ended counts as interrupted."""
-        if self._run is not None:
-            self._run.claim.release()
-            self._run = None
+        """Let go of the log. A run that has not been ended counts as interrupted."""
+        if self._claim is not None:
+            self._leave()
+            with suppress(AuditError):  # the next one finds the rows where they are
+                self._writer.settle()
         self._writer.close()
 
-    @property
-    def _seq(self) -> int:
-        if self._run is None:
+    def _begun(self) -> None:
+        if self._claim is None:
             raise self._no_run()
-        return self._run.seq
 
     def _no_run(self) -> AuditError:
         return AuditError(f"no run has begun in {shown(self.path)}; begin one first")

@@ -14,6 +14,7 @@ from nxkernel.audit.comparison import Comparison, compare
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.filters import EVERYTHING, CallFilter
 from nxkernel.audit.liveness import alive
+from nxkernel.audit.pending import with_pending
 from nxkernel.audit.records import (
     CallRecord,
     CallTree,
@@ -59,12 +60,13 @@ ORDER BY every.seq
 _NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
 _RUN_OF = "runs.run_id, runs.started_ns AS run_started_ns"
 _ENDED = f"""
-SELECT calls.seq, {_columns("calls", CALLS.names)}, ifnull(calls.intent_seq, calls.seq) AS began,
+SELECT calls.seq, {_columns("calls", CALLS.names)}, calls.started_ns AS began,
     {_RUN_OF}
 FROM calls_text AS calls JOIN runs ON runs.seq = calls.run
 """
 _OPEN = f"""
-SELECT intents.seq, {_columns("intents", INTENTS.names)}, {_NO_END}, intents.seq AS began, {_RUN_OF}
+SELECT intents.seq, {_columns("intents", INTENTS.names)}, {_NO_END},
+    intents.started_ns AS began, {_RUN_OF}
 FROM intents_text AS intents JOIN runs ON runs.seq = intents.run
 WHERE intents.seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
 """
@@ -149,17 +151,19 @@ class AuditReader:
         that the caller has already. It reads a page at a time, so that it takes no more memory and
         holds up nobody, however many calls there are.
         """
-        seen: set[int | None] = set()
         for row in self._pages(where, after):
             after = row.seq
             yield row
-        if not unended:
-            return
-        unfinished = self._open(where)
-        for row in self._pages(where, after):  # they ended while the others were looked for
-            seen.add(row.intent_seq)
-            yield row
-        yield from (call for call in unfinished if where.takes(call) and call.seq not in seen)
+        # What is not in the database yet has numbers that mean nothing to the next query.
+        condition, said = where.where()
+        rest = self._query(
+            f"SELECT * FROM ({_EVERY if unended else _ENDED}) "
+            f"WHERE (ok IS NULL OR seq > :after) AND {condition} ORDER BY ok IS NULL, seq",
+            **said,
+            after=after,
+        )
+        calls = (self._call(row, {}) for row in rest)
+        yield from (call for call in calls if call.duration_us is not None or where.takes(call))
 
     def _pages(self, where: CallFilter, after: int) -> Iterator[CallRecord]:
         condition, said = where.where()
@@ -167,7 +171,7 @@ class AuditReader:
             f"SELECT * FROM ({_ENDED}) WHERE seq > :after AND {condition} "
             f"ORDER BY seq LIMIT {_PAGE}"
         )
-        while rows := self._query(page, **said, after=after):
+        while rows := self._drained(page, **said, after=after):
             yield from (self._call(row, {}) for row in rows)
             after = rows[-1]["seq"]
 
@@ -191,8 +195,8 @@ class AuditReader:
         return [self._call(row, {}) for row in reversed(rows)]
 
     def newest(self) -> int:
-        """Return the ``seq`` of the call that ended last, or 0."""
-        return int(self._query("SELECT ifnull(max(seq), 0) AS n FROM calls")[0]["n"])
+        """Return the ``seq`` of the call that ended last of those in the database, or 0."""
+        return int(self._drained("SELECT ifnull(max(seq), 0) AS n FROM calls")[0]["n"])
 
     def statistics(self, where: CallFilter = EVERYTHING) -> Statistics:
         """Return how long the calls that *where* takes took, and how they failed."""
@@ -263,7 +267,7 @@ class AuditReader:
         condition, said = where.where()
         rows = self._query(
             f"SELECT * FROM ({among}) WHERE {condition} AND {also} "
-            "ORDER BY began DESC LIMIT :limit",
+            "ORDER BY began DESC, seq DESC LIMIT :limit",
             **said,
             **bound,
             limit=limit,
@@ -294,6 +298,15 @@ class AuditReader:
         return RunRecord(**facts)
 
     def _query(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
+        """Ask all that is on record."""
+        try:
+            with with_pending(self._connection, self.path):
+                return self._drained(sql, **bound)
+        except (sqlite3.Error, OSError) as error:
+            raise cannot("read", self.path, error) from error
+
+    def _drained(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
+        """Ask the database alone."""
         try:
             return self._connection.execute(sql, bound).fetchall()
         except sqlite3.Error as error:

@@ -1,4 +1,7 @@
-"""Calls, outcomes and boot facts as rows: values in the order of the columns of their table."""
+"""Calls, outcomes and boot facts as rows: values in the order of the columns of their table.
+
+Without ``run``, the first column of every table but ``runs``: only the database knows its number.
+"""
 
 from __future__ import annotations
 
@@ -78,10 +81,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int) -> Facts:
+def plugin_facts(facts: PluginFacts, disabled: str | None, at_ns: int) -> Facts:
     """Return the row of ``plugins``."""
     return (
-        run,
         at_ns,
         facts.id,
         facts.edition,
@@ -98,10 +100,9 @@ def plugin_facts(run: int, facts: PluginFacts, disabled: str | None, at_ns: int)
     )
 
 
-def intent_facts(run: int, call: Call, started_ns: int) -> Facts:
-    """Return the row of ``intents``, which is also how the row of ``calls`` begins."""
+def intent_facts(call: Call, started_ns: int) -> Facts:
+    """Return the facts of a call in flight, with which its row in ``calls`` begins."""
     return (
-        run,
         call.call_id,
         call.plugin,
         call.edition,
@@ -121,11 +122,10 @@ def intent_facts(run: int, call: Call, started_ns: int) -> Facts:
     )
 
 
-def call_facts(intent: Facts, outcome: Outcome, duration_us: int, intent_seq: int | None) -> Facts:
-    """Return the row of ``calls`` for the call that *intent* describes."""
+def call_facts(outcome: Outcome, duration_us: int) -> Facts:
+    """Return how the row of ``calls`` goes on after the facts of its intent."""
     timing, error = outcome.timing, outcome.error
     return (
-        *intent,
         None,
         duration_us,
         timing.queue_us,
@@ -144,7 +144,7 @@ def call_facts(intent: Facts, outcome: Outcome, duration_us: int, intent_seq: in
         outcome.fault,
         outcome.origin,
         _details(outcome),
-        intent_seq,
+        None,
     )
 
 
@@ -168,11 +168,10 @@ def _key(call: Call) -> str | None:
     return text_of([part.hex() if isinstance(part, bytes) else part for part in key])
 
 
-def event_facts(run: int, event: Event, at_ns: int) -> Facts:
+def event_facts(event: Event, at_ns: int) -> Facts:
     """Return the row of the table that is for events of this kind."""
     hook, call_id = (event.data.get(name) for name in ("hook", "call_id"))
     return (
-        run,
         at_ns,
         event.kind,
         event.plugin,

@@ -1,174 +1,230 @@
-"""The one connection of a kernel that writes: every row is committed before ``append`` returns."""
+"""Rows of one run on their way: to a spool at once, from there to the database."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from nxkernel import _forks
+from nxkernel._canonical import encode
 from nxkernel._clock import Clock
-from nxkernel._sqlite import Busy, Durability, WriterLock, immediate, only_append, open_writer
-from nxkernel.audit.batches import Head
+from nxkernel._sqlite import Durability
 from nxkernel.audit.checkpoint import Checkpoint
-from nxkernel.audit.failure import cannot, shown
-from nxkernel.audit.schema import FORMAT, Facts, Table
+from nxkernel.audit.failure import cannot
+from nxkernel.audit.ledger import FAILURES, SqliteLedger, opened
+from nxkernel.audit.liveness import claimed
+from nxkernel.audit.schema import CALLS, RUNS, Facts, Table
+from nxkernel.audit.spool.drainer import Drainer
+from nxkernel.audit.spool.entries import Fact, entry
+from nxkernel.audit.spool.folder import folder_of
+from nxkernel.audit.spool.spool import ROLL_BYTES, Open, Spool
 from nxkernel.errors import AuditError
 
-__all__ = ["Writer"]
+__all__ = ["Draining", "Writer"]
 
-_FAILURES = (sqlite3.Error, OSError, OverflowError, ValueError)
-#: Seconds that a fork waits for a row that is being written: as long as a row may take.
+#: Seconds that a fork waits for the database: as long as a transaction may take.
 _REST_S = 12.0
+_CALLS = encode(CALLS.name)
+
+
+class Draining(Protocol):
+    """Somebody who drains what is complete, beside everything else."""
+
+    def start(self) -> None:
+        """Have it drained. Never waits."""
+
+    def stop(self) -> None:
+        """Have nothing drained any more."""
 
 
 class Writer:
-    """Appends rows to the log at *path*, from any thread and beside other processes.
+    """Appends the rows of one run at a time, from any thread and beside other processes.
 
-    Each row is a batch of its own, in a transaction of its own.
+    A row that a method returned for is in the spool. It comes to the database when the run ends, or
+    before that by a *drainer*.
 
-    Invariant: while ``_head`` is known, it is the head of the log as this kernel left it. Whether
-    another kernel has written since is asked inside the transaction, and the head read again then.
-
-    While its process is forked the database is closed, in both; see :mod:`nxkernel._forks`. The
-    parent opens it again with its next row, a child when it is told to.
+    Facts come without ``run``, their first column: that number is the database's to give.
     """
 
-    def __init__(self, path: Path, clock: Clock, durability: Durability = "process") -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        durability: Durability = "process",
+        *,
+        drainer: Draining | None = None,
+        roll_bytes: int = ROLL_BYTES,
+    ) -> None:
         self.path = path
+        self._folder = folder_of(path)
         self._clock = clock
         self._durability: Durability = durability
+        self._drainer = drainer
+        self._roll_bytes = roll_bytes
+        self._spool: Spool | None = None
+        #: Held while this process uses the database, and while it is forked.
         self._mutex = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._lock: WriterLock | None = None
-        self._head: Head | None = None
-        self._opened = False
-        self._resting = False
+        #: Open from a run's beginning to its close, for the sake of those who read beside us: a
+        #: database that nobody has open has no files that its readers could share.
+        self._kept: ExitStack | None = None
+        self._ledger: SqliteLedger | None = None
+        self._resting = self._was_kept = False
         _forks.register(self)
         _forks.rest(self)
 
+    @contextmanager
+    def _database(self) -> Iterator[SqliteLedger]:
+        with self._mutex:
+            if self._ledger is not None:
+                yield self._ledger
+                return
+            with opened(self.path, self._clock) as ledger:
+                yield ledger
+
+    def _keep(self) -> None:
+        kept = ExitStack()
+        self._ledger = kept.enter_context(opened(self.path, self._clock))
+        self._kept = kept
+
+    def _let_go(self) -> None:
+        kept, self._kept, self._ledger = self._kept, None, None
+        if kept is not None:
+            kept.close()
+
     def open(self) -> None:
-        """Open or create the log; does nothing when it is open.
+        """Make sure that there is a log and that it can be used.
 
         Raises:
             AuditError: when that cannot be done, naming the file and what to do.
         """
-        with self._mutex:
-            self._opened = True
-            self._connected()
+        with self._database():
+            pass
 
-    def _connected(self) -> tuple[sqlite3.Connection, WriterLock]:
-        """Return the connection and its lock, opened again if a fork has closed them."""
-        if not self._opened:
-            raise self._not_open()
-        if self._connection is None or self._lock is None:
-            try:
-                return self._open()
-            except _FAILURES as error:
-                self._close()
-                raise cannot("open", self.path, error) from error
-        return self._connection, self._lock
-
-    def _open(self) -> tuple[sqlite3.Connection, WriterLock]:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = WriterLock(Path(f"{self.path}-writer"))
-        with self._lock:
-            now_ns = self._clock.wall_ns()
-            self._connection = open_writer(
-                self.path, FORMAT, durability=self._durability, now_ns=now_ns
-            )
-            only_append(self._connection)
-        return self._connection, self._lock
-
-    def append(self, table: Table, facts: Facts) -> int:
-        """Append one row and return its number.
+    def begin(self, claim: str, facts: Facts) -> None:
+        """Begin the spool of a run that is claimed as *claim*, with the run's own row.
 
         Raises:
             AuditError: when the row is not on record, naming the file and what to do.
         """
         with self._mutex:
-            connection, lock = self._connected()
+            if self._ledger is None:
+                self._keep()
+        with self._database() as ledger:
             try:
-                with lock:
-                    return self._append(connection, table, facts)
-            except _FAILURES as error:
-                self._head = None
+                first = entry(RUNS.name, _plain(facts))
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                with ledger.lock:
+                    self._spool = self._begun(ledger, claim, first)
+            except FAILURES as error:
                 raise cannot("write", self.path, error) from error
 
-    def _append(self, connection: sqlite3.Connection, table: Table, facts: Facts) -> int:
-        with immediate(connection):
-            head = self._current(connection)
-            (number,) = head.append(connection, [(table, facts)], self._clock.wall_ns())
-        return number
+    def _begun(self, ledger: SqliteLedger, claim: str, first: bytes) -> Spool:
+        return Spool(
+            self._folder,
+            ledger.next_spool(claim),
+            first,
+            durability=self._durability,
+            roll_bytes=self._roll_bytes,
+            rolled=self._drainer.start if self._drainer else lambda: None,
+        )
 
-    def _current(self, connection: sqlite3.Connection) -> Head:
-        if self._head is None or not self._head.stands(connection):
-            self._head = Head.read(connection)
-        return self._head
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the state of the log now.
+    def append(self, table: Table, facts: Facts) -> None:
+        """Append a row.
 
         Raises:
-            AuditError: when the log is empty or cannot be read.
+            AuditError: when it is not on record, naming the file and what to do.
         """
-        with self._mutex:
-            connection, _ = self._connected()
-            try:
-                return self._checkpoint(connection)
-            except _FAILURES as error:
-                raise cannot("read", self.path, error) from error
+        try:
+            self._living().append(entry(table.name, _plain(facts)))
+        except FAILURES as error:
+            raise cannot("write", self.path, error) from error
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> Checkpoint:
-        head = self._current(connection)
-        if not head.size:
-            raise AuditError(f"the audit log {shown(self.path)} has no checkpoint: it has no rows")
-        return head.checkpoint()
+    def intend(self, facts: Facts) -> Open:
+        """Say that a call is about to be made; raises as :meth:`append`."""
+        try:
+            return self._living().begin(_plain(facts))
+        except FAILURES as error:
+            raise cannot("write", self.path, error) from error
+
+    def finish(self, intent: Open, facts: Facts) -> None:
+        """Append the row of a call, whose *facts* follow those of its intent; raises likewise."""
+        try:
+            self._living().finish(_CALLS, intent, _plain(facts))
+        except FAILURES as error:
+            raise cannot("write", self.path, error) from error
+
+    def _living(self) -> Spool:
+        spool = self._spool
+        if spool is None:
+            raise ValueError("no run has begun")
+        return spool
+
+    def end(self) -> None:
+        """Append no more rows: what is still in flight from now on was interrupted."""
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.close()
+
+    def settle(self) -> Checkpoint:
+        """Bring all of ended runs to the database; return the state of the log after that.
+
+        Raises:
+            AuditError: when that cannot be done; the rows are safe, and the next one tries again.
+        """
+        with self._database() as ledger:
+            try:
+                Drainer(
+                    self._folder,
+                    ledger,
+                    lambda claim: claimed(self.path, claim),
+                    dead_only=True,
+                ).drain()
+                return ledger.checkpoint()
+            except FAILURES as error:
+                raise cannot("write", self.path, error) from error
 
     def close(self) -> None:
-        """Close the log; it can be opened again."""
+        """End what has not been ended, and the drainer."""
+        self.end()
+        if self._drainer is not None:
+            self._drainer.stop()
         with self._mutex:
-            self._opened = False
-            self._close()
-
-    def _close(self) -> None:
-        connection, lock = self._connection, self._lock
-        self._connection = self._lock = self._head = None
-        if lock is None:
-            return
-        with ExitStack() as stack:
-            stack.callback(lock.close)
-            with suppress(Busy):  # the last one to close also checkpoints
-                stack.enter_context(lock)
-            if connection is not None:
-                connection.close()
-
-    def _not_open(self) -> AuditError:
-        return AuditError(f"the audit log {shown(self.path)} is not open; open it first")
+            self._let_go()
 
     # -- forks of the process ----------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Wait for the row that is being written, then let go of the database.
+        """Wait until nobody uses the database, and close it.
 
-        A thread that forks in the middle of its own row waits in vain; its child then finds the
-        database open, and is refused it.
+        A thread that forks in the middle of its own work with it waits in vain; its child then
+        finds the database open, and is refused it.
         """
         self._resting = self._mutex.acquire(timeout=_REST_S)
         if self._resting:
-            self._close()
+            self._was_kept = self._kept is not None
+            self._let_go()
 
     def after_fork(self) -> None:
-        """Go on; the next row opens the database again."""
+        """Go on; in the parent with the database that was open."""
         if self._resting:
             self._resting = False
+            if self._was_kept:
+                with suppress(AuditError):  # rows do not need it; whoever does says what is wrong
+                    self._keep()
             self._mutex.release()
 
     def abandon(self) -> None:
-        """In the child: hold nothing; it is not open here until it is opened here."""
+        """In the child: no run has begun here. Its parent's spool lets go by itself."""
         self._mutex = threading.Lock()
-        self._opened = self._resting = False
-        if self._lock is not None:
-            self._lock.close()
-        self._connection = self._lock = self._head = None
+        self._resting = self._was_kept = False
+        # Kept for ever, should it be open all the same: it must not even be closed here.
+        self._inherited = self._kept
+        self._spool = self._kept = self._ledger = None
+
+
+def _plain(facts: Facts) -> tuple[Fact, ...]:
+    """Only the database itself writes bytes, and in no row that comes this way."""
+    return facts  # type: ignore[return-value]

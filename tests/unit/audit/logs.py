@@ -19,7 +19,7 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.columns import Facts, Table, leaf
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import VerifyReport, verify
-from nxkernel.audit.schema import BATCHES, FORMAT, TABLES
+from nxkernel.audit.schema import BATCHES, CALLS, FORMAT, INTENTS, RUN_ENDS, RUNS, TABLES
 from nxkernel.audit.tree import Tree, leaf_hash
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.settings import Grant, PluginSettings, digest_of
@@ -180,11 +180,28 @@ class Collected:
     def open(self) -> None:
         pass
 
-    def append(self, table: Table, facts: Facts) -> int:
+    def begin(self, claim: str, facts: Facts) -> None:
+        self._run = self._number(RUNS, facts)
+
+    def append(self, table: Table, facts: Facts) -> None:
+        last = ("",) if table is RUN_ENDS else ()
+        self._number(table, (self._run, *facts, *last))
+
+    def intend(self, facts: Facts) -> tuple[int, Facts]:
+        return self._number(INTENTS, (self._run, *facts)), facts
+
+    def finish(self, intent: tuple[int, Facts], facts: Facts) -> None:
+        seq, before = intent
+        self._number(CALLS, (self._run, *before, *facts[:-1], seq))
+
+    def _number(self, table: Table, facts: Facts) -> int:
         self.rows.append((table, facts))
         return len(self.rows)
 
-    def checkpoint(self) -> Checkpoint:
+    def end(self) -> None:
+        pass
+
+    def settle(self) -> Checkpoint:
         return Checkpoint.of("nxkernel.audit.v2/collected", len(self.rows), bytes(32))
 
     def close(self) -> None:

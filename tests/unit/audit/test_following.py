@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from nxkernel.audit.draining import drain
 from nxkernel.audit.filters import EVERYTHING, CallFilter
 from nxkernel.audit.following import follow
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader
-from tests.unit.audit.logs import make_call, ok, opened
+from tests.unit.audit.logs import Ticks, make_call, ok, opened
 
 
 class _Enough(Exception):
@@ -34,6 +35,7 @@ def _pausing(log: AuditLog, *rounds: str) -> Callable[[], None]:
             raise _Enough
         for call_id in remaining.pop(0).split():
             _make(log, call_id)
+        drain(log.path, Ticks(), lambda: True)
 
     return pause
 
@@ -50,6 +52,7 @@ def test_new_calls_are_told_once_and_in_order(
     path, heard = tmp_path / "audit.db", []
     with opened(path) as log, AuditReader(path) as reader:
         _make(log, "1")
+        drain(log.path, Ticks(), lambda: True)
         with suppress(_Enough):
             for call in follow(reader, _pausing(log, "2 3", "", "4", ""), where):
                 heard.append(call.call_id)
@@ -61,6 +64,7 @@ def test_it_goes_on_from_a_call_that_somebody_has(tmp_path: Path) -> None:
     path, heard = tmp_path / "audit.db", []
     with opened(path) as log, AuditReader(path) as reader:
         _make(log, "1")
+        drain(log.path, Ticks(), lambda: True)
         after = reader.newest()
         _make(log, "2")
         with suppress(_Enough):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nxkernel.audit import ledger
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader
 from nxkernel.audit.schema import TABLES
@@ -45,7 +46,7 @@ def test_rows_share_one_sequence(path: Path) -> None:
     """Rows of all tables are numbered from 1 without gaps, in the order of what happened."""
     checkpoint = write_sample(path)
     one_run = [
-        *("runs", "plugins", "plugins", "failures", "intents", "intents", "decisions"),
+        *("runs", "plugins", "plugins", "failures", "decisions"),
         *("calls", "transitions", "calls", "findings", "evaluations", "events", "failures"),
         "run_ends",
     ]
@@ -54,10 +55,13 @@ def test_rows_share_one_sequence(path: Path) -> None:
 
 
 def test_an_intent_is_on_record_before_the_call(path: Path) -> None:
-    """Another connection sees the intent as soon as ``intend`` has returned."""
+    """A reader sees the call as soon as ``intend`` has returned, before the database has it."""
     with opened(path) as log:
         log.intend(make_call())
-        assert tables(path) == ["runs", "intents"]
+        assert tables(path) == []
+        with AuditReader(path) as reader:
+            assert [call.status for call in reader.calls()] == ["in_flight"]
+    assert tables(path) == ["runs", "intents"]
 
 
 def test_the_same_writes_give_the_same_log(tmp_path: Path) -> None:
@@ -79,6 +83,8 @@ def test_a_log_goes_on_after_it_was_closed(path: Path) -> None:
 def test_no_connection_can_change_a_row(path: Path, table: str, statement: str) -> None:
     """UPDATE and DELETE are refused on every table, also for a plain sqlite3 connection."""
     checkpoint = write_sample(path)
+    with opened(path, "run-3") as log:
+        log.intend(make_call("unfinished"))
     with (
         closing(sqlite3.connect(path)) as connection,
         pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"),
@@ -96,7 +102,7 @@ def test_two_logs_may_share_a_file(path: Path) -> None:
                 log.finish(log.intend(call), call, ok(call), 1)
         one.end_run()
         checkpoint = two.end_run()
-    assert len(rows_of(path)) == 2 + 30 + 2
+    assert len(rows_of(path)) == 2 + 15 + 2
     assert checkpoint.size == len(every_row(path))
     assert found(path, checkpoint) == []
 
@@ -230,10 +236,12 @@ def test_a_run_whose_header_cannot_be_written_has_not_begun(path: Path) -> None:
 
 def test_the_writing_connection_only_appends(path: Path) -> None:
     """Whatever a fault in our own code asks of it, the connection refuses."""
-    with opened(path) as log:
-        connection = log._writer._connection  # type: ignore[attr-defined]
-        with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-            connection.execute("DROP TRIGGER calls_no_update")
+    write_sample(path)
+    with (
+        ledger.opened(path, Ticks()) as opened_ledger,
+        pytest.raises(sqlite3.DatabaseError, match="not authorized"),
+    ):
+        opened_ledger._connection.execute("DROP TRIGGER calls_no_update")
 
 
 def test_no_argument_and_no_value_is_on_record(path: Path) -> None:

@@ -280,8 +280,8 @@ def test_a_log_of_a_newer_version_is_not_guessed_at(path: Path) -> None:
     """An unknown step in its history asks for an upgrade."""
     write_sample(path)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO migrations VALUES (2, '3-spool', 1)")
-    with pytest.raises(AuditError, match=r"does not know \(3-spool\); upgrade nxkernel"):
+        connection.execute("INSERT INTO migrations VALUES (3, '4-spool', 1)")
+    with pytest.raises(AuditError, match=r"does not know \(4-spool\); upgrade nxkernel"):
         AuditReader(path)
 
 

@@ -278,7 +278,7 @@ def test_an_audit_that_does_not_verify_is_exit_code_four(
 
     def edit(path: Path) -> None:
         with tampering(path) as connection:
-            connection.execute("UPDATE calls SET plugin = 'nobody'")
+            connection.execute("UPDATE calls SET duration_us = 10000000")
 
     screenmem.afterwards = edit
     shown = demo(tmp_path)

@@ -69,12 +69,15 @@ class Drainer:
         ledger: Ledger,
         lives: Callable[[str], bool],
         go_on: Callable[[], bool] = lambda: True,
+        *,
+        dead_only: bool = False,
     ) -> None:
         """Prepare to drain *folder* into *ledger*.
 
         *lives*: whether the kernel that made the claim of this name lives. *go_on* is asked between
-        two transactions.
+        two transactions. *dead_only* leaves the living to another drainer.
         """
+        self._dead_only = dead_only
         self._folder = folder
         self._ledger = ledger
         self._lives = lives
@@ -91,6 +94,8 @@ class Drainer:
     def _spool(self, name: SpoolName) -> int:
         # In this order: of a dead kernel nothing comes after this look at the folder.
         is_dead = not self._lives(name.claim)
+        if self._dead_only and not is_dead:
+            return 0
         if is_dead:
             fence(self._folder / name.slots)
         left = next((left for left in listing(self._folder) if left.name == name), None)

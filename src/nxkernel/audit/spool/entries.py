@@ -8,14 +8,24 @@ table but ``runs``, is left out: the run's row is the first of its spool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 import msgspec
 
 from nxkernel._canonical import encode
 
-__all__ = ["Entry", "Fact", "call_entry", "entry", "open_call", "packed", "read_entry", "read_open"]
+__all__ = [
+    "Entry",
+    "Fact",
+    "call_entry",
+    "entry",
+    "has_too_large",
+    "open_call",
+    "packed",
+    "read_entry",
+    "read_open",
+]
 
 #: What a row of a run is made of; only the database itself writes bytes.
 Fact = int | str | None
@@ -35,20 +45,24 @@ class Entry:
     number: int
     #: In the order of the table's columns, without ``run``.
     facts: tuple[Fact, ...]
+    #: Offset behind its frame.
+    end: int = attrs.field(default=0, eq=False)
 
 
 def packed(facts: Sequence[Fact]) -> bytes:
     """Return *facts* encoded, fit for the functions below.
 
+    Whether its table takes them is the drainer's to find out: the caller does not wait for that.
+
     Raises:
         NotCanonical: for text with a lone surrogate, or an integer beyond 64 bits.
-        OverflowError: for an integer that SQLite has no room for.
     """
-    # Checked here, because a row that the database will not take would stop all rows behind it.
-    for fact in facts:
-        if type(fact) is int and not -_LARGEST <= fact <= _LARGEST:
-            raise OverflowError(f"an integer of {fact.bit_length()} bits is too large for a row")
     return encode(facts)
+
+
+def has_too_large(facts: Iterable[object]) -> bool:
+    """Whether a number among *facts* is one that MessagePack has room for and SQLite has not."""
+    return any(type(fact) is int and fact > _LARGEST for fact in facts)
 
 
 def entry(table: str, facts: Sequence[Fact]) -> bytes:
@@ -66,14 +80,14 @@ def open_call(number: bytes, before: bytes) -> bytes:
     return b"".join((_OPEN, number, before))
 
 
-def read_entry(payload: bytes | memoryview) -> Entry:
-    """Return what :func:`entry` or :func:`call_entry` wrote.
+def read_entry(payload: bytes | memoryview, end: int = 0) -> Entry:
+    """Return what :func:`entry` or :func:`call_entry` wrote, in a frame that ends at *end*.
 
     Raises:
         msgspec.DecodeError: for anything else.
     """
     table, number, facts, more = _rows.decode(payload)
-    return Entry(table, number, (*facts, *more))
+    return Entry(table, number, (*facts, *more), end)
 
 
 def read_open(payload: bytes | memoryview) -> tuple[int, tuple[Fact, ...]]:

@@ -59,10 +59,10 @@ def read_chunk(fd: int, offset: int) -> Chunk:
         OSError: when the file cannot be read.
     """
     data = _read(fd, offset, STEP)
-    found, end = _entries(data, 0 if offset else _behind_magic(data))
+    found, end = _entries(data, 0 if offset else _behind_magic(data), offset)
     if not found and len(data) == STEP:
         data = _read(fd, offset, HEAD_BYTES + MAX_BYTES + len(MAGIC))
-        found, end = _entries(data, 0 if offset else _behind_magic(data))
+        found, end = _entries(data, 0 if offset else _behind_magic(data), offset)
     return Chunk(tuple(found), offset + end, offset + end == os.fstat(fd).st_size)
 
 
@@ -70,14 +70,17 @@ def _behind_magic(data: bytes) -> int:
     return len(MAGIC) if data.startswith(MAGIC) else -1
 
 
-def _entries(data: bytes, start: int) -> tuple[list[Entry], int]:
-    """Return the rows in *data*, and where they end; a row that says nothing ends them."""
+def _entries(data: bytes, start: int, offset: int = 0) -> tuple[list[Entry], int]:
+    """Return the rows in *data*, which is at *offset*, and where they end in it.
+
+    A row that says nothing ends them.
+    """
     found: list[Entry] = []
     end = max(start, 0)
     if start >= 0:
         for payload, behind in frames(data, start):
             try:
-                found.append(read_entry(payload))
+                found.append(read_entry(payload, offset + behind))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 break
             end = behind

@@ -19,6 +19,8 @@ __all__ = ["MAGIC", "Segment"]
 
 #: What every segment begins with: a name and a version.
 MAGIC = b"nxspool\x01"
+#: More than nearly every row takes.
+_PROBE_BYTES = 4096
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | files.CLOEXEC | files.BINARY
 
 
@@ -70,6 +72,23 @@ class Segment:
             raise
         self.size += written
         self._settled = True
+
+    def probe(self) -> None:
+        """Do nothing, if a row can be appended.
+
+        Raises:
+            OSError: when it cannot.
+        """
+        if not self._settled:
+            self.settle()
+        self._settled = False
+        try:
+            # Zeros are no frame: whoever reads them meanwhile takes them for a row half written.
+            written = os.write(self._fd, bytes(_PROBE_BYTES))
+        finally:
+            self.settle()
+        if written != _PROBE_BYTES:
+            raise OSError(28, os.strerror(28))
 
     def settle(self) -> None:
         """Cut the file back to its last whole frame.

@@ -85,7 +85,7 @@ class Spool:
             with suppress(OSError):
                 (folder / name.slots).unlink()
             raise
-        self._doubtful = False
+        self._doubtful = self._has_failed = False
         _forks.register(self)
 
     def append(self, payload: bytes) -> None:
@@ -100,6 +100,10 @@ class Spool:
         said = open_call(number, before)
         with self._mutex:
             slots = self._living()
+            if self._has_failed:
+                # A call is not made whose row is likely to find no place either.
+                self._segment.probe()
+                self._has_failed = False
             slot = slots.take(len(said))
             slot.fill(said)
         if self._power:
@@ -116,6 +120,7 @@ class Spool:
         slot = begun.slot
         with self._mutex:
             slots = self._living()
+            self._has_failed = True
             self._make_room()
             at = self._segment.size
             slot.aim(self._count, at)
@@ -135,8 +140,10 @@ class Spool:
 
     def _append(self, data: bytes) -> None:
         slots = self._living()
+        self._has_failed = True
         self._make_room()
         self._segment.append(data)
+        self._has_failed = False
         self._check_fence(slots)
         if self._power:
             try:

@@ -20,7 +20,7 @@ from nxkernel.audit.spool.entries import (
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-FACTS = st.lists(st.none() | st.integers(-(2**63) + 1, 2**63 - 1) | TEXT, max_size=9)
+FACTS = st.lists(st.none() | st.integers(-(2**63), 2**64 - 1) | TEXT, max_size=9)
 
 
 @given(FACTS)
@@ -37,14 +37,7 @@ def test_a_call_comes_back_in_one_piece(before: list[Fact], after: list[Fact], n
     assert read_open(open_call(encode(n), packed(before))) == (n, tuple(before))
 
 
-@pytest.mark.parametrize("number", [2**63, -(2**63), 2**64])
-def test_a_number_that_the_database_has_no_room_for_is_refused(number: int) -> None:
-    """In the spool it would stop every row behind it."""
-    with pytest.raises(OverflowError):
-        packed([number])
-
-
-@pytest.mark.parametrize("fact", ["\udcff", object()])
+@pytest.mark.parametrize("fact", ["\udcff", object(), 2**64, -(2**63) - 1])
 def test_what_has_no_canonical_form_is_refused(fact: object) -> None:
     """As everywhere else."""
     with pytest.raises(NotCanonical):

@@ -1,0 +1,97 @@
+"""Many calls by many threads, while others read: what a call costs the caller stays the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from nxkernel._clock import SystemClock
+from nxkernel.audit.log import AuditLog
+from nxkernel.audit.reader import AuditReader, verify
+from tests.support import interpreter
+from tests.support.storms import Storm, in_threads
+from tests.unit.audit.logs import boot_facts, make_call, ok
+
+THREADS, READERS = 8, 3
+#: How much more the last tenth of all calls may cost than the first; and bytes of a row.
+FLAT, ROW_BYTES = 1.2, 200.0
+#: Asks for the newest calls again and again, until its standard input ends.
+READER = """
+import select, sys
+from nxkernel.audit.reader import AuditReader
+queries = rows = 0
+with AuditReader(sys.argv[1]) as reader:
+    while not select.select([0], [], [], 0.01)[0]:
+        calls = reader.latest(limit=50)
+        assert len({call.call_id for call in calls}) == len(calls)
+        rows += len(calls)
+        queries += 1
+print(queries, rows)
+"""
+
+
+@contextmanager
+def reading(log: Path, said: list[list[str]]) -> Iterator[None]:
+    """Have a reader at work; at its end *said* has how often it has asked, and what it got."""
+    python = interpreter.own()
+    with subprocess.Popen(
+        [python.executable, "-s", "-P", "-S", "-c", READER, str(log)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **python.environment},
+    ) as child:
+        yield
+        told, _ = child.communicate()
+    assert child.returncode == 0, "a query failed"
+    said.append(told.split())
+
+
+def test_the_cost_of_a_call_is_flat(storm: Storm, tmp_path: Path) -> None:
+    """The millionth row costs what the first one did, and every row is there once."""
+    count = storm.size(short=4_000, full=1_000_000) // THREADS
+    path = tmp_path / "audit.db"
+    log = AuditLog(path, SystemClock())
+    log.begin_run(boot_facts())
+    marks: list[list[int]] = []
+    said: list[list[str]] = []
+
+    def work(thread: int) -> None:
+        outcome = ok(make_call())
+        took = []
+        for number in range(count):
+            call = make_call(f"{thread}.{number}")
+            began = time.perf_counter_ns()
+            log.finish(log.intend(call), call, outcome, 1)
+            took.append(time.perf_counter_ns() - began)
+        marks.append(took)
+
+    with ExitStack() as stack:
+        for _ in range(READERS):
+            stack.enter_context(reading(path, said))
+        in_threads([lambda thread=thread: work(thread) for thread in range(THREADS)])  # type: ignore[misc]
+    log.end_run()
+    log.close()
+    total = count * THREADS
+    report = verify(path)
+    assert report.ok
+    with AuditReader(path) as reader:
+        assert reader.total() == total
+    tenth = max(1, count // 10)
+    first = sorted(each for took in marks for each in took[:tenth])
+    last = sorted(each for took in marks for each in took[-tenth:])
+    ratio = last[len(last) // 2] / first[len(first) // 2]
+    size = path.stat().st_size / total
+    storm.tell("calls on record", total)
+    storm.tell("median cost to the caller, first tenth, in µs", first[len(first) // 2] / 1000)
+    storm.tell("... last tenth", last[len(last) // 2] / 1000)
+    storm.tell("ratio of the two", round(ratio, 2))
+    storm.tell("queries of the readers meanwhile", sum(int(queries) for queries, _ in said))
+    storm.tell("bytes of a row in the database", round(size))
+    if storm.full:
+        assert ratio <= FLAT
+        assert size <= ROW_BYTES

@@ -1,0 +1,37 @@
+"""Whoever writes, drains or recovers the audit's log is killed: nothing on record is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from tests.support import interpreter
+from tests.support.storms import Storm
+
+#: Kernels, drainers and recoveries that are killed in a round, of each.
+AT_ONCE = 4
+
+
+def test_no_kill_loses_a_row(storm: Storm, tmp_path: Path) -> None:
+    """Of kernels, drainers and recoveries, four at a time on one log, at random instants.
+
+    Every row that a kernel was told of is there once, every call in flight is a row or
+    interrupted, the log verifies, no file is left behind and no process.
+    """
+    rounds = storm.size(short=3, full=500 // AT_ONCE)
+    python = interpreter.own()
+    command = python.command("tests.support.audit_kills")
+    done = subprocess.run(
+        [*command, str(storm.seed), str(rounds), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **python.environment},
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    for what, much in found["counted"].items():
+        storm.tell(what, much)
+    assert found["problems"] == []
+    assert found["counted"]["kernels killed"] == rounds * AT_ONCE
+    assert found["counted"]["acknowledged rows"] > 0
