@@ -24,7 +24,9 @@ from nxkernel.types import Digest
 
 __all__ = [
     "DATA",
+    "STREAM",
     "NotCanonical",
+    "Sequence",
     "blobs_of",
     "bounded",
     "decode",
@@ -37,6 +39,8 @@ __all__ = [
 
 #: Domain of values that cross the process boundary.
 DATA = b"nx.data.v1\0"
+#: Domain of the items of a stream, as they follow one another.
+STREAM = b"nx.stream.v1\0"
 #: Deepest nesting of lists and maps; jsonschema, the reference, gives up soon after.
 MAX_DEPTH = 200
 #: What a value is made of: JSON's types, bytes and blobs.
@@ -176,3 +180,24 @@ def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:
 def digest(data: bytes, domain: bytes = DATA) -> Digest:
     """Return ``sha256:<hex>`` of *data* in *domain*."""
     return Digest("sha256:" + raw_digest(data, domain).hex())
+
+
+class Sequence:
+    """The digest of a sequence of values, of which none has to be kept.
+
+    That of no items is the digest of no bytes; each item makes it the digest of what it was before
+    and of the item's own, 32 bytes each, one behind the other.
+    """
+
+    def __init__(self) -> None:
+        self._state = raw_digest(b"", STREAM)
+
+    def add(self, item: Digest) -> None:
+        """Append the item whose canonical bytes have the digest *item*."""
+        own = bytes.fromhex(item.removeprefix("sha256:"))
+        self._state = raw_digest(self._state + own, STREAM)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the items so far."""
+        return Digest("sha256:" + self._state.hex())

@@ -8,6 +8,7 @@ cross, and they arrive as they were but for tuples, which arrive as lists. The t
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import types
 import typing
@@ -23,6 +24,7 @@ from nxkernel.errors import CallRejected
 __all__ = [
     "NotLiftable",
     "hints_of",
+    "item_hint",
     "lift",
     "lower",
     "lower_arguments",
@@ -102,6 +104,27 @@ def lift(data: Any, hint: Any = Any) -> Any:
         raise NotLiftable(render("$", refused.steps), refused.explain()) from None
     except RecursionError:
         raise NotLiftable("$", "nested deeper than this stack allows") from None
+
+
+#: What a function that streams may say that it returns.
+_STREAMS = (
+    collections.abc.Iterator,
+    collections.abc.Iterable,
+    collections.abc.Generator,
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncIterable,
+    collections.abc.AsyncGenerator,
+)
+
+
+def item_hint(hint: Any) -> Any:
+    """Return what the annotation of a stream says of each item: ``T`` of ``Iterator[T]``.
+
+    ``Any`` where it says nothing of them.
+    """
+    if typing.get_origin(hint) in _STREAMS:
+        return (typing.get_args(hint) or (Any,))[0]
+    return Any
 
 
 def hints_of(function: Any) -> Mapping[str, Any]:

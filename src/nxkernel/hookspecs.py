@@ -69,6 +69,10 @@ class SpecOptions:
     returns: str | None = attrs.field(default=None, validator=_returns)
     #: None is ``skip`` for a plain fan-out and ``raise`` for firstresult.
     on_failure: OnFailure | None = attrs.field(default=None, validator=_on_failure)
+    #: Whether the hook returns an iterator, whose items cross one by one.
+    stream: bool = False
+    #: Of a stream: seconds for each item, or None. ``timeout`` is for all of them.
+    item_timeout: float | None = attrs.field(default=None, validator=_seconds)
 
     @property
     def answers(self) -> bool:
@@ -105,6 +109,8 @@ class HookspecMarker:
         idempotent: bool = ...,
         on_failure: OnFailure | None = ...,
         returns: str | None = ...,
+        stream: bool = ...,
+        item_timeout: float | None = ...,
     ) -> Callable[[F], F]: ...
 
     def __call__(
@@ -120,12 +126,15 @@ class HookspecMarker:
         idempotent: bool = False,
         on_failure: OnFailure | None = None,
         returns: str | None = None,
+        stream: bool = False,
+        item_timeout: float | None = None,
     ) -> F | Callable[[F], F]:
         """Mark *function* as a hookspec of the project.
 
         Raises:
             KernelConfigError: for options that exclude each other (historic and firstresult,
-                ``on_failure="next"`` without firstresult) or have no meaning.
+                ``on_failure="next"`` without firstresult, a stream that is historic, without
+                firstresult, with a fallback or an answer) or have no meaning.
         """
         options = SpecOptions(
             timeout=timeout,
@@ -133,7 +142,10 @@ class HookspecMarker:
             idempotent=idempotent,
             on_failure=on_failure,
             returns=returns,
+            stream=stream,
+            item_timeout=item_timeout,
         )
+        _check_stream(options, firstresult=firstresult)
         if historic and options.answers:
             raise KernelConfigError("a historic hook gives no answer: it is called for its effect")
         if firstresult and historic:
@@ -152,6 +164,19 @@ class HookspecMarker:
             )
 
         return mark if function is None else mark(function)
+
+
+def _check_stream(options: SpecOptions, *, firstresult: bool) -> None:
+    """Refuse what has no meaning for a hook that streams, or for one that does not."""
+    if options.item_timeout is not None and not options.stream:
+        raise KernelConfigError("item_timeout= is for the items of a stream: add stream=True")
+    if not options.stream:
+        return
+    if not firstresult:
+        raise KernelConfigError("stream=True needs firstresult=True: one provider streams")
+    if options.has_fallback or options.answers:
+        what = "fallback=" if options.has_fallback else "returns="
+        raise KernelConfigError(f"stream=True excludes {what}: both are for one whole value")
 
 
 def capability(name: str) -> Callable[[C], C]:

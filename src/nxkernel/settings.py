@@ -177,6 +177,9 @@ class Hosting:
     ping_timeout_s: float = 10.0
     #: How often a call of an ``idempotent`` hook is made again when its worker crashes.
     retries: int = 1
+    #: How many items of a stream, and how many bytes of them, a worker makes ahead of its consumer.
+    stream_items: int = 16
+    stream_bytes: int = 1 << 18
     #: Deepest nesting of brokered calls.
     max_depth: int = 16
     #: Largest frame in either direction, in bytes.

@@ -190,6 +190,10 @@ class Call:
     #: Which edition of the plugin is asked: counts its reloads, from 1.
     edition: int = 1
     attempt: int = 1
+    #: Whether its result is a stream: items, one after another.
+    stream: bool = False
+    #: Of a stream: seconds for each item, or None.
+    item_timeout: float | None = None
     #: How often it may be made again if its worker crashes.
     retries: int = 0
     level: Level = "confined"
@@ -239,6 +243,8 @@ class Outcome:
     #: Digest and size of the bytes that the worker sent.
     output_digest: Digest | None = None
     output_bytes: int = 0
+    #: Of a stream: how many items its consumer was given, of which digest and size are then.
+    items: int | None = None
     #: Digest of what is left of them, where elements were dropped.
     delivered_digest: Digest | None = None
     #: What the decoder saw of ``value``. It is about that very object: a middleware that gives

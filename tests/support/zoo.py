@@ -107,6 +107,14 @@ class Hooks:
     def first(self, value):
         """Return something about *value*, or None."""
 
+    @hookspec(firstresult=True, stream=True)
+    def flow(self, value):
+        """Return items about *value*, one after another."""
+
+    @hookspec(firstresult=True, stream=True, idempotent=True, on_failure="next")
+    def flow_again(self, value):
+        """Return items about *value*; may be asked once more before the first of them."""
+
     @hookspec(historic=True)
     def told(self, value):
         """Keep *value* in mind."""

@@ -6,8 +6,9 @@ inside as ``bin``: their bytes are canonical and are hashed as they are, never r
 to which a value refers travel beside it, in the frame or in the worker's arena.
 
 ```
-host ──▶ worker   Confine  Setup  Invoke  Reply  Forsake  Fork  Ping  Stop
-worker ──▶ host   Hello  Compiled  Ready  Refused  Result  Failure  Denied  Drawn  Broker  Pong
+host ──▶ worker   Confine  Setup  Invoke  More  Pause  Halt  Reply  Forsake  Fork  Ping  Stop
+worker ──▶ host   Hello  Compiled  Ready  Refused  Result  Item  Paused  Ended  Failure  Denied
+                  Drawn  Broker  Pong
 ```
 
 The host trusts no byte: :class:`Inbox` bounds the length before it keeps anything, msgspec checks
@@ -25,12 +26,16 @@ from nxkernel._wire.orders import (
     Forsake,
     FromHost,
     Guard,
+    Halt,
     Invoke,
+    More,
+    Pause,
     Ping,
     Reply,
     Root,
     Setup,
     Stop,
+    Window,
 )
 from nxkernel._wire.pieces import ALIGNMENT, HEAVY, PIECE, Inline, Piece, Slice
 from nxkernel._wire.reports import (
@@ -38,10 +43,13 @@ from nxkernel._wire.reports import (
     Compiled,
     Denied,
     Drawn,
+    Ended,
     Failure,
     FromWorker,
     Hello,
     Impl,
+    Item,
+    Paused,
     Pong,
     Ready,
     Refused,
@@ -61,6 +69,7 @@ __all__ = [
     "Confine",
     "Denied",
     "Drawn",
+    "Ended",
     "Environment",
     "Failure",
     "Fence",
@@ -69,11 +78,16 @@ __all__ = [
     "FromHost",
     "FromWorker",
     "Guard",
+    "Halt",
     "Hello",
     "Impl",
     "Inbox",
     "Inline",
     "Invoke",
+    "Item",
+    "More",
+    "Pause",
+    "Paused",
     "Piece",
     "Ping",
     "Pong",
@@ -86,6 +100,7 @@ __all__ = [
     "Slice",
     "Stop",
     "Used",
+    "Window",
     "pack",
     "unpack_from_host",
     "unpack_from_worker",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from nxkernel._wire.orders import FromHost
-from nxkernel._wire.reports import Broker, Compiled, Failure, FromWorker, Result
+from nxkernel._wire.reports import Broker, Compiled, Failure, FromWorker, Item, Result
 from nxkernel.errors import ProtocolViolation
 
 __all__ = ["ENVELOPE", "Inbox", "pack", "unpack_from_host", "unpack_from_worker"]
@@ -25,7 +25,7 @@ _from_host: msgspec.msgpack.Decoder[FromHost] = msgspec.msgpack.Decoder(FromHost
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 #: Of large frames. The others carry lists and maps of text, which would become many times as large.
 _large: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(
-    Result | Failure | Broker | Compiled
+    Result | Item | Failure | Broker | Compiled
 )
 
 
@@ -73,6 +73,11 @@ class Inbox:
     def empty(self) -> bool:
         """Whether every byte that came was part of a frame that was taken."""
         return not self._buffer
+
+    @property
+    def whole(self) -> bool:
+        """Whether a whole frame is there."""
+        return len(self._buffer) >= LENGTH.size and not self.missing
 
     @property
     def missing(self) -> int:

@@ -18,12 +18,16 @@ __all__ = [
     "Forsake",
     "FromHost",
     "Guard",
+    "Halt",
     "Invoke",
+    "More",
+    "Pause",
     "Ping",
     "Reply",
     "Root",
     "Setup",
     "Stop",
+    "Window",
 ]
 
 #: Exit status of a worker that could not confine itself or speak to its host.
@@ -134,6 +138,14 @@ class Setup(Message):
         return f"Setup(plugin={self.plugin!r})"  # settings may hold secrets
 
 
+class Window(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a stream may send in one turn: its turn ends with the item that uses up either."""
+
+    items: int
+    #: Bytes of values and of the blobs beside them.
+    size: int
+
+
 class Invoke(Message):
     """Run one phase of one hookimpl."""
 
@@ -149,6 +161,33 @@ class Invoke(Message):
     #: For ``teardown``: the error of the inner calls instead of a result.
     error: tuple[str, str, str] | None = None
     blobs: list[Piece] = msgspec.field(default_factory=list)
+    #: For a hook that streams: what its first turn may send. None for every other call.
+    window: Window | None = None
+
+
+class More(Message):
+    """Go on with a stream: its next turn begins."""
+
+    seq: int
+    #: The seq of the call that opened the stream.
+    token: int
+    window: Window
+
+
+class Pause(Message):
+    """End the turn that is under way after the next item: somebody else needs the worker."""
+
+    token: int
+
+
+class Halt(Message):
+    """End a stream whose consumer wants no more of it; answered by its last message.
+
+    In the middle of a turn that bears the turn's seq, and else this one.
+    """
+
+    seq: int
+    token: int
 
 
 class Reply(Message):
@@ -162,9 +201,9 @@ class Reply(Message):
 
 
 class Forsake(Message):
-    """End a wrapper that nothing will resume. The answer to the next ``Ping`` says that it has."""
+    """End a wrapper or a stream that nothing will resume. The next ``Pong`` says that it has."""
 
-    #: The seq of the setup that is suspended.
+    #: The seq of the setup that is suspended, or of the call that opened the stream.
     token: int
 
 
@@ -183,4 +222,4 @@ class Stop(Message):
 
 
 #: Whatever the host may say.
-FromHost = Confine | Setup | Invoke | Reply | Forsake | Fork | Ping | Stop
+FromHost = Confine | Setup | Invoke | More | Pause | Halt | Reply | Forsake | Fork | Ping | Stop

@@ -12,10 +12,13 @@ __all__ = [
     "Compiled",
     "Denied",
     "Drawn",
+    "Ended",
     "Failure",
     "FromWorker",
     "Hello",
     "Impl",
+    "Item",
+    "Paused",
     "Pong",
     "Ready",
     "Refused",
@@ -89,6 +92,31 @@ class Result(Message):
     used: Used | None = None
 
 
+class Item(Message):
+    """One value of a stream, in a turn of it."""
+
+    #: The seq of the turn.
+    seq: int
+    payload: bytes
+    blobs: Pieces
+
+
+class Paused(Message):
+    """A turn of a stream is over, and the stream is not."""
+
+    seq: int
+    plugin_us: int
+    used: Used | None = None
+
+
+class Ended(Message):
+    """A stream is over: it has no more items, or was halted."""
+
+    seq: int
+    plugin_us: int
+    used: Used | None = None
+
+
 class Failure(Message):
     """The error of a call."""
 
@@ -143,4 +171,18 @@ class Pong(Message):
 
 
 #: Whatever a worker may say.
-FromWorker = Hello | Compiled | Ready | Refused | Result | Failure | Denied | Drawn | Broker | Pong
+FromWorker = (
+    Hello
+    | Compiled
+    | Ready
+    | Refused
+    | Result
+    | Item
+    | Paused
+    | Ended
+    | Failure
+    | Denied
+    | Drawn
+    | Broker
+    | Pong
+)

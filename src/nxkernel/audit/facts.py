@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nxkernel.types import Diagnostic
+from nxkernel.types import Diagnostic, Outcome
 
-__all__ = ["MAX_ITEMS", "dropped_details", "error_details", "text_of"]
+__all__ = ["MAX_ITEMS", "dropped_details", "error_details", "stream_details", "text_of"]
 
 #: Keys of an error's details that are on record. Everything else is only named: details come
 #: partly from plugins, and an audit log that quotes values would have to be deleted some day.
@@ -81,6 +81,15 @@ def dropped_details(diagnostics: Sequence[Diagnostic], delivered: str | None) ->
         return None
     elements = [{"code": d.code, "kind": d.kind, "path": d.path} for d in diagnostics]
     return text_of({"delivered": delivered, "dropped": len(diagnostics), "elements": elements})
+
+
+def stream_details(outcome: Outcome) -> str:
+    """Return what may be recorded of a stream: ``items`` is how many its consumer was given."""
+    if outcome.error is not None:
+        rest = error_details(outcome.error.details)
+    else:
+        rest = dropped_details(outcome.diagnostics, None)
+    return text_of({**(json.loads(rest) if rest else {}), "items": outcome.items})
 
 
 def _bounded(value: Any, depth: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from nxkernel._canonical import digest, encode
-from nxkernel.audit.facts import dropped_details, error_details, text_of
+from nxkernel.audit.facts import dropped_details, error_details, stream_details, text_of
 from nxkernel.audit.schema import Facts
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.types import Call, Outcome
@@ -149,6 +149,8 @@ def call_facts(outcome: Outcome, duration_us: int) -> Facts:
 
 
 def _details(outcome: Outcome) -> str | None:
+    if outcome.items is not None:
+        return stream_details(outcome)
     if outcome.error is not None:
         return error_details(outcome.error.details)
     return dropped_details(outcome.diagnostics, outcome.delivered_digest)

@@ -96,9 +96,9 @@ class Company:
         return [self.own, *(member.tasks for member in self.others)]
 
     @property
-    def done(self) -> bool:
-        """Whether the call itself is over."""
-        return self.own.done
+    def settled(self) -> bool:
+        """Whether the call itself has something for its caller."""
+        return self.own.settled
 
     @property
     def waits(self) -> list[Io]:
@@ -139,5 +139,5 @@ class Company:
         """Run until everybody waits or the call is over."""
         self.own.step()
         for member in self.others:
-            if not self.own.done:
+            if not self.own.settled:
                 member.go_on()

@@ -17,7 +17,7 @@ from nxkernel.dispatch.company import Company, join
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
-__all__ = ["Bell", "run_async", "run_blocking"]
+__all__ = ["Bell", "drive_async", "drive_blocking", "run_async", "run_blocking"]
 
 
 class Bell:
@@ -149,10 +149,19 @@ def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> An
     their outcomes recorded before the exception goes on.
     """
     tasks = Tasks(root)
+    drive_blocking(tasks, clock, bell)
+    return tasks.result
+
+
+def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell) -> None:
+    """Run *tasks* in this thread until they are done or offer an item.
+
+    An exception in the thread cancels them, as in :func:`run_blocking`.
+    """
     ear = _Ear(bell)
     try:
         company = join(tasks, bell)
-        result = _block(company.driven, clock, ear, bell.system)
+        _block(company.driven, clock, ear, bell.system)
         company.leave()  # One that was abandoned is passed over, and forgotten by the next.
         ear.close()
     except BaseException:
@@ -161,10 +170,9 @@ def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> An
         finally:
             ear.close()
         raise
-    return result
 
 
-def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, system: _system.System) -> Any:
+def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, system: _system.System) -> None:
     while not _settle(tasks, ear):
         ready = system.poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
         if ear.fd in ready:
@@ -172,16 +180,15 @@ def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, system: _system.Syst
             tasks.retry()
         tasks.ready(ready)
         tasks.expire(clock.monotonic())
-    return tasks.result
 
 
 def _settle(tasks: Tasks | Company, ear: _Listener | _Ear) -> bool:
-    """Run what can run, and listen for all that it waits for; returns whether the call is over."""
+    """Run what can run, and listen for all that it waits for; returns whether it is settled."""
     tasks.step()
-    while not tasks.done and ear.tune(tasks.keys):
+    while not tasks.settled and ear.tune(tasks.keys):
         tasks.retry()
         tasks.step()
-    return tasks.done
+    return tasks.settled
 
 
 def _timeout(tasks: Tasks | Company, clock: Clock) -> float | None:
@@ -205,6 +212,15 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
     Cancelling the awaiting task cancels the call, as in :func:`run_blocking`.
     """
     tasks = Tasks(root)
+    await drive_async(tasks, clock, bell)
+    return tasks.result
+
+
+async def drive_async(tasks: Tasks, clock: Clock, bell: Bell) -> None:
+    """Run *tasks* until they are done or offer an item, without blocking the event loop.
+
+    Cancelling the awaiting task cancels them.
+    """
     loop = asyncio.get_running_loop()
     watch = LoopWatch(loop) if has_readers(loop) else ThreadWatch(loop, bell.system)
     listener = _Listener(bell, watch.ring)
@@ -219,7 +235,6 @@ async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) ->
             tasks.ready(await watch.wait(tasks.waits, _timeout(tasks, clock)))
             tasks.expire(clock.monotonic())
         company.leave()
-        return tasks.result
     except BaseException:
         _abandon(tasks)
         raise

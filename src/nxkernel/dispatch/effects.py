@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-__all__ = ["Effect", "Effects", "Fork", "Gate", "Io", "Signal"]
+__all__ = ["Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
 
 T = TypeVar("T")
 
@@ -20,6 +20,10 @@ class Signal(enum.Enum):
     DEADLINE = "deadline"
     #: The caller went away; every further wait of the same call ends with this at once.
     CANCELLED = "cancelled"
+    #: To an :class:`Offer` alone: the consumer wants no more.
+    CLOSED = "closed"
+    #: To an :class:`Offer` alone: the item may not be shown to anybody.
+    REFUSED = "refused"
 
 
 @attrs.frozen
@@ -50,7 +54,18 @@ class Fork:
     branches: tuple[Generator[Any, Any, Any], ...]
 
 
-Effect = Io | Gate | Fork
-#: A generator that waits by yielding effects. ``Io`` and ``Gate`` give a :class:`Signal`,
-#: ``Fork`` the list of the branches' results in their order.
+@attrs.frozen
+class Offer:
+    """Hand an item of a stream to whoever consumes it, and wait until he wants the next one.
+
+    Nobody but the consumer ends this wait: the driver returns meanwhile.
+    """
+
+    #: An outcome whose value it is: it is checked as a result is.
+    item: Any
+
+
+Effect = Io | Gate | Fork | Offer
+#: A generator that waits by yielding effects. ``Io``, ``Gate`` and ``Offer`` give a
+#: :class:`Signal`, ``Fork`` the list of the branches' results in their order.
 Effects = Generator[Effect, Any, T]

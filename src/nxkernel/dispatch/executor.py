@@ -122,7 +122,12 @@ class _Run:
                 return
 
     def _goes_on(self, outcome: Outcome) -> bool:
-        return self.spec.options.on_failure == "next" and outcome.fault != "caller"
+        # What a stream has shown cannot be taken back: nobody else begins it anew.
+        return (
+            self.spec.options.on_failure == "next"
+            and outcome.fault != "caller"
+            and not outcome.items
+        )
 
     def fan_out(self, providers: Sequence[Provider]) -> Effects[None]:
         """Send to all providers at once and collect in order."""
@@ -142,7 +147,7 @@ class _Run:
         self.outcomes.append(outcome)
         if outcome.error is not None:
             self.failures.append(outcome)
-        elif outcome.value is not None:
+        elif outcome.value is not None or outcome.items is not None:
             self.answers.append(outcome.value)
 
     def settle(self) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Middleware",
     "Open",
     "PluginFacts",
+    "item_check",
     "open_stack",
 ]
 
@@ -124,6 +125,8 @@ class Middleware(Protocol):
     * ``event(event)``: something happened beside the calls.
     * ``asked(asked)``: a plugin is about to be told what it asked for in the middle of its call.
     * ``retrying(lost, outcome, again)``: a call that ended with *outcome* is about to be made anew.
+    * ``item(call, outcome)``: an item of a stream, as an outcome of its own, before its consumer
+      sees it. It returns that, another value in it, or a failure, which ends the stream.
     """
 
     @property
@@ -208,6 +211,27 @@ def _same_content(given: Call, yielded: Call) -> bool:
         and (yielded.plugin, yielded.impl, yielded.hook, yielded.phase, yielded.call_id)
         == (given.plugin, given.impl, given.hook, given.phase, given.call_id)
     )
+
+
+def item_check(middleware: Sequence[Middleware], call: Call) -> Callable[[Outcome], Outcome]:
+    """Return what holds an item of the stream of *call* against every layer, the innermost first.
+
+    One that breaks ends the stream with ``middleware.failed``.
+    """
+    checks = [(each.name, getattr(each, "item", None)) for each in reversed(middleware)]
+    wanted = [(name, check) for name, check in checks if check is not None]
+
+    def check(item: Outcome) -> Outcome:
+        for name, each in wanted:
+            try:
+                item = _outcome(name, each(call, item), call)
+            except Exception as error:
+                return _broken(name, error, call)
+            if item.error is not None:
+                break
+        return item
+
+    return check
 
 
 def _leave(name: str, layer: Layer, outcome: Outcome, call: Call) -> Outcome:

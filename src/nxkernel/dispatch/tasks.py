@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from nxkernel.dispatch.effects import Effect, Fork, Gate, Io, Signal
+from nxkernel.dispatch.effects import Effect, Fork, Gate, Io, Offer, Signal
 
 __all__ = ["Tasks"]
 
@@ -33,8 +33,8 @@ class _Task:
 class Tasks:
     """The generators of one call and what each waits for.
 
-    Invariant: every live task is in exactly one of ``_runnable``, ``_io``, ``_gates``, or waits
-    for its branches.
+    Invariant: every live task is in exactly one of ``_runnable``, ``_io``, ``_gates``, offers
+    an item, or waits for its branches. One at a time offers.
     """
 
     def __init__(self, root: Generator[Effect, Any, Any]) -> None:
@@ -42,6 +42,7 @@ class Tasks:
         self._runnable: deque[tuple[_Task, Any]] = deque([(self._root, None)])
         self._io: dict[_Task, Io] = {}
         self._gates: dict[_Task, Gate] = {}
+        self._offering: tuple[_Task, Offer] | None = None
         #: Every task that has not returned, the oldest first.
         self._live: dict[_Task, None] = {self._root: None}
         self.done = False
@@ -51,6 +52,16 @@ class Tasks:
         self._raised: Exception | None = None
 
     # -- what the driver needs to know ---------------------------------------------------
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is something for the caller: the result, or an item of a stream."""
+        return self.done or self._offering is not None
+
+    @property
+    def offer(self) -> Offer | None:
+        """The item that waits to be taken, or None."""
+        return self._offering[1] if self._offering is not None else None
 
     @property
     def waits(self) -> list[Io]:
@@ -97,6 +108,12 @@ class Tasks:
                 del self._gates[task]
                 self._runnable.append((task, Signal.READY))
 
+    def answer(self, signal: Signal) -> None:
+        """The consumer has had the item that was offered: *signal* says what he wants now."""
+        if self._offering is not None:
+            self._runnable.append((self._offering[0], signal))
+            self._offering = None
+
     def cancel(self) -> None:
         """End every wait, now and from now on."""
         self.cancelled = True
@@ -104,10 +121,11 @@ class Tasks:
             self._runnable.append((task, Signal.CANCELLED))
         self._io.clear()
         self._gates.clear()
+        self.answer(Signal.CANCELLED)
 
     def step(self) -> None:
-        """Run until everybody waits or the root has returned."""
-        while self._runnable and not self.done and self._raised is None:
+        """Run until everybody waits, an item is offered or the root has returned."""
+        while self._runnable and not self.settled and self._raised is None:
             self._run(*self._runnable.popleft())
         if self._raised is not None:
             error, self._raised = self._raised, None
@@ -134,7 +152,7 @@ class Tasks:
         """
         put_off = []
         try:
-            while self._runnable and not self.done:
+            while self._runnable and not self.settled:
                 task, value = self._runnable.popleft()
                 if task.started:
                     self._run(task, value)
@@ -172,6 +190,8 @@ class Tasks:
             self._fork(task, effect)
         elif self.cancelled:
             self._runnable.append((task, Signal.CANCELLED))
+        elif type(effect) is Offer:
+            self._offering = (task, effect)
         elif type(effect) is Io:
             self._io[task] = effect
         elif effect.attempt():  # type: ignore[union-attr]

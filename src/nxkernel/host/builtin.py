@@ -18,13 +18,15 @@ import attrs
 
 from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, surveyed
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._iterators import NoStream, source_of
 from nxkernel._tally import counting
 from nxkernel._trail import Trail, headline
-from nxkernel._values import NotLiftable, lift, lower
+from nxkernel._values import NotLiftable, item_hint, lift, lower
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, KernelConfigError, NxError, PluginDisabled
 from nxkernel.host.replies import passed_on
-from nxkernel.types import EMPTY, Call, ImplFacts, Outcome, PluginId, Timing, Usage
+from nxkernel.host.sources import Source
+from nxkernel.types import Call, ImplFacts, Outcome, PluginId, Timing, Usage
 
 __all__ = ["Builtins", "raised"]
 
@@ -74,24 +76,31 @@ class Builtins:
         except Exception as error:
             return passed_on(call) if error is arrived else raised(call, error, self._scrub)
         hint = impl.hints.get("return", Any) if call.phase == "call" else Any
-        try:
-            plain = lower(value, type(value) if hint is Any else hint, "result")
-            payload = bounded(encode(plain))
-            blobs = blobs_of(plain, payload)
-        except (CallRejected, NotCanonical) as error:
-            return Outcome.failed(call, "contract.output", _words(error), "plugin")
-        shape = surveyed(payload, blobs)
-        return Outcome(
-            plugin=call.plugin,
-            impl=call.impl,
-            hook=call.hook,
-            call_id=call.call_id,
-            value=shape.value,
-            shape=shape,
-            output_digest=digest(payload),
-            output_bytes=len(payload),
-            annotations={"token": (0, token)} if token else EMPTY,
+        outcome = _crossed(call, value, hint)
+        return attrs.evolve(outcome, annotations={"token": (0, token)}) if token else outcome
+
+    def source(self, call: Call) -> Source:
+        """Return the stream of *call*; nothing of it runs yet."""
+        impl = self._impls[call.plugin, call.impl]
+        hint = item_hint(impl.hints.get("return", Any))
+
+        def make() -> Generator[Any, Any, Any] | None:
+            value, _ = self._run(impl, call, _arguments(impl, call), None)
+            return None if value is None else source_of(value)
+
+        return Source(
+            call=call,
+            make=make,
+            crossed=lambda value: _crossed(call, value, hint),
+            raised=lambda error: self._failed(call, error),
         )
+
+    def _failed(self, call: Call, error: BaseException) -> Outcome:
+        if isinstance(error, NotLiftable):
+            return Outcome.failed(call, "provider.not_applicable", str(error), "host")
+        if isinstance(error, NoStream):
+            return Outcome.failed(call, "contract.output", str(error), "plugin")
+        return raised(call, error, self._scrub)
 
     def forsake(self, call: Call) -> None:
         """End the wrapper that *call* would have left: it is not made."""
@@ -115,6 +124,27 @@ class Builtins:
             self._suspended[token] = enter(value)
             return None, token
         return (_run_coroutine(value) if inspect.iscoroutine(value) else value), 0
+
+
+def _crossed(call: Call, value: Any, hint: Any) -> Outcome:
+    """The outcome of a value, or of an item, as it would have crossed."""
+    try:
+        plain = lower(value, type(value) if hint is Any else hint, "result")
+        payload = bounded(encode(plain))
+        blobs = blobs_of(plain, payload)
+    except (CallRejected, NotCanonical) as error:
+        return Outcome.failed(call, "contract.output", _words(error), "plugin")
+    shape = surveyed(payload, blobs)
+    return Outcome(
+        plugin=call.plugin,
+        impl=call.impl,
+        hook=call.hook,
+        call_id=call.call_id,
+        value=shape.value,
+        shape=shape,
+        output_digest=digest(payload),
+        output_bytes=len(payload),
+    )
 
 
 def _arguments(impl: FoundImpl, call: Call) -> dict[str, Any]:

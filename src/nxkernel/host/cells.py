@@ -14,7 +14,7 @@ import time
 from nxkernel import _forks
 from nxkernel._system.holding import close_all, into, open_pipes
 from nxkernel._system.linux import PidfdProcess, exit_code
-from nxkernel._wire import Fork, Hello
+from nxkernel._wire import Fork, FromWorker, Hello
 from nxkernel.dispatch.effects import Effects, Io
 from nxkernel.errors import KernelNotRunning, SandboxUnavailable, WorkerLost
 from nxkernel.host.arena import Arena, memory_file
@@ -109,6 +109,10 @@ class Cell(Custody):
         self._forsaken = True
         super().forsake(token, now)
 
+    def let_go(self) -> None:
+        """End its process when it has answered what it was asked."""
+        self._forsaken = True
+
     def pinged(self, worker: Worker) -> None:
         """It is there; and if that was the answer of a wrapper's end, it is done."""
         super().pinged(worker)
@@ -147,6 +151,10 @@ class Birth:
     def channel(self) -> SignedChannel:
         """Where it will say hello."""
         return self._channels[0]
+
+    def hear(self) -> FromWorker | None:
+        """Return its next whole message, or None."""
+        return self.channel.next()
 
     def begin(self) -> None:
         """Have the template fork.

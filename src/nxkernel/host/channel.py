@@ -62,6 +62,11 @@ class Channel:
         """Whether bytes have been read that are in no message that was taken."""
         return not self._inbox.empty
 
+    @property
+    def whole(self) -> bool:
+        """Whether a whole message is there that nobody took yet."""
+        return self._inbox.whole
+
     def send(self, message: FromHost) -> None:
         """Write *message*, as much as fits now; :meth:`pump` writes the rest."""
         data = pack(message)

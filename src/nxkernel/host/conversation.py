@@ -9,12 +9,13 @@ import attrs
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, blobs_of, refers
 from nxkernel._clock import Clock
-from nxkernel._wire import Broker, Failure, Result
-from nxkernel.dispatch.effects import Effects, Gate, Signal
+from nxkernel._wire import Broker, Failure, Result, Window
+from nxkernel.dispatch.effects import Effects, Signal
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import lose
 from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
+from nxkernel.host.session import resumed
 from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome, Timing
@@ -50,35 +51,39 @@ class Conversation:
 
     def hold(self) -> Effects[Outcome]:
         """Send the call, and return what becomes of it."""
-        self._send()
+        self.send()
         while True:
             message = yield from hear(self.clock, self.worker, self.frame)
             if isinstance(message, Broker) and message.within == self.frame.seq:
-                end = yield from self._serve(message)
+                end = yield from self.serve(message)
                 if end is not None:
                     return end
             elif isinstance(message, Result | Failure) and message.seq == self.frame.seq:
                 return (yield from self._answered(message))
             elif isinstance(message, Loss):
-                return (yield from self._lose(message))
+                return (yield from self.lose(message))
             else:
-                return (yield from self._broken(f"an unexpected {type(message).__name__}"))
+                return (yield from self.broken(f"an unexpected {type(message).__name__}"))
 
-    def _send(self) -> None:
+    def send(self, window: Window | None = None) -> None:
+        """Send the call; *window* is what the first turn of a stream may send."""
+        self.begin()
+        pieces = self.worker.channel.parcels.sent(self.call.blobs, self.frame.mark)
+        self.worker.channel.send(invocation(self.call, self.frame, pieces, window))
+
+    def begin(self) -> None:
+        """Number what is sent next, and give it what each call is given."""
         worker, frame = self.worker, self.frame
         frame.seq, frame.worker = worker.next_seq(), worker
         if self.keeper.cpu_seconds is not None:
             worker.process.allow_cpu(self.keeper.cpu_seconds)
-        parcels = worker.channel.parcels
-        frame.mark = parcels.height
-        pieces = parcels.sent(self.call.blobs, frame.mark)
-        worker.channel.send(invocation(self.call, frame, pieces))
+        frame.mark = worker.channel.parcels.height
 
     def _answered(self, message: Result | Failure) -> Effects[Outcome]:
         try:
             outcome = answered(self.call, self.frame, self.worker, message)
         except NotCanonical as error:
-            return (yield from self._broken(f"an answer is not canonical: {error}"))
+            return (yield from self.broken(f"an answer is not canonical: {error}"))
         self.worker.channel.parcels.lower(self.frame.mark)
         self.keeper.heard_from(self.worker)
         return self.keeper.explained(self.call, self.frame, outcome)
@@ -96,16 +101,16 @@ class Conversation:
 
     # -- what it is asked --------------------------------------------------------------------
 
-    def _serve(self, request: Broker) -> Effects[Outcome | None]:
+    def serve(self, request: Broker) -> Effects[Outcome | None]:
         """Make a brokered call and reply; returns the call's own outcome if this was its end."""
         if self.worker.channel.unheard:
             # It waits for its reply and has nothing to say. Taken one by one, such calls would
             # keep this thread from every other worker that it serves.
-            return (yield from self._broken("it goes on speaking while it waits for a reply"))
+            return (yield from self.broken("it goes on speaking while it waits for a reply"))
         try:
             blobs = self._asked_with(request)
         except NotCanonical as error:
-            return (yield from self._broken(f"a brokered call is not canonical: {error}"))
+            return (yield from self.broken(f"a brokered call is not canonical: {error}"))
         in_time = self.clock.monotonic() < self.frame.deadline
         self.keeper.slot.suspend(self.frame)
         brokered = yield from self.kernel.brokered(
@@ -143,11 +148,11 @@ class Conversation:
         *in_time*: whether the call had time left when it asked.
         """
         frame, ready = self.frame, self.clock.monotonic()
-        signal = yield Gate(lambda: self.keeper.slot.resume(frame), key=frame)
+        signal = yield from resumed(self.keeper, frame)
         if frame.lost_by is not None:
             return lost_with(self.call, frame.lost_by)
         if signal is Signal.CANCELLED:
-            return (yield from self._lose(Loss("cancelled")))
+            return (yield from self.lose(Loss("cancelled")))
         now = self.clock.monotonic()
         frame.deadline += now - ready
         if in_time and now >= frame.deadline:
@@ -158,8 +163,10 @@ class Conversation:
 
     # -- how it ends otherwise ---------------------------------------------------------------
 
-    def _broken(self, what: str) -> Effects[Outcome]:
-        return self._lose(Loss("violation", what))
+    def broken(self, what: str) -> Effects[Outcome]:
+        """End the worker for something that the protocol forbids."""
+        return self.lose(Loss("violation", what))
 
-    def _lose(self, loss: Loss) -> Effects[Outcome]:
+    def lose(self, loss: Loss) -> Effects[Outcome]:
+        """End the worker, which will not answer."""
         return lose(self.clock, self.keeper, self.worker, self.call, self.frame, loss)

@@ -9,6 +9,7 @@ have a slot of their own, and a call that the plugin makes to itself has another
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import attrs
@@ -19,6 +20,8 @@ from nxkernel.dispatch.effects import Effects
 from nxkernel.errors import NxError, SandboxUnavailable
 from nxkernel.host.cells import Birth, Cell
 from nxkernel.host.conversation import Brokers, Conversation
+from nxkernel.host.custody import Custody
+from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, discard_stale
@@ -26,6 +29,7 @@ from nxkernel.host.replies import (
     MAX_MESSAGE,
     Loss,
     cancelled,
+    lost_stream,
     lost_with,
     lost_wrapper,
     refused,
@@ -74,16 +78,31 @@ class FreshCalls:
             cell.drop()  # Nobody asked it anything. A wrapper in it is ended by who forsakes it.
         return cancelled(call) if outcome is None else outcome
 
+    def stream(
+        self, keeper: Keeper, call: Call, came: float, flow: Callable[[Custody, Find], Flow]
+    ) -> Effects[Outcome]:
+        """Make *call*, which streams, in a process that lives as long as the stream."""
+        cell = yield from self._born(keeper, call, came)
+        if not isinstance(cell, Cell):
+            return cell
+        made = flow(cell, partial(self._found, cell))
+        try:
+            outcome = yield from made.run()
+        except BaseException:
+            cell.drop()
+            raise
+        if made.gone:
+            cell.let_go()  # Its iterator is being closed.
+        else:
+            cell.drop()
+        return outcome
+
     # -- in the cell -----------------------------------------------------------------------
 
     def _inside(self, cell: Cell, call: Call, frame: Frame, came: float) -> Effects[Outcome]:
-        if not (yield from discard_stale(self._clock, cell, frame)):
-            return cancelled(call)
-        worker = cell.slot.worker
-        if frame.lost_by is not None:
-            return lost_with(call, frame.lost_by)
-        if worker is None:
-            return lost_wrapper(call) if call.token is not None else _ended(call)
+        worker = yield from self._found(cell, call, frame, came)
+        if isinstance(worker, Outcome):
+            return worker
         began = self._clock.monotonic()
         frame.deadline = math.inf if cell.patient else call.deadline + (began - came)
         conversation = Conversation(
@@ -99,6 +118,20 @@ class FreshCalls:
         if call.phase != "setup" or outcome.error is not None:
             yield from cell.dismiss(worker, frame)
         return conversation.timed(outcome, came, began, answered)
+
+    def _found(
+        self, cell: Cell, call: Call, frame: Frame, _came: float
+    ) -> Effects[Worker | Outcome]:
+        if not (yield from discard_stale(self._clock, cell, frame)):
+            return cancelled(call)
+        worker = cell.slot.worker
+        if frame.lost_by is not None:
+            return lost_with(call, frame.lost_by)
+        if worker is not None:
+            return worker
+        if call.token is None:
+            return _ended(call)
+        return lost_stream(call) if call.stream else lost_wrapper(call)
 
     # -- at the template -------------------------------------------------------------------
 

@@ -23,12 +23,15 @@ class Speaker(Protocol):
     def channel(self) -> Channel:
         """It."""
 
+    def hear(self) -> FromWorker | None:
+        """Return its next whole message that is for whoever listens now, or None."""
+
 
 def receive(clock: Clock, worker: Speaker, frame: Frame) -> Effects[FromWorker | Loss]:
     """Wait for the next message to *frame*, which is on top of its worker's stack."""
     channel = worker.channel
     while True:
-        heard = _heard(channel)
+        heard = _heard(worker)
         if heard is not None:
             return heard
         # Checked here as well: a worker that drips bytes is always "ready".
@@ -54,10 +57,11 @@ def hear(clock: Clock, worker: Worker, frame: Frame) -> Effects[FromWorker | Los
     return message
 
 
-def _heard(channel: Channel) -> FromWorker | Loss | None:
+def _heard(worker: Speaker) -> FromWorker | Loss | None:
     """Return the next message, or why there will be none, or None if it may still come."""
+    channel = worker.channel
     try:
-        message = channel.next()
+        message = worker.hear()
     except ProtocolViolation as error:
         return Loss("violation", error.message)
     if message is None:

@@ -14,7 +14,18 @@ import attrs
 
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, decode, digest
-from nxkernel._wire import Broker, Drawn, Failure, Impl, Invoke, Piece, Reply, Result, Used
+from nxkernel._wire import (
+    Broker,
+    Drawn,
+    Failure,
+    Impl,
+    Invoke,
+    Piece,
+    Reply,
+    Result,
+    Used,
+    Window,
+)
 from nxkernel.errors import NxError
 from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.workers import Worker
@@ -32,16 +43,19 @@ from nxkernel.types import (
 )
 
 __all__ = [
+    "LONGEST_US",
     "Brokered",
     "Loss",
     "answered",
     "cancelled",
+    "closed",
     "details_of",
     "draws",
     "expired",
     "impl_facts",
     "invocation",
     "is_possible",
+    "lost_stream",
     "lost_with",
     "lost_wrapper",
     "passed_on",
@@ -54,7 +68,7 @@ __all__ = [
 #: Longest message of a failure, in characters.
 MAX_MESSAGE = 4000
 #: A worker's own account of a duration is cut at an hour, in microseconds.
-_LONGEST_US = 3_600_000_000
+LONGEST_US = 3_600_000_000
 #: No machine has more memory, no call more rows.
 _LARGEST_KB, _MOST_ROWS = 1 << 40, 1 << 48
 
@@ -81,8 +95,13 @@ class Loss:
     detail: str = ""
 
 
-def invocation(call: Call, frame: Frame, pieces: list[Piece]) -> Invoke:
-    """Return the message that makes *call*, whose blobs travel as *pieces*."""
+def invocation(
+    call: Call, frame: Frame, pieces: list[Piece], window: Window | None = None
+) -> Invoke:
+    """Return the message that makes *call*, whose blobs travel as *pieces*.
+
+    *window*: what the first turn of a stream may send.
+    """
     inner = call.inner_error
     return Invoke(
         seq=frame.seq,
@@ -93,6 +112,7 @@ def invocation(call: Call, frame: Frame, pieces: list[Piece]) -> Invoke:
         token=call.token[1] if call.token else 0,
         error=(inner.code, inner.message, "") if inner else None,
         blobs=pieces,
+        window=window,
     )
 
 
@@ -109,7 +129,7 @@ def reply_to(request: Broker, brokered: Brokered, pieces: list[Piece]) -> Reply:
 
 def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure) -> Outcome:
     """Make the outcome; every byte of *message* is the worker's word and is checked here."""
-    timing = Timing(plugin_us=min(max(0, message.plugin_us), _LONGEST_US), used=used(message.used))
+    timing = Timing(plugin_us=min(max(0, message.plugin_us), LONGEST_US), used=used(message.used))
     if isinstance(message, Failure):
         return _failure(call, frame, message, timing)
     shape = worker.channel.parcels.opened(message.payload, message.blobs, frame.mark)
@@ -136,7 +156,7 @@ def used(account: Used | None) -> Usage | None:
         return None
     read, written = account.rows or (None, None)
     return Usage(
-        cpu_us=_possible(account.cpu_us, _LONGEST_US),
+        cpu_us=_possible(account.cpu_us, LONGEST_US),
         peak_kb=_possible(account.peak_kb, _LARGEST_KB),
         rows_read=_possible(read, _MOST_ROWS),
         rows_written=_possible(written, _MOST_ROWS),
@@ -283,6 +303,17 @@ def lost_wrapper(call: Call) -> Outcome:
         f"plugin {call.plugin!r}: the worker that held the wrapper's first phase is gone",
         "plugin",
     )
+
+
+def lost_stream(call: Call) -> Outcome:
+    """The outcome of a stream whose worker went away between two of its turns."""
+    text = f"plugin {call.plugin!r}: the worker that held the stream is gone"
+    return Outcome.failed(call, "plugin.crashed", text, "plugin")
+
+
+def closed(call: Call) -> Outcome:
+    """The outcome of a stream of which the consumer wanted no more."""
+    return Outcome.failed(call, "call.cancelled", "the stream was closed before its end", "caller")
 
 
 def lost_with(call: Call, by: str) -> Outcome:

@@ -19,6 +19,7 @@ def again(call: Call, outcome: Outcome, deadline: float, now: float) -> Call | N
     *deadline*: the call's, moved by the time that was not the plugin's.
     """
     lost = outcome.error is not None and outcome.error.code == "plugin.crashed"
-    if not (lost and call.retries and now < deadline):
+    # What of a stream was shown cannot be taken back.
+    if not (lost and call.retries and now < deadline) or outcome.items:
         return None
     return attrs.evolve(call, attempt=call.attempt + 1, retries=call.retries - 1, deadline=deadline)

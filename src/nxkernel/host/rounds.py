@@ -104,7 +104,7 @@ def _answer(worker: Worker, asked: Asked) -> bool | None:
     """Whether the worker gave the answer that it was asked for; None while it said nothing."""
     worker.channel.pump()
     try:
-        message = worker.channel.next()
+        message = worker.hear()
     except ProtocolViolation:
         return False
     if message is None:

@@ -11,9 +11,39 @@ from nxkernel.host.custody import Custody
 from nxkernel.host.losing import give_up, inter
 from nxkernel.host.slot import Frame
 
-__all__ = ["session"]
+__all__ = ["admitted", "resumed", "session"]
 
 T = TypeVar("T")
+
+
+def admitted(keeper: Custody, frame: Frame) -> Effects[bool]:
+    """Wait for *frame*'s turn on the worker; returns whether it came before the caller went away.
+
+    An open turn of a stream is ended first: its consumer may take for ever.
+    """
+    # A historic call waits in no queue, from which it could be called by name.
+    key = keeper.slot if frame.historic else frame
+    while True:
+        signal = yield Gate(lambda: keeper.slot.enter(frame), key=key)
+        if signal is Signal.CANCELLED:
+            return False
+        turn, frame.clears = frame.clears, None
+        if turn is None or turn.turn is None:
+            return True
+        yield from turn.turn.clear()
+
+
+def resumed(keeper: Custody, frame: Frame) -> Effects[Signal]:
+    """Wait until *frame*, whose reply is there, is on top of its worker again.
+
+    Returns why the wait is over. An open turn of a stream that lies on it is ended first.
+    """
+    while True:
+        signal: Signal = yield Gate(lambda: keeper.slot.resume(frame), key=frame)
+        turn, frame.clears = frame.clears, None
+        if turn is None or turn.turn is None:
+            return signal
+        yield from turn.turn.clear()
 
 
 def session(
@@ -25,10 +55,7 @@ def session(
     """
     try:
         try:
-            # A historic call waits in no queue, from which it could be called by name.
-            key = keeper.slot if frame.historic else frame
-            signal = yield Gate(lambda: keeper.slot.enter(frame), key=key)
-            if signal is Signal.CANCELLED:
+            if not (yield from admitted(keeper, frame)):
                 return None
             result = yield from body()
             yield from inter(clock, keeper, frame)

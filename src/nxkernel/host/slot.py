@@ -22,11 +22,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import attrs
 
 from nxkernel import _forks
 from nxkernel._wire import Denied, Drawn
+from nxkernel.dispatch.effects import Effects
 from nxkernel.host.workers import Breach, Worker
 
 __all__ = ["CLOSED", "RETIRED", "Frame", "Slot"]
@@ -37,6 +39,13 @@ CROWD = 16
 CLOSED = "kernel.close"
 #: The same for the end of an edition of a plugin that was reloaded or removed.
 RETIRED = "plugin.retired"
+
+
+class Turn(Protocol):
+    """A turn of a stream, for a call that needs its worker."""
+
+    def clear(self) -> Effects[None]:
+        """End the turn; its items are kept for the consumer."""
 
 
 @attrs.define(eq=False)
@@ -74,6 +83,13 @@ class Frame:
     degraded: bool = False
     #: Where its blobs begin in the worker's arena.
     mark: int = 0
+    #: An open turn of a stream whose consumer is away: whoever needs the worker ends the turn.
+    idle: bool = False
+    #: What ends that turn.
+    turn: Turn | None = None
+    #: The turn that stands in this call's way and is its to end, before it comes in.
+    clears: Frame | None = None
+    cleared: bool = False
 
     def may_tell(self, account: Denied | Drawn) -> bool:
         """Whether *account* is about this call, and the first of its kind."""
@@ -122,6 +138,11 @@ class Slot:
         self._lose_all(CLOSED)
 
     @property
+    def closed_by(self) -> str | None:
+        """What closed it: :data:`CLOSED` or :data:`RETIRED`, or None while it is open."""
+        return self._closed_by if self.closed else None
+
+    @property
     def alone(self) -> bool:
         """Whether the stack holds one frame only."""
         return len(self._stack) == 1
@@ -136,15 +157,27 @@ class Slot:
         self._ring()
 
     def enter(self, frame: Frame) -> bool:
-        """Put *frame* on top if the gate is open and it is its turn."""
+        """Put *frame* on top if the gate is open and it is its turn.
+
+        Also true when a stream's open turn is in the way: then ``frame.clears`` is that turn,
+        which *frame* has to end before it tries again.
+        """
         with self._lock:
             if self.closed:
                 frame.lost_by = self._closed_by
                 return True
             if frame not in self._queue and not frame.historic:
-                self._queue.append(frame)
+                # One that has made room keeps its place.
+                (self._queue.appendleft if frame.cleared else self._queue.append)(frame)
             if not self._open_for(frame) or not (frame.historic or self._is_next(frame)):
                 return False
+            if self._stack and self._stack[-1].idle:
+                frame.clears, frame.cleared = self._stack[-1], True
+                self._run(frame.clears)
+                if not frame.historic:
+                    # Meanwhile it waits behind nobody, and nobody behind it: the turn may call.
+                    self._queue.remove(frame)
+                return True
             if not frame.historic:
                 self._queue.remove(frame)
             self._stack.append(frame)
@@ -152,6 +185,32 @@ class Slot:
             if len(self._stack) == 1:
                 self.watch(True)
             return True
+
+    @staticmethod
+    def _run(frame: Frame) -> None:
+        frame.idle, frame.running = False, True
+
+    def rest(self, frame: Frame) -> None:
+        """*frame*, a turn of a stream, has an item for its consumer, who may take his time."""
+        with self._lock:
+            if frame.lost_by is None:
+                frame.running, frame.idle = False, True
+            called = self._called()
+        self._call([*called, frame])
+
+    def reclaim(self, frame: Frame) -> bool:
+        """Run the turn *frame* again, unless another call does; True also when it is lost."""
+        with self._lock:
+            if frame.lost_by is not None:
+                return True
+            if not frame.idle:
+                return False
+            self._run(frame)
+            return True
+
+    def tell(self, frame: Frame) -> None:
+        """Have whoever waits for *frame* look again."""
+        self._call([frame])
 
     def _is_next(self, frame: Frame) -> bool:
         """Whether *frame* waits in front of all who may come at all."""
@@ -189,6 +248,11 @@ class Slot:
         """Whose turn it is now: whoever changes the stack has to tell him."""
         if self._stack and self._stack[-1].reply_ready:
             return [self._stack[-1]]
+        if self._stack and self._stack[-1].idle:
+            # The highest of those that have their reply comes before those that are not in yet.
+            ready = [frame for frame in reversed(self._stack) if frame.reply_ready]
+            if ready:
+                return ready[:1]
         crowded = self._is_crowded()
         first = next((each for each in self._queue if each.nested or not crowded), None)
         return [first] if first is not None and self._open_for(first) else []
@@ -198,12 +262,19 @@ class Slot:
         self._ring(*frames, self)
 
     def resume(self, frame: Frame) -> bool:
-        """Run *frame* again if it is on top; True also when its worker is lost."""
+        """Run *frame* again if it is on top; True also when its worker is lost.
+
+        And when an open turn lies on it: ``frame.clears`` is that turn, as in :meth:`enter`.
+        """
         with self._lock:
             if frame.lost_by is not None:
                 return True
             if self._stack[-1] is frame:
                 frame.reply_ready, frame.running = False, True
+                return True
+            if self._stack[-1].idle:
+                frame.reply_ready, frame.clears = True, self._stack[-1]
+                self._run(frame.clears)
                 return True
             if frame.reply_ready:
                 return False
@@ -217,6 +288,9 @@ class Slot:
     def leave(self, frame: Frame) -> None:
         """Take *frame* off the stack or out of the queue."""
         with self._lock:
+            if frame.clears is not None:  # an interrupt struck before it could
+                frame.clears.running, frame.clears.idle = False, True
+                frame.clears = None
             if frame in self._stack:
                 self._stack.remove(frame)
                 if not self._stack:

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._once import once
+from nxkernel._wire import Window
 from nxkernel.dispatch.effects import Effects
 from nxkernel.errors import AuditError, NxError
 from nxkernel.host.conversation import Brokers, Conversation
+from nxkernel.host.custody import Custody
+from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.losing import discard_stale
 from nxkernel.host.replies import (
     Brokered,
     cancelled,
     expired,
+    lost_stream,
     lost_with,
     lost_wrapper,
     refused,
@@ -37,6 +42,8 @@ from nxkernel.types import Call, Outcome, PluginId
 __all__ = ["Brokered", "Callbacks", "Transport"]
 
 T = TypeVar("T")
+#: What a stream may send in one turn, unless the application says otherwise.
+WINDOW = (16, 1 << 18)
 _WITHHELD = "what became of the call is withheld"
 
 
@@ -63,8 +70,13 @@ class Transport:
         callbacks: Callbacks,
         clock: Clock,
         others: Mapping[tuple[PluginId, int], Keeper] | None = None,
+        window: tuple[int, int] = WINDOW,
     ) -> None:
-        """*keepers*: of the editions that new calls go to; *others*: of all other editions."""
+        """*keepers*: of the editions that new calls go to; *others*: of all other editions.
+
+        *window*: how many items, and how many bytes, a stream may send in one turn.
+        """
+        self._window = Window(*window)
         self._keepers = keepers
         self._others = {} if others is None else others
         self._callbacks = callbacks
@@ -104,6 +116,8 @@ class Transport:
         if came >= call.deadline:
             self.forsake(call)
             return expired(call), call.deadline
+        if call.stream:
+            return (yield from self._streamed(keeper, call))
         outcome = yield from self._made(keeper, call, frame, came)
         if not frame.seq:
             self.forsake(call)
@@ -126,6 +140,28 @@ class Transport:
             made: Effects[Outcome | None] = self._fresh.attempt(keeper, call, frame, came)
             return made
         return self._session(keeper, frame, lambda: self._inside(keeper, call, frame, came))
+
+    def _streamed(self, keeper: Keeper, call: Call) -> Effects[tuple[Outcome, float]]:
+        made: list[Flow] = []
+
+        def flow(place: Custody, find: Find) -> Flow:
+            made.append(
+                Flow(
+                    clock=self._clock,
+                    kernel=self._callbacks,
+                    keeper=place,
+                    call=call,
+                    window=self._window,
+                    find=find,
+                )
+            )
+            return made[0]
+
+        if keeper.forks_calls:
+            outcome = yield from self._fresh.stream(keeper, call, self._clock.monotonic(), flow)
+        else:
+            outcome = yield from flow(keeper, partial(self._worker, keeper)).run()
+        return outcome, made[0].allowance.until if made else call.deadline
 
     def forsake(self, call: Call) -> None:
         """*call* is not made: if it would have left a wrapper, have that end.
@@ -205,7 +241,7 @@ class Transport:
             # A call below this one went away with the worker before this one could use it.
             return lost_with(call, frame.lost_by)
         if call.token is not None and (worker is None or call.token[0] != worker.generation):
-            return lost_wrapper(call)
+            return lost_stream(call) if call.stream else lost_wrapper(call)
         if worker is not None:
             return worker
         frame.deadline = call.deadline + (self._clock.monotonic() - came)

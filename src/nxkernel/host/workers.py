@@ -9,12 +9,27 @@ import attrs
 
 from nxkernel import _forks
 from nxkernel._system import Process
-from nxkernel._wire import Forsake, Ping
+from nxkernel._wire import (
+    Broker,
+    Denied,
+    Drawn,
+    Ended,
+    Failure,
+    Forsake,
+    FromWorker,
+    Item,
+    Paused,
+    Ping,
+    Result,
+)
 from nxkernel.host.channel import Channel
 from nxkernel.host.logs import LogTail
 from nxkernel.host.nursery import Nursery
 
-__all__ = ["Asked", "Breach", "Exit", "Worker"]
+__all__ = ["Asked", "Breach", "Exit", "Stray", "Worker"]
+
+_OF_A_TURN = (Item, Paused, Ended, Failure, Result, Denied, Drawn, Broker)
+_LAST = (Ended, Failure, Result)
 
 
 @attrs.frozen
@@ -63,6 +78,24 @@ class Asked:
     until: float
 
 
+@attrs.define
+class Stray:
+    """A turn of a stream whose consumer went away: the worker may still speak of it."""
+
+    #: What its messages are numbered with.
+    seqs: frozenset[int]
+    #: How many there may be, at most.
+    left: int
+
+    def takes(self, message: FromWorker) -> bool:
+        """Whether *message* is about this turn, and may be."""
+        seq = getattr(message, "within", None) or getattr(message, "seq", None)
+        if seq not in self.seqs or not isinstance(message, _OF_A_TURN) or self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+
 @attrs.define(eq=False)
 class Worker:
     """A live worker process."""
@@ -98,6 +131,8 @@ class Worker:
     forsaken: list[int] = attrs.Factory(list)
     #: Of a template: how the processes of its calls are handed what they have.
     nursery: Nursery | None = None
+    #: Turns that nobody listens to any more, until the worker has answered them.
+    strays: list[Stray] = attrs.Factory(list)
     _seq: int = 0
 
     @property
@@ -117,6 +152,20 @@ class Worker:
         log_fd, self.log_fd = self.log_fd, -1
         if log_fd >= 0:
             os.close(log_fd)
+
+    def hear(self) -> FromWorker | None:
+        """Return the next whole message, or None; those of strays are passed over.
+
+        Raises:
+            ProtocolViolation: for bytes that the protocol forbids.
+        """
+        while (message := self.channel.next()) is not None:
+            stray = next((each for each in self.strays if each.takes(message)), None)
+            if stray is None:
+                return message
+            if isinstance(message, _LAST):
+                self.strays.remove(stray)
+        return None
 
     def ask(self, until: float) -> None:
         """Ask whether it is there; it has time *until* then to answer."""

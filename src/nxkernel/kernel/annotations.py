@@ -6,12 +6,12 @@ the hookspec names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from nxkernel._values import NotLiftable, hints_of, lift, lower_arguments
+from nxkernel._values import NotLiftable, hints_of, item_hint, lift, lower_arguments
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import Call, CallError, HookResult, Outcome
 
@@ -32,8 +32,12 @@ class Annotations:
         return hints
 
     def of_value(self, spec: HookSpec) -> Any:
-        """Return what *spec* says of a provider's value; ``Any`` when it says nothing."""
-        return self.of(spec).get("return", Any)
+        """Return what *spec* says of a provider's value, or of each item of its stream.
+
+        ``Any`` when it says nothing.
+        """
+        hint = self.of(spec).get("return", Any)
+        return item_hint(hint) if spec.options.stream else hint
 
     def lowered(self, spec: HookSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return *arguments* as plain data.
@@ -54,6 +58,11 @@ class Annotations:
                 call, "contract.output", f"result does not fit the hookspec: {error}", "plugin"
             )
         return outcome
+
+    def lifting(self, spec: HookSpec) -> Callable[[Any], Any]:
+        """Return what rebuilds an item of the stream of *spec*, which was checked before."""
+        hint = self.of_value(spec)
+        return lambda value: None if value is None else lift(value, hint)
 
     def lifted(self, spec: HookSpec, result: HookResult) -> HookResult:
         """Rebuild what the annotation names; plain values stay as they are."""

@@ -143,7 +143,13 @@ class Boot:
         self.plant.start()
         for member in self._hosted():
             self._house(member)
-        transport = Transport(self.plant.keepers, self.callbacks, self.run.clock, self.plant.aside)
+        transport = Transport(
+            self.plant.keepers,
+            self.callbacks,
+            self.run.clock,
+            self.plant.aside,
+            (self.hosting.stream_items, self.hosting.stream_bytes),
+        )
         if not self._known:
             self._witness(transport)
         return transport

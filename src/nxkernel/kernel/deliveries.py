@@ -5,26 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from typing import TypeVar
 
 import attrs
 
 from nxkernel import _forks
 from nxkernel.dispatch.effects import Effects
-from nxkernel.dispatch.stack import Middleware, PluginFacts, open_stack
+from nxkernel.dispatch.stack import Middleware, PluginFacts, item_check, open_stack
 from nxkernel.errors import KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.inproc import Resident
 from nxkernel.host.replies import cancelled
+from nxkernel.host.sources import pulled
 from nxkernel.host.transport import Transport
 from nxkernel.kernel.annotations import Annotations
 from nxkernel.kernel.asking import PluginStats
 from nxkernel.kernel.hookcalls import Nests
+from nxkernel.kernel.items import checked
 from nxkernel.kernel.refusals import not_requested, too_deep
 from nxkernel.types import Call, HookName, Outcome, PluginId
 
 __all__ = ["Deliveries", "in_builtin"]
 
+T = TypeVar("T")
 #: Whether this context is inside a builtin: a call that it makes has another one wait for it.
 _in_builtin: ContextVar[bool] = ContextVar("nxkernel_in_builtin", default=False)
 
@@ -98,8 +102,15 @@ class Deliveries:
         if refusal is not None:
             self._forsake(call)
             return refusal
+        if call.stream:
+            return (yield from checked(self._answer(call), self._check(call)))
         outcome = yield from self._answer(call)
         return self.annotations.checked(self.specs[call.hook], call, outcome)
+
+    def _check(self, call: Call) -> Callable[[Outcome], Outcome]:
+        """Return what an item of a stream has to pass before anybody sees it."""
+        layers, spec = item_check(self.middleware, call), self.specs[call.hook]
+        return lambda item: layers(self.annotations.checked(spec, call, item))
 
     def _refusal(self, call: Call, parent: Call | None) -> Outcome | None:
         """Return why nobody is asked, or None."""
@@ -125,6 +136,8 @@ class Deliveries:
 
     def _answer(self, call: Call) -> Effects[Outcome]:
         if call.plugin in self.builtin_ids:
+            if call.stream:
+                return (yield from pulled(self.builtins.source(call), _Here()))
             return self._built_in(call)
         if call.plugin in self.residents:
             return (yield from self.residents[call.plugin].exchange(call))
@@ -133,11 +146,7 @@ class Deliveries:
         return (yield from self.transport.exchange(call))
 
     def _built_in(self, call: Call) -> Outcome:
-        token = _in_builtin.set(True)
-        try:
-            return self.builtins.call(call)
-        finally:
-            _in_builtin.reset(token)
+        return _within(lambda: self.builtins.call(call))
 
     def _counted(self, outcome: Outcome) -> Outcome:
         with self._lock:
@@ -147,3 +156,25 @@ class Deliveries:
             stats.dropped += len(outcome.diagnostics)
             stats.plugin_us.append(outcome.timing.plugin_us)
         return outcome
+
+
+def _within(work: Callable[[], T]) -> T:
+    """Do *work*, which is code of a builtin."""
+    token = _in_builtin.set(True)
+    try:
+        return work()
+    finally:
+        _in_builtin.reset(token)
+
+
+class _Here:
+    """Runs the streams of builtins: here and now."""
+
+    def do(self, work: Callable[[], Outcome | None]) -> Effects[Outcome | None]:
+        """Do *work*."""
+        yield from ()  # There is nothing to wait for.
+        return _within(work)
+
+    def drop(self, work: Callable[[], Outcome | None]) -> None:
+        """Do *work*."""
+        _within(work)

@@ -154,6 +154,10 @@ class Desk:
         """
         return self._intake.spec(hook)
 
+    def lifting(self, spec: HookSpec) -> Callable[[Any], Any]:
+        """Return what rebuilds an item of the stream of *spec*."""
+        return self._annotations.lifting(spec)
+
     def hook_call(
         self, hook: str, arguments: Mapping[str, Any], options: CallOptions
     ) -> Effects[HookResult]:

@@ -80,6 +80,8 @@ class Drafts:
             historic=hook.historic,
             lasting=bool(hook.spec.historic),
             awaited=in_builtin(),
+            stream=hook.spec.options.stream and phase == "call",
+            item_timeout=hook.spec.options.item_timeout,
             retries=self._retries(hook, phase),
             token=token,
             inner_error=inner.error if inner else None,

@@ -84,6 +84,8 @@ class Intake:
         spec = self.spec(hook)
         if spec.historic:
             raise CallRejected(f"hook {hook!r} is historic; a plugin cannot call it")
+        if spec.options.stream:
+            raise CallRejected(f"hook {hook!r} streams; a plugin cannot call it")
         limit = min(self.hosting.max_depth, self.depths.get(parent.plugin, parent.depth + 1))
         if parent.depth + 1 > limit:
             raise PluginFailed(f"calls nest deeper than {limit}", code="call.depth")

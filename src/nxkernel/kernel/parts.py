@@ -29,6 +29,7 @@ from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.streams import Open
 from nxkernel.kernel.traffic import Traffic
 from nxkernel.types import Call, ImplFacts, Outcome, PluginId
 
@@ -61,6 +62,7 @@ class Parts:
             api_version=given.api_version,
             guard_of=given.guard_of,
         )
+        self.streams = Open()
         self.plant = Plant(
             given.hosting,
             given.sandbox.level,
@@ -68,6 +70,7 @@ class Parts:
             run_key(given.run.seed),
             given.run.dir / "logs",
             fixed_addresses=self.roster.launches.fixes_addresses,
+            tidy=self.streams.tidy,
         )
         self.registry = Registry(given.project, given.specs, self.plant.bell.ring)
         #: What was learned of the plugins' code in earlier runs.
@@ -144,6 +147,7 @@ class Parts:
             steps.callback(self.residents.close)
             self.plant.retire()
             self.residents.retire()
+            self.streams.end()
             self.drive(self._last_calls())
 
     def _last_calls(self) -> Effects[None]:

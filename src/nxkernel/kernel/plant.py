@@ -57,7 +57,14 @@ class Plant:
         logs: Path | None = None,
         *,
         fixed_addresses: bool = False,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
+        """*tidy*: what else is done now and then, besides looking after the workers."""
+
+        def look_round() -> None:
+            rounds.make()
+            tidy()
+
         system = _system.current()
         self.bell = Bell(system)
         self._hosting = hosting
@@ -84,7 +91,7 @@ class Plant:
             interval_s=hosting.ping_interval_s,
             timeout_s=hosting.ping_timeout_s,
         )
-        self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, rounds.make, Guarded("a round"))
+        self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, look_round, Guarded("a round"))
         self._watchdog = Watchdog(self._everybody, clock.monotonic, gauge())
 
     def start(self) -> None:

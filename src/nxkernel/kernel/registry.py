@@ -145,6 +145,12 @@ class Registry:
     def _verify_arguments(self, plugin: PluginId, facts: ImplFacts) -> None:
         """pluggy checks this too, but its message lists a set, whose order may vary."""
         spec = self._specs.get(facts.hook)
+        if spec is not None and spec.options.stream and facts.wraps:
+            raise _refused(
+                plugin,
+                f"hookimpl {facts.impl!r} is a wrapper, and hook {facts.hook!r} streams: there is "
+                "no result that it could stand around",
+            )
         if spec is not None and (unknown := sorted(set(facts.args) - set(spec.args))):
             raise _refused(
                 plugin,

@@ -8,15 +8,17 @@ from typing import Any
 
 import attrs
 
-from nxkernel.dispatch.drivers import run_async
+from nxkernel.dispatch.drivers import drive_async, drive_blocking, run_async
 from nxkernel.dispatch.effects import Effects
+from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.kernel.parts import Parts
-from nxkernel.types import HookResult
+from nxkernel.kernel.streams import Stream
+from nxkernel.types import HookName, HookResult
 
 __all__ = ["Switchboard"]
 
@@ -42,7 +44,9 @@ class Switchboard:
         raise CallRejected(f"{name} is no hookspec of this kernel", code="call.unknown_hook")
 
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
-        """Make one call in this thread."""
+        """Make one call in this thread; that of a hook that streams begins with its first item."""
+        if (stream := self._stream(hook, arguments, options)) is not None:
+            return stream
         return self._drive(lambda desk: desk.hook_call(hook, arguments, options))
 
     def drive_historic(
@@ -59,6 +63,7 @@ class Switchboard:
         _refuse_in_the_way(parts)
         with parts.traffic:
             self._lifetime.check()
+            parts.streams.tidy()
             result: HookResult = parts.drive(call(parts.desk))
             return result
 
@@ -67,12 +72,55 @@ class Switchboard:
     ) -> HookResult:
         """Make one call in this event loop."""
         parts = await self._lifetime.apresent()
+        if (stream := self._stream(hook, arguments, options)) is not None:
+            return stream
         with parts.traffic:
             self._lifetime.check()
+            parts.streams.tidy()
             generator = parts.desk.hook_call(hook, arguments, options)
             clock, bell = parts.given.run.clock, parts.plant.bell
             result: HookResult = await run_async(generator, clock, bell)
             return result
+
+    def _stream(
+        self, hook: str, arguments: Mapping[str, Any], options: CallOptions
+    ) -> HookResult | None:
+        """Return the stream of a hook that streams, or None; its arguments are checked."""
+        parts = self._lifetime.present()
+        spec = parts.desk.spec(hook)
+        if not spec.options.stream:
+            return None
+        with parts.traffic:
+            self._lifetime.check()
+            tasks = Tasks(parts.desk.hook_call(hook, arguments, options))
+        drive, lift = _Drive(self._lifetime, parts), parts.desk.lifting(spec)
+        stream = Stream(tasks, hook, drive, parts.streams, lift)
+        return HookResult(hook=HookName(hook), value=stream)
+
+
+@attrs.frozen
+class _Drive:
+    """Drives streams of the kernel whose parts these are."""
+
+    _lifetime: Lifetime
+    _parts: Parts
+
+    def __call__(self, tasks: Tasks) -> None:
+        """Run until there is an item, or the end, in this thread."""
+        parts = self._parts
+        _refuse_in_the_way(parts)
+        with parts.traffic:
+            self._lifetime.check()
+            parts.streams.tidy()
+            drive_blocking(tasks, parts.given.run.clock, parts.plant.bell)
+
+    async def later(self, tasks: Tasks) -> None:
+        """Run until there is an item, or the end, in this event loop."""
+        parts = self._parts
+        with parts.traffic:
+            self._lifetime.check()
+            parts.streams.tidy()
+            await drive_async(tasks, parts.given.run.clock, parts.plant.bell)
 
 
 def _refuse_in_the_way(parts: Parts) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from nxkernel._values import hints_of
+from nxkernel._values import hints_of, item_hint
 from nxkernel.errors import KernelConfigError, SchemaInvalid
 from nxkernel.hookspecs import HookSpec
 from nxkernel.schemas.annotated import arguments_schema, schema_of
@@ -45,7 +45,10 @@ def derived(specs: Mapping[str, HookSpec]) -> dict[tuple[str, Side], Any]:
         if any(arguments["properties"].values()):
             found[hook, "input"] = arguments
         returns = specs[hook].options.returns
-        result = schema_of(hints.get("return", Any)) if returns is None else named(returns)
+        hint = hints.get("return", Any)
+        if specs[hook].options.stream:
+            hint = item_hint(hint)
+        result = schema_of(hint) if returns is None else named(returns)
         if result:
             found[hook, "output"] = result
     return found

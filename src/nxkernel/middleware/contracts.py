@@ -129,6 +129,10 @@ class Contracts:
             return outcome
         return self._check_output(call, outcome)
 
+    def item(self, call: Call, outcome: Outcome) -> Outcome:
+        """Check an item of a stream: the output contract is that of each one."""
+        return outcome if outcome.value is None else self._check_output(call, outcome)
+
     def allowances(self, hook: str) -> list[tuple[str, str]]:
         """Return from which lists of a result of *hook* elements may be dropped: place and kind.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 from functools import partial
 
@@ -33,8 +34,11 @@ class Pipe:
         *,
         read: Callable[[int], bytes] | None = None,
         write: Callable[[memoryview], int] | None = None,
+        descriptor: int | None = None,
     ) -> None:
+        """*descriptor*: what *read* reads, to see whether something has come."""
         self._inbox = Inbox(_MAX_FRAME)
+        self._descriptor = command if descriptor is None else descriptor
         self._get = read or partial(os.read, command)
         self._put = write or partial(os.write, result)
 
@@ -46,6 +50,11 @@ class Pipe:
                 raise HostGone
             self._inbox.feed(data)
         return unpack_from_host(body)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the host has said something that nobody took yet."""
+        return not self._inbox.empty or bool(select.select([self._descriptor], [], [], 0)[0])
 
     def send(self, message: FromWorker) -> None:
         """Write *message* whole."""

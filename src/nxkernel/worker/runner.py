@@ -22,9 +22,10 @@ from nxkernel._blob import Blobs, weight
 from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, encode
 from nxkernel._census import MAX_VALUES, has_too_many
 from nxkernel._hookimpls import FoundImpl
+from nxkernel._iterators import NoStream, source_of
 from nxkernel._streams import Streams
 from nxkernel._tally import Tally
-from nxkernel._values import NotLiftable, lift, lower
+from nxkernel._values import NotLiftable, item_hint, lift, lower
 from nxkernel._wire import (
     PIECE,
     Broker,
@@ -33,8 +34,11 @@ from nxkernel._wire import (
     Failure,
     Fork,
     Forsake,
+    Halt,
     Impl,
     Invoke,
+    More,
+    Pause,
     Piece,
     Ping,
     Pong,
@@ -43,6 +47,7 @@ from nxkernel._wire import (
     Result,
     Setup,
     Stop,
+    Window,
 )
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, DeterminismError, NxError
@@ -51,6 +56,7 @@ from nxkernel.worker.chance import Chance
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.denials import Lookout
 from nxkernel.worker.failure import describe
+from nxkernel.worker.flows import Answer, Flows
 from nxkernel.worker.meter import Meter
 from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
@@ -105,6 +111,14 @@ class Runner:
         self._impls: Mapping[str, FoundImpl] = {}
         self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
         self._brokered = 0
+        self._flows = Flows(
+            pipe,
+            chance,
+            cross=self._cross,
+            perform=self._answer,
+            accept=self._accept,
+            watched=lambda: self.watched(True),
+        )
         #: Wrappers between their two phases, by the seq of the first one.
         self._suspended: dict[int, Generator[Any, Any, Any]] = {}
         #: In the fork of a template: those that wait there.
@@ -143,6 +157,7 @@ class Runner:
     def reborn(self, pipe: Pipe, arena: Arena | None) -> None:
         """Serve another host's end from now on, as if nothing had been called yet."""
         self._pipe, self._parcels = pipe, Parcels(arena)
+        self._flows.pipe = pipe
         del self._stack[1:]
         self._brokered = 0
         # Kept: their generators would be closed here, which is the template's to do.
@@ -152,6 +167,12 @@ class Runner:
     def _accept(self, message: Any) -> None:
         if isinstance(message, Invoke):
             self._invoke(message)
+        elif isinstance(message, More):
+            self._flows.more(message)
+        elif isinstance(message, Pause):
+            self._flows.pause(message)
+        elif isinstance(message, Halt):
+            self._flows.halt(message)
         elif isinstance(message, Forsake):
             self._forsake(message.token)
         elif isinstance(message, Fork) and self.template is not None:
@@ -164,21 +185,31 @@ class Runner:
     # -- one call ------------------------------------------------------------------------
 
     def _invoke(self, message: Invoke) -> None:
-        frame = _Frame(seq=message.seq, streams=Streams(message.seed or self._setup.import_seed))
+        inner = None if message.error is None else _remote(*message.error)
+        streams = Streams(message.seed or self._setup.import_seed)
+        self._answer(message.seq, streams, lambda: self._answered(message, inner), inner)
+
+    def _answer(
+        self,
+        seq: int,
+        streams: Streams,
+        work: Callable[[], Answer],
+        inner: NxError | None = None,
+    ) -> None:
+        """Do *work* as the call on top, and send what it answers or why it does not."""
+        frame = _Frame(seq=seq, streams=streams)
         below = self._stack[-1]
         self._stack.append(frame)
         outer = self._chance.enter(frame.streams, nested=len(self._stack) > 2)
         room = sys.getrecursionlimit()
         deepened = self._deepen(room)
-        inner = None if message.error is None else _remote(*message.error)
         try:
-            payload, pieces = self._phase(message, inner)
+            answer: Answer | Failure = work()
         except BaseException as error:
-            self.tell(message.seq, error)
-            answer: Result | Failure = self._failure(message, error, inner)
+            self.tell(seq, error)
+            answer = self._failure(seq, error, inner)
         else:
-            self.tell(message.seq)
-            answer = Result(seq=message.seq, payload=payload, plugin_us=0, blobs=pieces)
+            self.tell(seq)
         finally:
             self._chance.leave(outer, below.streams)
             if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
@@ -199,14 +230,18 @@ class Runner:
         sys.setrecursionlimit(limit)
         return limit
 
+    def _answered(self, message: Invoke, inner: NxError | None) -> Answer:
+        if message.window is not None:
+            return self._stream(message, message.window)
+        payload, pieces = self._phase(message, inner)
+        return Result(seq=message.seq, payload=payload, plugin_us=0, blobs=pieces)
+
     def _phase(self, message: Invoke, inner: NxError | None) -> tuple[bytes, list[Piece]]:
-        impl = self._impls.get(message.impl)
-        if impl is None:
-            raise NxError(f"no hookimpl {message.impl!r} in this plugin")
+        impl = self._impl(message)
         blobs = self._parcels.opened(message.blobs, self._stack[-1].loans)
         if message.phase == "teardown":
             inner_value = None if inner else decode(message.payload, blobs)
-            return self._cross(self._teardown(impl, message, inner_value, inner), Any)
+            return self._cross(self._teardown(impl, message, inner_value, inner), Any)[:2]
         arguments = self._arguments(impl, decode(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
@@ -215,7 +250,28 @@ class Runner:
                 return encode(None), []
             if inspect.iscoroutine(value):
                 value = _run_coroutine(value)
-        return self._cross(value, impl.hints.get("return", Any))
+        return self._cross(value, impl.hints.get("return", Any))[:2]
+
+    def _stream(self, message: Invoke, window: Window) -> Answer:
+        impl, frame = self._impl(message), self._stack[-1]
+        blobs = self._parcels.opened(message.blobs, frame.loans)
+        arguments = self._arguments(impl, decode(message.payload, blobs))
+        with self.watched(True):
+            value = impl.function(**arguments)
+            if inspect.iscoroutine(value):
+                value = _run_coroutine(value)
+        try:
+            source = None if value is None else source_of(value)
+        except NoStream as error:
+            raise _BadValue("contract.output", str(error), {}) from None
+        hint = item_hint(impl.hints.get("return", Any))
+        return self._flows.open(message.seq, source, hint, frame.streams, window)
+
+    def _impl(self, message: Invoke) -> FoundImpl:
+        impl = self._impls.get(message.impl)
+        if impl is None:
+            raise NxError(f"no hookimpl {message.impl!r} in this plugin")
+        return impl
 
     def _arguments(self, impl: FoundImpl, given: Mapping[str, Any]) -> dict[str, Any]:
         names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
@@ -234,22 +290,23 @@ class Runner:
             return leave(generator, value, inner, old_style=impl.facts.hookwrapper)
 
     def _forsake(self, token: int) -> None:
-        """End a wrapper that nothing will resume; what it raises is for the log alone.
+        """End a wrapper or a stream that nothing resumes; what it raises is for the log alone.
 
         Raises:
             NxError: when it goes on. No call may run in a process where it does.
         """
         below, ended = self._stack[-1].streams, True
         outer = self._chance.enter(below, nested=True)
+        flow = self._flows.take(token)
         try:
             with self.watched(True):
-                ended = forsake(self._suspended.pop(token))
+                ended = forsake(self._suspended.pop(token) if flow is None else flow.source)
         except BaseException:
-            _log.exception("a wrapper whose call went away failed while it ended")
+            _log.exception("a wrapper or stream whose call went away failed while it ended")
         finally:
             self._chance.leave(outer, below)
         if not ended:
-            raise NxError("a wrapper whose call went away yields instead of ending")
+            raise NxError("a wrapper or stream whose call went away yields instead of ending")
 
     # -- accounts and failures -----------------------------------------------------------
 
@@ -264,7 +321,7 @@ class Runner:
         if found:
             self._pipe.send(Drawn(within=seq, found=[finding.told() for finding in found]))
 
-    def _failure(self, message: Invoke, error: BaseException, inner: NxError | None) -> Failure:
+    def _failure(self, seq: int, error: BaseException, inner: NxError | None) -> Failure:
         if isinstance(error, _BadValue):
             code, text, details = error.code, error.message, error.details
         elif inner is not None and error is inner:
@@ -277,7 +334,7 @@ class Runner:
             description = describe(error, self._setup)
             code, text, details = "plugin.raised", description.message, description.details
         return Failure(
-            seq=message.seq,
+            seq=seq,
             code=code,
             message=text,
             details=encode(details),
@@ -285,8 +342,10 @@ class Runner:
             plugin_us=0,
         )
 
-    def _cross(self, value: Any, hint: Any) -> tuple[bytes, list[Piece]]:
-        """The canonical bytes of a result, by its annotation or else by what it is; its blobs."""
+    def _cross(self, value: Any, hint: Any) -> tuple[bytes, list[Piece], Blobs]:
+        """The canonical bytes of a result, by its annotation or else by what it is; its blobs,
+        as they travel and as they are.
+        """
         try:
             plain = lower(value, type(value) if hint is Any else hint, "result")
             payload = bounded(encode(plain))
@@ -299,7 +358,7 @@ class Runner:
         if size > self._setup.max_payload:
             code = "contract.output" if self._setup.output_mb is None else "plugin.limit"
             raise _BadValue(code, f"result {self._too_large(size)}", {"seen": size})
-        return payload, self._parcels.sent(blobs, self._stack[-1].loans)
+        return payload, self._parcels.sent(blobs, self._stack[-1].loans), blobs
 
     def _too_large(self, size: int) -> str:
         text = f"has {size} bytes; the limit is {self._setup.max_payload}"
@@ -315,12 +374,19 @@ class Runner:
             raise CallRejected("context.call works in the thread that runs the hookimpl only")
         if len(self._stack) == 1:
             raise CallRejected("context.call works while a hookimpl runs, not before")
+        self._refuse_at_its_end()
         self._pipe.send(self._request(str(hook), arguments))
         while True:
+            self._refuse_at_its_end()
             message = self._pipe.receive()
             if isinstance(message, Reply):
                 return self._unwrap(message)
             self._accept(message)
+
+    def _refuse_at_its_end(self) -> None:
+        """Raise CallRejected in a stream that was closed: there will be no reply."""
+        if self._flows.closing(self._stack[-1].seq):
+            raise CallRejected("the stream was closed: it cannot call any more")
 
     def _request(self, hook: str, arguments: Mapping[str, Any]) -> Broker:
         plain = {name: lower(v, type(v), name) for name, v in arguments.items()}

@@ -48,12 +48,12 @@ def _wire(pipes: Sequence[int], address: int | str | None) -> Pipe:
     """Return the wire: two pipes, or the socket that we inherited or were given a share of."""
     if sys.platform == "win32":
         end = socket.fromshare(base64.b64decode(str(address)))
-        return Pipe(read=end.recv, write=end.send)
+        return Pipe(read=end.recv, write=end.send, descriptor=end.fileno())
     _lay_out(*(pipes or (int(str(address)),) * 2))
     if pipes:
         return Pipe()
     end = socket.socket(fileno=COMMAND_FD)
-    return Pipe(read=end.recv, write=end.send)
+    return Pipe(read=end.recv, write=end.send, descriptor=end.fileno())
 
 
 def _lay_out(command: int, result: int) -> None:

@@ -79,6 +79,19 @@ class Chance:
             generators.restore(name, state)
         self._watch.seeded, self._streams = outer.seeded, streams
 
+    def pause(self) -> Outer:
+        """What the call on top would find again if it went on later: see :meth:`go_on`."""
+        seeded = set(self._watch.seeded)
+        return Outer(
+            seeded, [(name, generators.save(name)) for name in sorted({"random", *seeded})]
+        )
+
+    def go_on(self, kept: Outer) -> None:
+        """Let the call on top, just begun, draw on where :meth:`pause` was asked."""
+        for name, state in kept.states:
+            generators.restore(name, state)
+        self._watch.seeded = set(kept.seeded)
+
     def news(self) -> list[Finding]:
         """Take the findings that were not told yet."""
         return self._watch.news()

@@ -1,0 +1,113 @@
+import os
+import random
+import signal
+import time
+
+import nxkernel as nx
+
+hookimpl = nx.HookimplMarker("zoo")
+
+
+class Plugin:
+    def __init__(self, context):
+        self.context = context
+        #: How many items of any stream were made, and how streams ended.
+        self.made = 0
+        self.ended = []
+
+    @hookimpl
+    def flow(self, value):
+        return getattr(self, "_" + value[0])(*value[1:])
+
+    @hookimpl
+    def flow_again(self, value):
+        return self.flow(value)
+
+    @hookimpl
+    def act(self, value):
+        return [self.made, self.ended]
+
+    @hookimpl
+    def echo(self, value):
+        return value
+
+    @hookimpl
+    def ask_a(self, value):
+        return self.context.call("echo", value=value)
+
+    def _nothing(self):
+        return None
+
+    def _list(self, *items):
+        return list(items)
+
+    def _text(self):
+        return "no stream"
+
+    def _raises_at_once(self):
+        raise LookupError("before the first item")
+
+    def _count(self, last, size=0):
+        """Numbers from 0, each with so many bytes beside it; without an end if *last* is None."""
+        number = 0
+        try:
+            while last is None or number < last:
+                self.made += 1
+                yield [number, bytes(size)] if size else number
+                number += 1
+        finally:
+            self.ended.append(number)
+
+    def _blobs(self, sizes):
+        for size in sizes:
+            yield {"blob": nx.Blob(bytes([size % 251]) * size), "size": size}
+
+    def _draws(self, count):
+        for _ in range(count):
+            yield [self.context.rng.random(), random.random(), str(self.context.uuid())]
+
+    def _raises(self, after):
+        yield from range(after)
+        raise LookupError("in the middle")
+
+    def _odd(self, after):
+        yield from range(after)
+        yield object()
+
+    def _dies(self, after):
+        yield from range(after)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _sleeps(self, seconds, after):
+        yield from range(after)
+        time.sleep(seconds)
+        yield "awake"
+
+    def _asks(self, count):
+        for number in range(count):
+            yield self.context.call("echo", value=number)
+
+    def _asks_for_stream(self):
+        yield self.context.call("flow", value=["count", 3])
+
+    def _hangs_at_its_end(self):
+        try:
+            yield 0
+            while True:
+                yield 1
+        finally:
+            time.sleep(3600)
+
+    def _raises_at_its_end(self):
+        try:
+            while True:
+                yield 0
+        finally:
+            raise LookupError("on the way out")
+
+    async def _async(self, count):
+        try:
+            for number in range(count):
+                yield number
+        finally:
+            self.ended.append("async")
