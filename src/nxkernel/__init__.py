@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from nxkernel.kernel import Kernel as Kernel
     from nxkernel.kernel.probe import ProbeReport as ProbeReport
     from nxkernel.kernel.probe import probe as probe
+    from nxkernel.kernel.streams import Stream as Stream
     from nxkernel.middleware.audit import Audit as Audit
     from nxkernel.middleware.breaker import Breaker as Breaker
     from nxkernel.middleware.contracts import Contracts as Contracts
@@ -141,6 +142,7 @@ _EXPORTS = {
     "Outcome": "nxkernel.types",
     "PluginSettings": "nxkernel.settings",
     "Setting": "nxkernel.settings",
+    "Stream": "nxkernel.kernel.streams",
 }
 _EXPORTS |= {name: "nxkernel.errors" for name in errors.__all__ if name not in ("error_for",)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
 import shutil
@@ -198,3 +199,34 @@ def test_binary_data_crosses_as_its_page_shows(tmp_path: Path) -> None:
         (refused,) = kernel.call("thumbnail", image=nx.Blob(b"GIF89a", "image/gif"))
         assert refused.error is not None
         assert refused.error.code == "provider.not_applicable"
+
+
+def test_results_stream_as_their_page_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's hookspec, plugin and three ways to read work together as they stand."""
+    page = (DOCS / "how-to" / "stream-results.md").read_text(encoding="utf-8")
+    specs, plugin, loop, context, later = PYTHON.findall(page)
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "plugin.py").write_text(plugin)
+    head = 'schema_version = 1\nid = "pages"\nversion = "1"\nentrypoint = "plugin"\n'
+    (folder / "plugin.toml").write_text(f'{head}hooks = ["read_pages"]\n')
+    application: dict[str, Any] = {}
+    exec(compile(specs, "hookspecs", "exec", dont_inherit=True), application)
+    run = nx.Run.create(tmp_path / "data", seed=1)
+    with nx.Kernel(
+        "reader",
+        specs=[type("Specs", (), {"read_pages": staticmethod(application["read_pages"])})],
+        run=run,
+        plugins=nx.discover(folder),
+        middleware=nx.standard_stack(run),
+    ) as kernel:
+        shown: dict[str, Any] = {"kernel": kernel}
+        exec(compile(loop, "loop", "exec"), shown)
+        exec(compile(context, "context", "exec"), shown)
+        exec(compile(later, "later", "exec"), shown)
+        assert asyncio.run(shown["first_pages"](kernel)) == "scan, page 1"
+    pages = [f"scan, page {number}" for number in (1, 2, 3)]
+    assert capsys.readouterr().out.splitlines() == [*pages, "call.cancelled"]
+    assert shown["first"] == "scan, page 1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
