@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from nxkernel_cli.failures import FAILED, OK, note_remote
 from nxkernel_cli.output import emit, json_option, lower, note, printable, say
 
 if TYPE_CHECKING:
+    from nxkernel.kernel.streams import Stream
     from nxkernel.types import HookResult, Outcome
 
 __all__ = ["call"]
@@ -74,6 +76,10 @@ def call(
     with load_app(app) as kernel:
         caller = kernel.options(timeout=timeout, key=key, only=only or None)
         result = caller.call(hook, **arguments)
+        from nxkernel import Stream
+
+        if isinstance(result.value, Stream):
+            result = _read(result.value, show=not as_json)
         level = kernel.explain(hook).level
     ok = result.error is None and not result.degraded
     if as_json:
@@ -81,6 +87,27 @@ def call(
     else:
         _print(result)
     return _exit_code(result)
+
+
+def _read(stream: Stream, *, show: bool) -> HookResult:
+    """Read *stream* to its end, and return its result with the items as its value.
+
+    *show*: print each as it comes, a line each, and keep none.
+    """
+    import attrs
+
+    from nxkernel import HookFailed
+
+    items: list[Any] = []
+    with suppress(HookFailed):  # The result tells of it.
+        for item in stream:
+            if show:
+                say(json.dumps(lower(item), indent=None, ensure_ascii=False))
+            else:
+                items.append(item)
+    result = stream.result
+    assert result is not None, "it was read to its end"
+    return attrs.evolve(result, value=None if show else items)
 
 
 def _exit_code(result: HookResult) -> int:
@@ -110,7 +137,8 @@ def _error(error: Any) -> dict[str, Any]:
 
 
 def _print(result: HookResult) -> None:
-    say(json.dumps(lower(result.value), indent=None, ensure_ascii=False))
+    if not any(each.items is not None for each in result):
+        say(json.dumps(lower(result.value), indent=None, ensure_ascii=False))
     for each in result:
         note(_line(each))
         note_remote(each.exception(), "    ")

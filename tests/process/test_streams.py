@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import nxkernel as nx
 from nxkernel._canonical import Sequence, digest, encode
 from tests.process.conftest import Opens
 from tests.support.zoo import (
+    FOLDER,
     PATIENCE_S,
     SOON_S,
     Zoo,
@@ -537,3 +539,46 @@ def test_each_item_is_held_to_the_contract(open_zoo: Opens, tmp_path: Path) -> N
         )
         assert (outcome.items, row(zoo).output_bytes) == (20, 20)
         assert len(state(zoo)[1]) == 1
+
+
+# -- other hostings --------------------------------------------------------------------------------
+
+
+def test_a_plugin_in_the_host_streams(open_zoo: Opens) -> None:
+    """Item by item in a thread of its own, with one seed for all, closed when it should be."""
+    hosting = nx.Hosting(inproc_allowlist={"flows": "to see it stream"})
+    zoo = open_zoo(patient, *ANIMALS, hosting=hosting, **OPTIONS)
+    assert list(flow(zoo, "count", 5)) == [0, 1, 2, 3, 4]
+    assert list(flow(zoo, "asks", 3)) == [[0], [1], [2]]
+    with flow(zoo, "count", None) as stream:
+        assert next(stream) == 0
+        assert zoo.answers("flows")
+    assert state(zoo)[1] == [5, 0]
+    drawn = [item[0] for item in flow(zoo, "draws", 3)]
+    assert len(set(drawn)) == 3
+    got, outcome = failed(flow(zoo, "raises", 2))
+    assert (got, outcome.error.code) == ([0, 1], "plugin.raised")
+
+
+def test_a_plugin_with_fresh_state_streams(open_zoo: Opens, tmp_path: Path) -> None:
+    """The process of the call lives as long as its stream, and no other call sees what it left."""
+    folder = tmp_path / "fresh"
+    shutil.copytree(FOLDER / "flows", folder)
+    manifest = folder / "plugin.toml"
+    manifest.write_text(manifest.read_text() + '\nstate = "fresh"\n')
+    zoo = open_zoo(patient, "asks.a", folders=[folder], **OPTIONS)
+    assert state(zoo) == (0, [])
+    ours = psutil.Process()
+    before = len(ours.children(recursive=True))
+    one, two = flow(zoo, "count", 40), flow(zoo, "count", 40)
+    assert list(zip(one, two, strict=True)) == [(n, n) for n in range(40)]
+    with flow(zoo, "count", None) as stream:
+        assert next(stream) == 0
+    lost = flow(zoo, "count", None)
+    next(lost)
+    del lost
+    gc.collect()
+    assert state(zoo) == (0, [])
+    got, outcome = failed(flow(zoo, "dies", 2))
+    assert (got, outcome.error.code) == ([0, 1], "plugin.crashed")
+    eventually(lambda: len(ours.children(recursive=True)) <= before, "their processes are gone")

@@ -33,6 +33,7 @@ from nxkernel.host.builtin import Builtins, raised
 from nxkernel.host.conversation import Brokers
 from nxkernel.host.replies import Brokered, cancelled, lost_with
 from nxkernel.host.slot import Frame, Slot
+from nxkernel.host.sources import pulled
 from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Resident"]
@@ -125,6 +126,28 @@ class Resident:
 
     def exchange(self, call: Call) -> Effects[Outcome]:
         """Make *call* in the plugin's thread and return the outcome."""
+        if call.stream:
+            return (yield from self._streamed(call))
+        job = _Job(work=lambda: self._make(call), call=call)
+        return (yield from self._exchanged(call, job)) or cancelled(call)
+
+    def _streamed(self, call: Call) -> Effects[Outcome]:
+        if self._code is None:
+            raise KernelNotRunning(f"plugin {self.plugin!r} is not loaded")
+        turns = _Turns(self, call, Streams(call.seed or self._import_seed))
+        return (yield from pulled(self._code.source(call), turns))
+
+    def turn(
+        self, call: Call, work: Callable[[], Outcome | None], streams: Streams
+    ) -> Effects[Outcome | None]:
+        """Do *work*, a turn of the stream of *call*, in the plugin's thread."""
+        return self._exchanged(call, _Job(work=work, call=call, streams=streams))
+
+    def drop(self, call: Call, work: Callable[[], Outcome | None], streams: Streams) -> None:
+        """Have *work* done in the plugin's thread; nobody waits for it."""
+        self._inbox.put(_Job(work=work, call=call, streams=streams, gone=True))
+
+    def _exchanged(self, call: Call, job: _Job) -> Effects[Outcome | None]:
         frame = Frame(
             call_id=call.call_id,
             deadline=math.inf,
@@ -138,7 +161,9 @@ class Resident:
                 self.forsake(call)
                 return cancelled(call)
             queued = time.perf_counter_ns() - came
-            outcome = yield from self._inside(call, frame)
+            outcome = yield from self._inside(call, frame, job)
+            if outcome is None:
+                return None
             took = (time.perf_counter_ns() - came - queued) // 1000
             timing = Timing(
                 queue_us=queued // 1000,
@@ -170,8 +195,7 @@ class Resident:
 
     # -- one call ------------------------------------------------------------------------------
 
-    def _inside(self, call: Call, frame: Frame) -> Effects[Outcome]:
-        job = _Job(work=lambda: self._make(call), call=call)
+    def _inside(self, call: Call, frame: Frame, job: _Job) -> Effects[Outcome | None]:
         if frame.lost_by is None:
             self._inbox.put(job)
         while frame.lost_by is None:
@@ -199,10 +223,10 @@ class Resident:
             raise KernelNotRunning(f"plugin {self.plugin!r} is not loaded")
         return self._code.call(call)
 
-    def _outcome(self, call: Call, job: _Job) -> Outcome:
+    def _outcome(self, call: Call, job: _Job) -> Outcome | None:
         if job.error is not None:  # what is no Exception: SystemExit, a debugger's quit
             return raised(call, job.error, self._scrub)
-        outcome: Outcome = job.result
+        outcome: Outcome | None = job.result
         return outcome
 
     # -- in the plugin's thread ------------------------------------------------------------------
@@ -257,6 +281,24 @@ class Resident:
     def tally(self) -> Tally:
         """Where the call on top counts its rows."""
         return current()
+
+
+@attrs.frozen
+class _Turns:
+    """Runs one stream in the plugin's thread."""
+
+    _resident: Resident
+    _call: Call
+    #: What all its turns draw from.
+    _streams: Streams
+
+    def do(self, work: Callable[[], Outcome | None]) -> Effects[Outcome | None]:
+        """Do *work* there."""
+        return self._resident.turn(self._call, work, self._streams)
+
+    def drop(self, work: Callable[[], Outcome | None]) -> None:
+        """Have *work* done there."""
+        self._resident.drop(self._call, work, self._streams)
 
 
 def _refusal(code: str, message: str) -> Brokered:
