@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from nxkernel.middleware.determinism import Determinism as Determinism
     from nxkernel.middleware.policy import PolicyGate as PolicyGate
     from nxkernel.middleware.policy import Rule as Rule
+    from nxkernel.middleware.tracing import Tracing as Tracing
     from nxkernel.plugins.discovery import discover as discover
     from nxkernel.plugins.layers import Settings as Settings
     from nxkernel.recording import Recording as Recording
@@ -122,6 +123,7 @@ _EXPORTS = {
     "PolicyGate": "nxkernel.middleware.policy",
     "Recording": "nxkernel.recording",
     "Rule": "nxkernel.middleware.policy",
+    "Tracing": "nxkernel.middleware.tracing",
     "Grant": "nxkernel.settings",
     "Hosting": "nxkernel.settings",
     "Limits": "nxkernel.settings",

@@ -19,6 +19,7 @@ from nxkernel.errors import HookFailed, NxError, error_for
 
 __all__ = [
     "EMPTY",
+    "TRACEPARENT",
     "BBox",
     "Call",
     "CallError",
@@ -63,6 +64,10 @@ Level = Literal["isolated", "confined", "process", "none", "host"]
 BBox = tuple[int, int, int, int]
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+#: The annotation of a call whose value its worker is told: the span that stands around the call, as
+#: a W3C ``traceparent``.
+TRACEPARENT = "traceparent"
 
 
 @attrs.frozen(kw_only=True)

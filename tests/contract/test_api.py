@@ -44,6 +44,7 @@ SIGNATURES: list[tuple[str, Any]] = [
     ("Breaker", nx.Breaker),
     ("Contracts", nx.Contracts),
     ("Determinism", nx.Determinism),
+    ("Tracing", nx.Tracing),
     ("create", nx.Run.create),
 ]
 

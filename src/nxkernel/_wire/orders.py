@@ -163,6 +163,8 @@ class Invoke(Message):
     blobs: list[Piece] = msgspec.field(default_factory=list)
     #: For a hook that streams: what its first turn may send. None for every other call.
     window: Window | None = None
+    #: The span around the call, as W3C Trace Context writes it, or empty.
+    traceparent: str = ""
 
 
 class More(Message):

@@ -31,7 +31,7 @@ from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.errors import CallRejected, KernelNotRunning, NxError
 from nxkernel.host.builtin import Builtins, raised
 from nxkernel.host.conversation import Brokers
-from nxkernel.host.replies import Brokered, cancelled, lost_with
+from nxkernel.host.replies import Brokered, cancelled, lost_with, traceparent_of
 from nxkernel.host.slot import Frame, Slot
 from nxkernel.host.sources import pulled
 from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId, Timing
@@ -277,6 +277,11 @@ class Resident:
         if job.streams is None:
             job.streams = Streams((job.call.seed if job.call else None) or self._import_seed)
         return job.streams
+
+    def traceparent(self) -> str:
+        """The span around the call on top, or nothing."""
+        job = self._stack[-1]
+        return traceparent_of(job.call) if job.call is not None else ""
 
     def tally(self) -> Tally:
         """Where the call on top counts its rows."""

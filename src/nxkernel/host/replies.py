@@ -6,6 +6,7 @@ Everything that comes from a worker is its word. What can be checked is checked 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import (
     EMPTY,
+    TRACEPARENT,
     Call,
     CallError,
     Fault,
@@ -61,6 +63,7 @@ __all__ = [
     "passed_on",
     "refused",
     "reply_to",
+    "traceparent_of",
     "used",
     "words_for",
 ]
@@ -113,7 +116,18 @@ def invocation(
         error=(inner.code, inner.message, "") if inner else None,
         blobs=pieces,
         window=window,
+        traceparent=traceparent_of(call),
     )
+
+
+#: https://www.w3.org/TR/trace-context/#traceparent-header, version 00.
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def traceparent_of(call: Call) -> str:
+    """Return the span around *call*, as middleware wrote it, or nothing if it is none."""
+    said = call.annotations.get(TRACEPARENT)
+    return said if isinstance(said, str) and _TRACEPARENT.fullmatch(said) else ""
 
 
 def reply_to(request: Broker, brokered: Brokered, pieces: list[Piece]) -> Reply:

@@ -25,6 +25,9 @@ class Kernel(Protocol):
     def streams(self) -> Streams:
         """What the call that is on top draws from: the same object for the whole of that call."""
 
+    def traceparent(self) -> str:
+        """The span around the call that is on top, or nothing."""
+
     def tally(self) -> Tally:
         """Where the call that is on top counts its rows: the same object for the whole of it."""
 
@@ -77,6 +80,15 @@ class PluginContext:
         seconds, nanoseconds = divmod(self._started_ns, 1_000_000_000)
         start = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
         return start.replace(microsecond=nanoseconds // 1000)
+
+    @property
+    def traceparent(self) -> str:
+        """The span around the current call, as W3C Trace Context writes it; empty without one.
+
+        It is for spans of your own and for logs. It is another one in every run: nothing that is
+        returned may depend on it.
+        """
+        return self._kernel.traceparent()
 
     def call(self, hook: str, **arguments: Any) -> Any:
         """Call *hook* through the kernel and return its value.

@@ -87,6 +87,8 @@ class _Frame:
     depth: int = 0
     #: What it has of the arena.
     loans: list[Loan] = attrs.Factory(list)
+    #: The span around it, or empty.
+    traceparent: str = ""
     #: What it uses.
     meter: Meter = attrs.Factory(Meter)
 
@@ -187,7 +189,9 @@ class Runner:
     def _invoke(self, message: Invoke) -> None:
         inner = None if message.error is None else _remote(*message.error)
         streams = Streams(message.seed or self._setup.import_seed)
-        self._answer(message.seq, streams, lambda: self._answered(message, inner), inner)
+        self._answer(
+            message.seq, streams, lambda: self._answered(message, inner), inner, message.traceparent
+        )
 
     def _answer(
         self,
@@ -195,9 +199,10 @@ class Runner:
         streams: Streams,
         work: Callable[[], Answer],
         inner: NxError | None = None,
+        traceparent: str = "",
     ) -> None:
         """Do *work* as the call on top, and send what it answers or why it does not."""
-        frame = _Frame(seq=seq, streams=streams)
+        frame = _Frame(seq=seq, streams=streams, traceparent=traceparent)
         below = self._stack[-1]
         self._stack.append(frame)
         outer = self._chance.enter(frame.streams, nested=len(self._stack) > 2)
@@ -418,6 +423,10 @@ class Runner:
     def streams(self) -> Streams:
         """What the call on top draws from."""
         return self._stack[-1].streams
+
+    def traceparent(self) -> str:
+        """The span around the call on top."""
+        return self._stack[-1].traceparent
 
     def tally(self) -> Tally:
         """Where the call on top counts its rows."""
