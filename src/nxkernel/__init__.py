@@ -19,6 +19,7 @@
 # recording/           what crossed in each call of a run, to be replayed
 # run, kernel          the composition root: build the parts, boot, call
 # replay/              recorded calls made again, and their bytes compared
+# variation/           what results depend on: conditions, search, examples of plugins
 # pipeline/            answers whose citations check out
 #
 # Plugin authors need the names below the first comment in _EXPORTS only, and importing them loads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nxkernel_cli.debug import debug
+from nxkernel_cli.determinism import check_facts, checks, print_check, project_of
 from nxkernel_cli.environments import environments
 from nxkernel_cli.failures import FAILED, OK, describe, note_remote
 from nxkernel_cli.install import (
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
     from nxkernel.kernel.inspection import Inspection
     from nxkernel.plugins.discovery import Candidate
     from nxkernel.plugins.manifest import Manifest
+    from nxkernel.variation.kit import Check
 
 __all__ = ["plugins"]
 
 _places = click.argument("places", metavar="DIR...", nargs=-1, required=True)
-#: How a plugin's code names its project.
-_MARKER = re.compile(r"""\bHookimplMarker\(\s*["']([A-Za-z0-9_.-]+)["']\s*\)""")
 
 
 @click.group()
@@ -128,18 +127,26 @@ def _state(candidate: Candidate) -> str:
 @click.option(
     "--project",
     metavar="NAME",
-    help="With --probe: the project of the markers [default: what the code names].",
+    help="With --probe, --determinism: the markers' project [default: what the code names].",
+)
+@click.option(
+    "--determinism", is_flag=True, help="Make each plugin's examples twice and varied, confined."
 )
 @environments_option
 @json_option
 def check(
     places: tuple[str, ...],
     probe: bool,
+    determinism: bool,
     project: str | None,
     environments: Path | None,
     as_json: bool,
 ) -> int:
-    """Check manifests, schemas and files; exit with 1 if something is wrong."""
+    """Check manifests, schemas and files; exit with 1 if something is wrong.
+
+    With --determinism it is wrong too if an example of a plugin, in the folder examples beside its
+    manifest, does not give the same every time, or if there is none.
+    """
     found = found_in(places)
     errors = {candidate.folder: _errors(candidate) for candidate in found}
     for plugin, error in _misfits(found, environments).items():
@@ -150,13 +157,22 @@ def check(
         probed = _inspections(sound, project)
         for folder, inspection in probed.items():
             errors[folder] += [inspection.error] if inspection.error else []
-    ok = not any(errors.values())
+    tried: dict[Path, Check] = {}
+    if determinism:
+        tried = checks([c for c in found if not errors[c.folder]], project)
+    ok = not any(errors.values()) and all(each.ok for each in tried.values())
     if as_json:
-        rows = [_checked(c, errors[c.folder], probed.get(c.folder)) for c in found]
+        rows = [
+            _checked(c, errors[c.folder], probed.get(c.folder)) | check_facts(tried.get(c.folder))
+            for c in found
+        ]
         emit({"ok": ok, "plugins": rows})
     else:
         for candidate in found:
-            _print_checked(candidate, errors[candidate.folder], probed.get(candidate.folder))
+            check = tried.get(candidate.folder)
+            mark = "ok   " if check is None or check.ok else "wrong"
+            _print_checked(candidate, errors[candidate.folder], probed.get(candidate.folder), mark)
+            print_check(check)
         if not found:
             note("no plugin found: a plugin is a folder with a plugin.toml or plugin.json")
     return OK if ok else FAILED
@@ -206,31 +222,13 @@ def _inspections(found: Sequence[Candidate], project: str | None) -> dict[Path, 
 
     by_project: dict[str, list[Candidate]] = {}
     for candidate in found:
-        by_project.setdefault(project or _project(candidate), []).append(candidate)
+        by_project.setdefault(project or project_of(candidate), []).append(candidate)
     folders = {candidate.id: candidate.folder for candidate in found}
     return {
         folders[inspection.id]: inspection
         for name, group in sorted(by_project.items())
         for inspection in inspect(group, name)
     }
-
-
-def _project(candidate: Candidate) -> str:
-    """Return the one project that the plugin's code names; the code is read, not run.
-
-    Raises:
-        UsageError: when it names none, or several.
-    """
-    names: set[str] = set()
-    for path in sorted(candidate.folder.rglob("*.py")):
-        if not path.name.startswith("test_"):
-            names.update(_MARKER.findall(path.read_text(encoding="utf-8", errors="replace")))
-    if len(names) != 1:
-        what = f"several projects ({', '.join(sorted(names))})" if names else "no project"
-        raise click.UsageError(
-            f"the code of {candidate.id} names {what} in HookimplMarker(...); give --project NAME"
-        )
-    return names.pop()
 
 
 def _checked(
@@ -247,14 +245,14 @@ def _checked(
 
 
 def _print_checked(
-    candidate: Candidate, errors: Sequence[NxError], inspection: Inspection | None
+    candidate: Candidate, errors: Sequence[NxError], inspection: Inspection | None, mark: str
 ) -> None:
     if not errors:
         started = ""
         if inspection is not None:
             impls = ", ".join(f"{i.impl}({', '.join(i.args)})" for i in inspection.impls)
             started = f", started confined in {inspection.start_ms:.0f} ms: {impls}"
-        say(f"ok    {candidate.id}{started}")
+        say(f"{mark} {candidate.id}{started}")
     for error in errors:
         say(f"wrong {candidate.id}: {error}")
         note_remote(error, "      ")

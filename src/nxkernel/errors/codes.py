@@ -190,6 +190,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         ManifestInvalid,
     ),
     ErrorCode(
+        "manifest.examples",
+        "An example beside a manifest cannot be read, or is none.",
+        "Correct the file that the message names.",
+        ManifestInvalid,
+    ),
+    ErrorCode(
         "settings.invalid",
         "A plugin's settings do not satisfy its settings schema.",
         "Correct the setting that the message names.",

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from nxkernel.plugins.discovery import discover
-from nxkernel_cli.plugins import _project
+from nxkernel_cli.determinism import project_of
 from tests.unit.cli.conftest import run, write_plugin
 
 SETTINGS = {"schema": {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}}}
@@ -100,10 +100,10 @@ def test_the_project_is_read_from_the_code(code: str, found: str | None, tmp_pat
     (tmp_path / "p" / "test_p.py").write_text('HookimplMarker("of.a.test")')
     (candidate,) = discover(tmp_path)
     if found is not None:
-        assert _project(candidate) == found
+        assert project_of(candidate) == found
         return
     with pytest.raises(click.UsageError, match="--project"):
-        _project(candidate)
+        project_of(candidate)
 
 
 def test_info_says_everything_that_files_say(plugins: Path) -> None:
