@@ -14,10 +14,10 @@ from nxkernel_cli.output import note, say
 
 if TYPE_CHECKING:
     from nxkernel.plugins.discovery import Candidate
-    from nxkernel.variation.findings import Draw, Finding
+    from nxkernel.variation.findings import Draw, Finding, Report
     from nxkernel.variation.kit import Check
 
-__all__ = ["check_facts", "checks", "finding_facts", "print_check", "project_of", "told"]
+__all__ = ["check_facts", "checks", "print_check", "print_report", "project_of", "report_facts"]
 
 #: How a plugin's code names its project.
 _MARKER = re.compile(r"""\bHookimplMarker\(\s*["']([A-Za-z0-9_.-]+)["']\s*\)""")
@@ -72,7 +72,7 @@ def check_facts(check: Check | None) -> dict[str, Any]:
         "determinism": {
             "examples": list(check.examples),
             "failed": [{"example": name, "error": error} for name, error in check.failed],
-            "findings": [finding_facts(finding) for finding in check.findings],
+            "findings": [_finding_facts(finding) for finding in check.findings],
             "draws": [{"function": draw.function, "site": draw.site} for draw in check.draws],
             "state": check.state,
             "varied": list(check.varied),
@@ -82,7 +82,20 @@ def check_facts(check: Check | None) -> dict[str, Any]:
     }
 
 
-def finding_facts(finding: Finding) -> dict[str, Any]:
+def report_facts(report: Report) -> dict[str, Any]:
+    """Return what a search over recorded calls found."""
+    plugins = sorted({call.plugin for call in report.calls})
+    return {
+        "calls": len(report.calls),
+        "findings": [_finding_facts(finding) for finding in report.findings],
+        "state": {plugin: report.state(plugin) for plugin in plugins},
+        "varied": list(report.varied),
+        "trials": report.trials,
+        "cut_short": report.cut_short,
+    }
+
+
+def _finding_facts(finding: Finding) -> dict[str, Any]:
     """Return what a search found of one call."""
     return {
         "plugin": finding.call.plugin,
@@ -116,7 +129,7 @@ def print_check(check: Check | None) -> None:
         return
     for name, error in check.failed:
         say(f"      example {name} fails: {error}")
-    for line in told(check.findings, "example"):
+    for line in _told(check.findings, "example"):
         say(f"      {line}")
     if check.findings:
         _print_draws(check.draws)
@@ -126,7 +139,19 @@ def print_check(check: Check | None) -> None:
     note(f"      {_STATES[check.state]}")
 
 
-def told(findings: Iterable[Finding], word: str) -> Iterator[str]:
+def print_report(report: Report) -> None:
+    """Say what a search over recorded calls found."""
+    for line in _told(report.findings, "call"):
+        say(line)
+    for plugin in sorted({call.plugin for call in report.calls}):
+        note(f"{plugin}: {_STATES[report.state(plugin)]}")
+    if report.cut_short:
+        note(f"the search was cut short after {report.trials} trials: there may be more")
+    differ = len({finding.call.id for finding in report.findings})
+    note(f"{len(report.calls)} calls, {differ} of them differ; varied: {', '.join(report.varied)}")
+
+
+def _told(findings: Iterable[Finding], word: str) -> Iterator[str]:
     """Yield what *findings* say, a line each, those of one source together."""
     by_source: dict[tuple[Any, ...], list[Finding]] = {}
     for finding in findings:
@@ -140,7 +165,8 @@ def _lines(same: Sequence[Finding], word: str) -> Iterator[str]:
     first = same[0]
     names = ", ".join(finding.call.label for finding in same)
     how = "; ".join(f"{each.name}: {each.how}" for each in first.variations)
-    yield f"{first.call.hook}, {word} {names}: differs {f'with {how}' if how else 'by itself'}"
+    who = f"{_who(first, word)}{first.call.hook}, {word} {names}"
+    yield f"{who}: differs {f'with {how}' if how else 'by itself'}"
     where = f"at {first.path}: " if first.path else ""
     yield f"  {where}{first.usual}, then {first.varied}"
     if first.needs:
@@ -152,6 +178,11 @@ def _lines(same: Sequence[Finding], word: str) -> Iterator[str]:
             yield f"  in ordinary runs nxkernel holds it still: {each.held}"
     if not first.whole:
         yield "  the search was cut short; less may do"
+
+
+def _who(finding: Finding, word: str) -> str:
+    """The plugin, where the lines are not below its name anyway."""
+    return f"{finding.call.plugin}, " if word == "call" else ""
 
 
 def _print_draws(draws: Sequence[Draw]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nxkernel_cli.app import app_option, composed
+from nxkernel_cli.determinism import print_report, report_facts
 from nxkernel_cli.failures import FAILED, OK
 from nxkernel_cli.output import emit, json_option, note, say, stderr_console
 
@@ -27,16 +28,24 @@ __all__ = ["replay"]
 @click.argument("call", required=False)
 @app_option
 @click.option("--only", metavar="ID", multiple=True, help="Calls of this plugin only; repeatable.")
+@click.option(
+    "--vary", is_flag=True, help="Vary the surroundings, and find what results depend on."
+)
 @json_option
 def replay(
-    run: str, call: str | None, app: str | None, only: tuple[str, ...], as_json: bool
+    run: str, call: str | None, app: str | None, only: tuple[str, ...], vary: bool, as_json: bool
 ) -> int:
     """Make the calls of RUN again in fresh workers, or CALL alone, and compare their bytes.
 
     RUN is the id of a run in the application's data directory, or the path of a run directory or of
     a recording. What plugins ask is answered from the record. Exits with 1 if a call is not what it
     was, with 4 if the recording is damaged.
+
+    With --vary calls are compared with themselves instead: as usual, and with hash seed, time zone,
+    file order, clock, order of calls and all else varied that can be.
     """
+    if vary:
+        return _vary(run, call, app, only, as_json)
     from nxkernel.replay import replay as made_again
 
     with composed(app) as kernel, _progress(quiet=as_json) as progress:
@@ -51,6 +60,22 @@ def replay(
         emit({"ok": report.ok, **report.to_json()})
     else:
         _print(report)
+    return OK if report.ok else FAILED
+
+
+def _vary(run: str, call: str | None, app: str | None, only: tuple[str, ...], as_json: bool) -> int:
+    """Find what recorded calls depend on."""
+    from nxkernel.replay import Session
+    from nxkernel.variation.sessions import vary
+
+    with composed(app) as kernel, Session.open(_folder(run, kernel)) as session:
+        calls = session.calls if call is None else (session.call(call),)
+        chosen = [each for each in calls if not only or each.plugin in only]
+        report = vary(session, lambda: kernel, chosen, progress=None if as_json else note)
+    if as_json:
+        emit({"ok": report.ok, "run": session.head.run_id, **report_facts(report)})
+    else:
+        print_report(report)
     return OK if report.ok else FAILED
 
 

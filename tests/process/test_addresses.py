@@ -12,6 +12,7 @@ import pytest
 import nxkernel as nx
 from nxkernel.audit.reader import AuditReader
 from nxkernel.host.addresses import can_be_fixed, fixed
+from nxkernel.kernel.vectors import pinned
 from tests.support import zoo
 
 _SHOW = "print(open('/proc/self/personality').read())"
@@ -53,3 +54,5 @@ def test_workers_have_fixed_addresses_in_mode_strict_alone(tmp_path: Path, mode:
     assert recorded.environment["addresses"] == wanted
     assert recorded.environment["guard"]["chance"] == mode
     assert recorded.environment["OMP_NUM_THREADS"] == "1"
+    cores = pinned() if mode == "strict" else {}
+    assert recorded.environment.get("OPENBLAS_CORETYPE") == cores.get("OPENBLAS_CORETYPE")

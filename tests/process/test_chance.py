@@ -13,6 +13,7 @@ import pytest
 
 import nxkernel as nx
 from nxkernel.testing import FakeClock
+from nxkernel.variation.catalogue import ADVICE
 from tests.support import zoo
 from tests.support.sources import BLOCKED, CLOSED, NOTHING, PREVENTED, REPLAY, SOURCES, Source
 
@@ -153,6 +154,14 @@ def test_there_are_enough_of_them() -> None:
     fates = Counter(source.fate for source in SOURCES)
     assert len({source.name for source in SOURCES}) == len(SOURCES) >= 40
     assert fates[NOTHING] <= 3
+
+
+def test_what_only_a_comparison_finds_is_traced_to_something_that_is_varied() -> None:
+    """The storm of the same name holds each of them to it."""
+    known = {*ADVICE, "*"}
+    for source in SOURCES:
+        assert source.traced <= known, source.name
+        assert not source.traced or source.fate == REPLAY, source.name
 
 
 def test_the_page_has_this_table() -> None:

@@ -20,9 +20,9 @@ PREVENTED: Final = "prevented"
 BLOCKED: Final = "blocked"
 #: Refused by the sandbox in mode strict: Python cannot see it.
 CLOSED: Final = "closed"
-#: Differs, and nobody says so before a replay compares two runs.
+#: Differs, and nobody says so before calls are made again and varied.
 REPLAY: Final = "replay"
-#: The same on one machine however often it is replayed there.
+#: The same on one machine, whatever is varied there.
 NOTHING: Final = "nothing"
 
 _HEAD = "import nxkernel as nx\n\nhookimpl = nx.HookimplMarker('zoo')\n"
@@ -40,6 +40,9 @@ class Source:
     manifest: str = ""
     #: The function that the guard names.
     function: str = ""
+    #: Of what only a comparison finds: the variations to which it is traced, any of these; none is
+    #: what differs by itself, and ``*`` whatever it may be.
+    traced: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -77,6 +80,10 @@ def _act(name: str, fate: str, imports: str, drawn: str, **more: Any) -> Source:
 
 def _module(name: str, fate: str, body: str, **more: Any) -> Source:
     return Source(name=name, fate=fate, body=textwrap.dedent(body), **more)
+
+
+def _traced(*names: str) -> frozenset[str]:
+    return frozenset(names)
 
 
 _RANDOM = "import random"
@@ -263,6 +270,13 @@ SOURCES: Final[tuple[Source, ...]] = (
         "platform.release()",
         function="platform.release()",
     ),
+    _act(
+        "machine-memory",
+        BLOCKED,
+        "import os",
+        "os.sysconf('SC_PHYS_PAGES')",
+        function="os.sysconf()",
+    ),
     # -- what is the same in every worker --------------------------------------------------------
     _act("hash-text", PREVENTED, "", "hash('text')"),
     _act("set-order", PREVENTED, "", "list({'one', 'two', 'three', 'four', 'five'})"),
@@ -323,10 +337,16 @@ SOURCES: Final[tuple[Source, ...]] = (
     ),
     _act("raw-device", CLOSED, "import ctypes", "ctypes.CDLL(None).open(b'/dev/urandom', 0)"),
     _act("raw-random", CLOSED, "import ctypes", "ctypes.CDLL(None).open(b'/dev/random', 0)"),
-    # -- what only a comparison of two runs can show ----------------------------------------------
-    _act("address", REPLAY, "", "id(object())"),
-    _act("object-order", REPLAY, "", "[o.__sizeof__() for o in {object(), object(), (), ''}]"),
-    _act("working-directory", REPLAY, "import os", "os.getcwd()"),
+    # -- what only calls that are made again can show ---------------------------------------------
+    _act("address", REPLAY, "", "id(object())", traced=_traced("addresses")),
+    _act(
+        "object-order",
+        REPLAY,
+        "",
+        "[o.__sizeof__() for o in {object(), object(), (), ''}]",
+        traced=_traced("addresses", "*"),
+    ),
+    _act("working-directory", REPLAY, "import os", "os.getcwd()", traced=_traced("directory")),
     _act(
         "sqlite-random",
         REPLAY,
@@ -345,6 +365,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         REPLAY,
         "import resource",
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
+        traced=_traced("*"),
     ),
     _module(
         "file-time",
@@ -370,6 +391,7 @@ SOURCES: Final[tuple[Source, ...]] = (
                 waiting = {pool.submit(sum, range(n * 1000)): n for n in range(8)}
                 return [waiting[each] for each in futures.as_completed(waiting)]
         """,
+        traced=_traced("*"),
     ),
     _module(
         "warm-state",
@@ -382,12 +404,42 @@ SOURCES: Final[tuple[Source, ...]] = (
             CALLS.append(value)
             return len(CALLS)
         """,
+        traced=_traced("call order", "fresh process"),
     ),
-    # -- what no replay on one machine can show ---------------------------------------------------
+    _module(
+        "decimal-context",
+        REPLAY,
+        """
+        import decimal
+
+        @hookimpl
+        def act(value):
+            third = str(decimal.Decimal(1) / 3)
+            decimal.getcontext().prec += 1
+            return third
+        """,
+        traced=_traced("call order", "fresh process"),
+    ),
+    _module(
+        "first-asked",
+        REPLAY,
+        """
+        KNOWN = {}
+
+        @hookimpl
+        def act(value):
+            return KNOWN.setdefault("first", value)
+        """,
+        traced=_traced("call order", "fresh process"),
+    ),
     _act(
         "processor-features",
-        NOTHING,
+        REPLAY,
         "from numpy._core._multiarray_umath import __cpu_features__",
         "[name for name, there in sorted(__cpu_features__.items()) if there]",
+        traced=_traced("processor"),
     ),
+    # -- what nothing on one machine can show ------------------------------------------------------
+    _act("raw-memory", NOTHING, "import ctypes", "ctypes.CDLL(None).sysconf(85)"),
+    _act("raw-listing", NOTHING, "import os, posix", "posix.listdir(os.path.dirname(os.__file__))"),
 )

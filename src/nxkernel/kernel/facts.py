@@ -13,6 +13,7 @@ import nxkernel
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.host.addresses import can_be_fixed
 from nxkernel.kernel.profiles import worker_environment
+from nxkernel.kernel.vectors import pinned
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Sandbox
 from nxkernel.surroundings import Surroundings
@@ -43,6 +44,8 @@ def run_header(
     if guard is not None:
         fixed = hosting.surroundings.fixed(guard.chance == "strict") and can_be_fixed()
         header["guard"] = attrs.asdict(guard)
+        if guard.chance == "strict":
+            header["environment"] |= pinned()
         header["addresses"] = "fixed" if fixed else "random"
     if run.forked_from is not None:
         header["forked_from"] = run.forked_from

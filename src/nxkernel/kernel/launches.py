@@ -105,7 +105,7 @@ class Launches:
                 entropy=entropy,
                 template=member.fresh,
             ),
-            environment=environment_of(self._hosting, run_dir),
+            environment=environment_of(self._hosting, run_dir, strict=guard.chance == "strict"),
             run_dir=str(run_dir),
             max_frame=self._hosting.max_frame,
             limits=member.limits,

@@ -13,6 +13,7 @@ from nxkernel._namespaces import NAMESPACES
 from nxkernel.errors import KernelConfigError
 from nxkernel.host.imports import RUNTIME
 from nxkernel.host.zygote import Profile
+from nxkernel.kernel.vectors import pinned
 from nxkernel.settings import Hosting
 from nxkernel.types import Level
 
@@ -53,14 +54,22 @@ def worker_environment() -> dict[str, str]:
     }
 
 
-def environment_of(hosting: Hosting, folder: Path | None = None) -> dict[str, str]:
-    """Return the environment of workers under *hosting*; *folder*: the plugin's own, if any."""
+def environment_of(
+    hosting: Hosting, folder: Path | None = None, *, strict: bool = False
+) -> dict[str, str]:
+    """Return the environment of workers under *hosting*.
+
+    Args:
+        folder: the plugin's own, if any.
+        strict: whether the guard's mode for randomness is that.
+    """
     own = {}
     if folder is not None:
         home, temporary = ("tmp", "home") if hosting.surroundings.swapped else ("home", "tmp")
         own = {"HOME": str(folder / home), "TMPDIR": str(folder / temporary)}
     return {
         **worker_environment(),
+        **(pinned() if strict else {}),
         **hosting.environment,
         **dict(hosting.surroundings.environment),
         **own,

@@ -6,7 +6,7 @@ plugins ask. Workers, sandbox, grants, settings and guard are what that kernel's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from nxkernel.errors import KernelNotRunning, NxError
 from nxkernel.kernel.composition import Answering, Composition
 from nxkernel.kernel.core import Kernel
 from nxkernel.kernel.lifetime import Lifetime
+from nxkernel.plugins.discovery import Candidate
 from nxkernel.run import Run
 from nxkernel.settings import Guard, Hosting
 from nxkernel.surroundings import Surroundings
@@ -66,6 +67,7 @@ class Repeating(AbstractContextManager["Repeating"]):
         run: where plugins keep their files, and the seed and start that they are told.
         answering: who answers what plugins ask.
         surroundings: those of the workers, in the place of *kernel*'s.
+        fresh: give each call a process of its own, whatever manifests say.
 
     Raises:
         NxError: when it is entered, as :class:`Kernel` does.
@@ -77,6 +79,8 @@ class Repeating(AbstractContextManager["Repeating"]):
         run: Run,
         answering: Answering,
         surroundings: Surroundings | None = None,
+        *,
+        fresh: bool = False,
     ) -> None:
         given = kernel._lifetime.given
         self._seat = _Seat(given, answering)
@@ -86,6 +90,7 @@ class Repeating(AbstractContextManager["Repeating"]):
                 run=run,
                 middleware=(self._seat,),
                 hosting=_undaunted(given.hosting, surroundings),
+                candidates=_freshened(given.candidates) if fresh else given.candidates,
                 required=frozenset(),
                 answering=answering,
             )
@@ -161,4 +166,14 @@ def _undaunted(hosting: Hosting, surroundings: Surroundings | None) -> Hosting:
         eager=False,
         debug=None,
         surroundings=hosting.surroundings if surroundings is None else surroundings,
+    )
+
+
+def _freshened(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Return *candidates* as if each manifest said ``state = "fresh"``."""
+    return tuple(
+        attrs.evolve(each, manifest=attrs.evolve(each.manifest, state="fresh"))
+        if each.manifest is not None
+        else each
+        for each in candidates
     )

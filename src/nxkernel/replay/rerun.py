@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -38,6 +40,8 @@ def rerun(
     calls: Iterable[RecordedCall] | None = None,
     *,
     surroundings: Surroundings | None = None,
+    fresh: bool = False,
+    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Verdict]:
     """Make *calls* of *session* again, in this order; return a verdict for each.
@@ -52,7 +56,9 @@ def rerun(
     call is what it was then. The second phase of a wrapper is made together with its first.
 
     *surroundings* are those of the workers, in the place of the kernel's: other ones show what
-    results depend on. *progress* is told after each call.
+    results depend on. *fresh* gives each call a process of its own, whatever its plugin's manifest
+    says. *folder* is where plugins keep their files; without it they are removed afterwards.
+    *progress* is told after each call.
 
     Raises:
         ReplayError: ``replay.missing_plugin`` or ``replay.changed_manifest``.
@@ -63,9 +69,9 @@ def rerun(
     chosen = list(session.calls if calls is None else calls)
     kernel = kernel_factory()
     recall = Recall(session)
-    with temporary("replay") as folder:
-        run = begun_as(kernel.run, folder, seed=session.seed, started_ns=session.head.started_ns)
-        with Repeating(kernel, run, recall, surroundings) as repeating:
+    with temporary("replay") if folder is None else nullcontext(folder) as place:
+        run = begun_as(kernel.run, place, seed=session.seed, started_ns=session.head.started_ns)
+        with Repeating(kernel, run, recall, surroundings, fresh=fresh) as repeating:
             rehearsal = _Rehearsal(session, repeating, recall)
             rehearsal.check(chosen)
             verdicts = []

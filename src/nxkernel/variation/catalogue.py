@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import attrs
 
 from nxkernel.variation.conditions import ALONE, Variation
 
-__all__ = ["ADVICE", "BY_ITSELF", "Advice", "rounds"]
+__all__ = ["ADVICE", "BY_ITSELF", "Advice", "processors", "rounds"]
 
 _YEAR_S: Final = 366 * 24 * 3600
 _THREADS: Final = (
@@ -110,6 +111,12 @@ BY_ITSELF: Final = Advice(
     fix="draw from context.rng, take the time from context.now(), and take what threads give in "
     "the order in which they were started",
 )
+
+
+def processors() -> list[int]:
+    """Return the processors that workers may run on; none where the system does not say."""
+    ask: Callable[[int], Any] | None = getattr(os, "sched_getaffinity", None)
+    return sorted(ask(0)) if ask is not None else []
 
 
 def rounds(processors: Sequence[int]) -> tuple[tuple[Variation, ...], ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import attrs
 
@@ -14,13 +13,14 @@ from nxkernel.kernel.inspection import inspect
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.settings import Sandbox
 from nxkernel.types import ImplFacts
-from nxkernel.variation.catalogue import rounds
+from nxkernel.variation.catalogue import processors, rounds
 from nxkernel.variation.examples import Examples, read_examples
 from nxkernel.variation.findings import Draw, Finding, Report
+from nxkernel.variation.places import Places
 from nxkernel.variation.search import Progress, search
 from nxkernel.variation.stage import Part, Stage
 
-__all__ = ["Check", "check", "processors"]
+__all__ = ["Check", "check"]
 
 #: Trials of one search.
 _MOST: Final = 200
@@ -125,7 +125,7 @@ def _checked(
 ) -> list[Check]:
     try:
         with temporary("check") as folder:
-            stage = Stage(folder, parts, project, sandbox or Sandbox())
+            stage = Stage(Places(folder), parts, project, sandbox or Sandbox())
             report = search(
                 stage, stage.subjects, rounds(processors()), most=_MOST, progress=progress
             )
@@ -149,9 +149,3 @@ def _check(part: Part, report: Report, stage: Stage) -> Check:
         trials=report.trials,
         varied=report.varied,
     )
-
-
-def processors() -> list[int]:
-    """Return the processors that workers may run on; none where the system does not say."""
-    ask: Callable[[int], Any] | None = getattr(os, "sched_getaffinity", None)
-    return sorted(ask(0)) if ask is not None else []

@@ -29,6 +29,7 @@ def search(
     *,
     most: int = MOST,
     progress: Progress | None = None,
+    alone: bool = True,
 ) -> Report:
     """Make *calls* as usual, once more, and under each of *rounds*; shrink whatever differs.
 
@@ -36,11 +37,12 @@ def search(
     at further: what it does under a variation says nothing. Of every other one each source is
     found, the least variation that breaks it first, then the least that breaks it without that one.
     Plugins are taken to be strangers to each other: what one is told does not follow from another.
+    *alone*: whether each call can have a process of its own.
 
     Raises:
         NxError: when the calls cannot be made.
     """
-    seeking = _Search(Memory(trials, most), tuple(calls), progress or (lambda _: None))
+    seeking = _Search(Memory(trials, most), tuple(calls), progress or (lambda _: None), alone)
     findings: list[Finding] = []
     cut_short = False
     try:
@@ -64,6 +66,7 @@ class _Search:
     memory: Memory
     calls: tuple[Subject, ...]
     progress: Progress
+    alone: bool
     #: How often the calls were made as usual.
     _usual: list[Answers] = attrs.Factory(list)
     #: The calls that are made again in this round, and whether many of them broke.
@@ -184,6 +187,8 @@ class _Search:
 
     def _differs_alone(self, call: Subject, conditions: Conditions) -> bool:
         """Whether *call* differs with no other call before it: one trial tells of all calls."""
+        if not self.alone:
+            return self._differs(call, self.memory.run([call], conditions))
         usual = self.memory.run(self._scope, Conditions.of([ALONE]))
         varied = self.memory.run(self._scope, conditions.with_(ALONE))
         return usual[call.id].key != varied[call.id].key
@@ -214,6 +219,12 @@ def _settled(findings: Sequence[Finding]) -> list[Finding]:
 def _finding(
     call: Subject, variations: tuple[Variation, ...], usual: Answer, varied: Answer
 ) -> Finding:
+    told = varied.difference or usual.difference
+    if told is not None:
+        seen = (told.then, told.now) if varied.difference else (told.now, told.then)
+        return Finding(
+            call=call, variations=variations, path=told.path, usual=seen[0], varied=seen[1]
+        )
     if usual.error or varied.error:
         return Finding(
             call=call,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import attrs
 
-from nxkernel._system.removal import discard
 from nxkernel.audit.reader import AuditReader
 from nxkernel.kernel import Kernel
 from nxkernel.middleware.audit import Audit
@@ -24,6 +21,7 @@ from nxkernel.variation.application import Application, modest
 from nxkernel.variation.conditions import USUAL, Conditions
 from nxkernel.variation.examples import Example, Examples
 from nxkernel.variation.findings import Draw
+from nxkernel.variation.places import Places
 from nxkernel.variation.trials import Answer, Answers, Subject
 
 __all__ = ["Part", "Stage"]
@@ -32,8 +30,6 @@ __all__ = ["Part", "Stage"]
 _STARTED_NS: Final = 1_700_000_000 * 10**9
 #: Seconds for a call, however busy the machine.
 _TIMEOUT_S: Final = 60.0
-_SECOND_NS: Final = 10**9
-_PAUSE_S: Final = 0.05
 #: In ordinary runs addresses are at random in mode ``warn``; here they are a variation.
 _USUAL: Final = Surroundings(addresses="fixed")
 
@@ -60,10 +56,12 @@ class Part:
 
 
 class Stage:
-    """Makes trials of the examples of *parts*, below *place*."""
+    """Makes trials of the examples of *parts*."""
 
-    def __init__(self, place: Path, parts: Sequence[Part], project: str, sandbox: Sandbox) -> None:
-        self._place = place
+    def __init__(
+        self, places: Places, parts: Sequence[Part], project: str, sandbox: Sandbox
+    ) -> None:
+        self._places = places
         self._parts = parts
         self._project = project
         self._sandbox = sandbox
@@ -81,7 +79,6 @@ class Stage:
             )
             for part in parts
         }
-        self._second = 0
         #: By plugin: what the guard saw in the usual conditions.
         self.draws: dict[str, dict[Draw, None]] = {}
         #: By plugin: examples that failed in them.
@@ -94,22 +91,17 @@ class Stage:
 
     def run(self, calls: Sequence[Subject], conditions: Conditions) -> Answers:
         """Make *calls* in a kernel of their own, below the same path as every time."""
-        place = self._place / "another" / "place" if conditions.elsewhere else self._place / "usual"
-        run = attrs.evolve(Run.create(place, seed=0), started_ns=_STARTED_NS)
-        try:
+        with self._places.of(conditions) as place:
+            run = attrs.evolve(Run.create(place, seed=0), started_ns=_STARTED_NS)
             with self._kernel(run, conditions) as kernel:
                 answers = self._made(kernel, calls, conditions)
             if conditions == USUAL:
                 self._note(run, answers)
             return answers
-        finally:
-            discard(place)
-            self._second = time.time_ns() // _SECOND_NS
 
     def let_time_pass(self) -> None:
-        """Wait until a clock that counts seconds shows another one."""
-        while time.time_ns() // _SECOND_NS == self._second:
-            time.sleep(_PAUSE_S)
+        """See `Trials.let_time_pass`."""
+        self._places.let_time_pass()
 
     def _made(self, kernel: Kernel, calls: Sequence[Subject], conditions: Conditions) -> Answers:
         answers: dict[str, Answer] = {}

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from nxkernel.replay.comparing import Difference
+from nxkernel.types import PluginId
 from nxkernel.variation.conditions import USUAL, Conditions
 
 __all__ = ["Answer", "Answers", "Exhausted", "Memory", "Subject", "Trials"]
@@ -18,7 +20,7 @@ class Subject:
 
     #: Names it among the calls of a search; the same in each trial.
     id: str
-    plugin: str
+    plugin: PluginId
     hook: str
     #: What a person knows it by: a file's name, the id of a recorded call.
     label: str
@@ -34,6 +36,8 @@ class Answer:
     value: Any = attrs.field(default=None, eq=False)
     #: ``[code] message`` of a call that failed.
     error: str = ""
+    #: For a call that was recorded: how it is not what it was then.
+    difference: Difference | None = attrs.field(default=None, eq=False)
 
 
 Answers = Mapping[str, Answer]

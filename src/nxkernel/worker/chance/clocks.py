@@ -54,6 +54,7 @@ _FACTS: Final[tuple[tuple[ModuleType, tuple[str, ...]], ...]] = (
             "getppid",
             "process_cpu_count",
             "sched_getaffinity",
+            "sysconf",
             "times",
             "uname",
         ),
