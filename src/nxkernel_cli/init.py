@@ -109,15 +109,20 @@ def _write(template: Path, folder: Path, words: Mapping[str, str]) -> list[str]:
         ) from None
     except OSError as error:
         raise click.ClickException(f"{folder.name} cannot be made: {error.strerror}") from None
-    files = {_filled(path.name, words): path for path in sorted(template.iterdir()) if _own(path)}
+    files = {
+        _filled(path.relative_to(template).as_posix(), words): path
+        for path in sorted(template.rglob("*"))
+        if _own(path)
+    }
     for name, path in sorted(files.items()):
         text = _filled(path.read_text(encoding="utf-8"), words)
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return sorted(files)
 
 
 def _own(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+    return path.is_file() and not path.name.startswith(".") and path.suffix != ".pyc"
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ def test_the_manifest_is_valid_and_says_what_was_asked(tmp_path: Path) -> None:
     assert shown.code == 0
     assert shown.data["files"] == [
         "README.md",
+        "examples/texts.json",
         "my_words.py",
         "plugin.toml",
         "read_tokens.output.schema.json",
@@ -34,15 +35,15 @@ def test_the_manifest_is_valid_and_says_what_was_asked(tmp_path: Path) -> None:
 def test_no_word_of_the_template_is_left(tmp_path: Path) -> None:
     """Every place that has to be filled is filled."""
     run("init", "plugin", "words", "--dir", tmp_path)
-    for path in (tmp_path / "words").iterdir():
-        assert "template" not in path.name + path.read_text()
+    for path in (tmp_path / "words").rglob("*"):
+        assert "template" not in path.name + (path.read_text() if path.is_file() else "")
 
 
 def test_it_makes_missing_folders_and_prints_each_file(tmp_path: Path) -> None:
     """The folder of plugins need not exist."""
     shown = run("init", "plugin", "words", "--dir", tmp_path / "a" / "b")
     paths = [Path(line) for line in shown.out.splitlines()]
-    assert len(paths) == 6
+    assert len(paths) == 7
     assert all(path.is_file() for path in paths)
     assert "python -m pytest" in shown.err
 

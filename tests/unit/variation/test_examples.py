@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 import nxkernel as nx
+from nxkernel.plugins.manifest import load_manifest
 from nxkernel.variation.examples import read_examples
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def plugin(place: Path, **files: Any) -> Path:
@@ -91,3 +94,18 @@ def test_what_is_no_example_is_refused(tmp_path: Path, content: Any, reason: str
     with pytest.raises(nx.ManifestInvalid, match=f"mine/examples/bad.json: .*{reason}") as caught:
         read_examples(folder)
     assert caught.value.code == "manifest.examples"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted(
+        str(path.parent.relative_to(ROOT)) for path in ROOT.glob("examples/*/plugins/*/examples")
+    ),
+)
+def test_the_shipped_plugins_bring_examples(folder: str) -> None:
+    """At least two calls each, of hooks that they implement: one call alone says little."""
+    plugin = ROOT / folder
+    calls = read_examples(plugin).calls
+    hooks = {entry.hook for entry in load_manifest(plugin).hooks}
+    assert len(calls) >= 2
+    assert {call.hook for call in calls} <= hooks
