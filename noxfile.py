@@ -77,7 +77,13 @@ def storms(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure calls, starts and peers in one run and print the table of ratios."""
     install(session, extras="cli,fast")
-    session.run("python", "-m", "benchmarks.run", *session.posargs)
+    peers = Path(session.virtualenv.location) / "peers"
+    python = str(peers / "bin" / "python")
+    if not Path(python).exists():
+        session.run("python", "-m", "venv", str(peers))
+    needed = ROOT / "benchmarks" / "contest" / "requirements.txt"
+    session.run(python, "-m", "pip", "install", "-q", "-r", str(needed), external=True)
+    session.run("python", "-m", "benchmarks.run", "--peers", python, *session.posargs)
 
 
 @nox.session

@@ -1,6 +1,7 @@
 """``nox -s bench``: what a call and a start cost, beside what they are compared with.
 
-Prints a table, or with ``--json`` one object; ``--rounds`` trades time for calm.
+Prints a table, or with ``--json`` one object; ``--rounds`` trades time for calm. ``--save`` keeps
+the object in a file, and ``python -m benchmarks.contest.page`` makes a page of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import nxkernel as nx
 from benchmarks import audit
 from benchmarks.blobs import PAIRS, blobs
 from benchmarks.checks import validation
+from benchmarks.contest.page import median, ratio
+from benchmarks.contest.referee import contest
 from benchmarks.fleet import fleet, memory_mb
 from benchmarks.fresh import WARM, fresh
 from benchmarks.guard import guard
@@ -179,31 +183,76 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
 }
 
 
+#: Sections that are no rows of microseconds.
+OTHERS = ("memory", "contest")
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--only", action="append", choices=[*SECTIONS, "memory"], help="measure this section only"
-    )
-    parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default 11)")
-    options = parser.parse_args()
-    report: dict[str, Any] = {"schema_version": 1, "machine": platform.platform(), "sections": {}}
+    options = _options()
+    wanted = options.only or [*SECTIONS, *OTHERS]
     console = Console(stderr=options.json)
-    wanted = options.only or [*SECTIONS, "memory"]
-    for name, (measurement, pairs) in SECTIONS.items():
-        if name not in wanted:
-            continue
-        rows = measurement(options.rounds)
-        # A level or a program that this machine lacks has no row.
-        pairs = [(ours, theirs) for ours, theirs in pairs if ours in rows and theirs in rows]
-        report["sections"][name] = _plain(rows, pairs)
-        console.print(_table(name, rows, pairs))
+    report: dict[str, Any] = {
+        "schema_version": 2,
+        "machine": f"{platform.platform()}, Python {platform.python_version()}",
+        "when": datetime.now(UTC).date().isoformat(),
+        "rounds": options.rounds,
+        "sections": {},
+    }
+    for name in (name for name in SECTIONS if name in wanted):
+        report["sections"][name] = _section(name, options.rounds, console)
     if "memory" in wanted:
         report["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
         console.print(_memory(report["memory_mb"]))
+    if "contest" in wanted:
+        report["contest"] = contest(options.rounds, options.peers, say=console.print)
+        console.print(_contest(report["contest"]))
+    if options.save:
+        options.save.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if options.json:
         print(json.dumps(report, indent=2))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--save", type=Path, help="write that object to this file")
+    parser.add_argument(
+        "--only", action="append", choices=[*SECTIONS, *OTHERS], help="measure this section only"
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds (default 7)")
+    parser.add_argument(
+        "--peers",
+        default=sys.executable,
+        help="interpreter of the environment with the contest's peers (default: this one)",
+    )
+    return parser.parse_args()
+
+
+def _section(name: str, rounds: int, console: Console) -> dict[str, Any]:
+    """Measure one section and print it; a failure is printed and leaves the others alone."""
+    measurement, pairs = SECTIONS[name]
+    try:
+        rows = measurement(rounds)
+    except Exception as error:
+        console.print_exception()
+        return {"failed": f"{type(error).__name__}: {error}"}
+    # A level or a program that this machine lacks has no row.
+    pairs = [(ours, theirs) for ours, theirs in pairs if ours in rows and theirs in rows]
+    console.print(_table(name, rows, pairs))
+    return _plain(rows, pairs)
+
+
+def _contest(found: dict[str, Any]) -> Table:
+    table = Table("task", "contender", "median", "times nxkernel's", title="contest")
+    for task, bouts in found["tasks"].items():
+        ours = bouts.get(found["ours"], {})
+        for name, bout in bouts.items():
+            middle, times = median(task, bout), ratio(task, ours, bout)
+            text = bout.get("cannot", "") if middle is None else f"{middle:.0f}"
+            table.add_row(task, name, text, "" if times is None else f"{times:.2f} ×")
+        table.add_section()
+    return table
 
 
 def _memory(found: dict[str, float]) -> Table:
