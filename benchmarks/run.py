@@ -1,7 +1,7 @@
 """``nox -s bench``: what a call and a start cost, beside what they are compared with.
 
 Prints a table, or with ``--json`` one object; ``--rounds`` trades time for calm. ``--save`` keeps
-the object in a file, and ``python -m benchmarks.contest.page`` makes a page of it.
+the object in a file, and ``python -m benchmarks.page`` makes a page of it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ import nxkernel as nx
 from benchmarks import audit
 from benchmarks.blobs import PAIRS, blobs
 from benchmarks.checks import validation
-from benchmarks.contest.page import median, ratio
 from benchmarks.contest.referee import contest
+from benchmarks.curves import curves, flatness
 from benchmarks.fleet import fleet, memory_mb
 from benchmarks.fresh import WARM, fresh
 from benchmarks.guard import guard
 from benchmarks.lives import fan_out, nesting, restart, start
 from benchmarks.locks import lock_check
 from benchmarks.measure import Row, interleave, ratios
+from benchmarks.page import median, ratio
 from benchmarks.peers import pipe_echo, raw_echo
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -184,7 +185,9 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
 
 
 #: Sections that are no rows of microseconds.
-OTHERS = ("memory", "contest")
+OTHERS = ("memory", "contest", "curves", "layers")
+#: Rows on record at the end of their curve; by default a night's work is not done.
+ROWS, FULL = 40_000, 10_000_000
 
 
 def main() -> None:
@@ -207,6 +210,11 @@ def main() -> None:
     if "contest" in wanted:
         report["contest"] = contest(options.rounds, options.peers, say=console.print)
         console.print(_contest(report["contest"]))
+    if "curves" in wanted:
+        report["curves"] = curves(FULL if options.full else options.rows, console.print)
+        console.print(_curves(report["curves"]))
+    if "layers" in wanted:
+        report["layers"] = layers(console)
     if options.save:
         options.save.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if options.json:
@@ -220,6 +228,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=[*SECTIONS, *OTHERS], help="measure this section only"
     )
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of the curve ({ROWS})")
+    parser.add_argument("--full", action="store_true", help=f"that curve up to {FULL:,} rows")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds (default 7)")
     parser.add_argument(
         "--peers",
@@ -241,6 +251,27 @@ def _section(name: str, rounds: int, console: Console) -> dict[str, Any]:
     pairs = [(ours, theirs) for ours, theirs in pairs if ours in rows and theirs in rows]
     console.print(_table(name, rows, pairs))
     return _plain(rows, pairs)
+
+
+def layers(console: Console) -> Any:
+    """Show what each layer of a small call takes, as ``kernel.explain`` tells it."""
+    with tempfile.TemporaryDirectory() as folder, kernel_with(True, folder) as kernel:
+        for _ in range(2000):
+            kernel.hook.echo(value=VALUE)
+        explanation = kernel.explain("echo", cost=True)
+    console.print(str(explanation))
+    return explanation.to_json()["cost"]
+
+
+def _curves(found: dict[str, Any]) -> Table:
+    table = Table("curve", "at", "µs", "times a pipe", "of the first", title="curves")
+    for name, points in found.items():
+        for each in points:
+            first = flatness([points[0], each])
+            cells = (f"{each[name]:,.0f}", f"{each['us']:.0f}", f"{each['ratio']:.1f} ×")
+            table.add_row(name, *cells, f"{first:.2f} ×")
+        table.add_section()
+    return table
 
 
 def _contest(found: dict[str, Any]) -> Table:

@@ -1,7 +1,7 @@
 """One contender in its process: does what the referee asks and says how long it took.
 
-``python -m benchmarks.contest.driver MODULE``: reads one JSON object a line, a task and a number
-of calls, and writes one for each, with microseconds or MiB.
+``python -m benchmarks.contest.driver MODULE CREW``: reads one JSON object a line, a task and a
+number of calls, and writes one for each, with microseconds or MiB.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from typing import Any
 from benchmarks.contest import memory, work
 from benchmarks.contest.rules import Contender, Fleet
 
-__all__ = ["CREW", "Driver"]
+__all__ = ["Driver"]
 
-#: Plugins that are up for all tasks but those of fifty.
-CREW, FIFTY = 8, 50
+FIFTY = 50
 
 
 class Driver:
     """Does the tasks with plugins that stay up between them."""
 
-    def __init__(self, contender: Contender, stack: contextlib.ExitStack) -> None:
+    def __init__(self, contender: Contender, size: int, stack: contextlib.ExitStack) -> None:
+        """*size*: plugins that are up for all tasks but those of fifty."""
+        self._size = size
         self._contender, self._stack = contender, stack
         self._crew: Fleet | None = None
         self._binary: dict[int, Any] = {}
@@ -51,7 +52,7 @@ class Driver:
             value = work.SMALL if task == "small" else work.TOKENS
             return lambda: _same(crew.echo(value), value)
         if task == "fan-out":
-            return lambda: _same(crew.everybody(work.SMALL), [work.SMALL] * CREW)
+            return lambda: _same(crew.everybody(work.SMALL), [work.SMALL] * self._size)
         if task == "nested":
             return lambda: _same(crew.nest(work.SMALL), work.SMALL)
         size = work.MIB * int(task[0])
@@ -74,7 +75,7 @@ class Driver:
 
     def _up(self) -> Fleet:
         if self._crew is None:
-            self._crew = self._stack.enter_context(self._contender.fleet(CREW))
+            self._crew = self._stack.enter_context(self._contender.fleet(self._size))
         return self._crew
 
     def _restart(self) -> list[float]:
@@ -129,7 +130,7 @@ def main() -> None:
 
     say({"name": contender.NAME, "note": contender.NOTE, "cannot": dict(contender.CANNOT)})
     with contextlib.ExitStack() as stack:
-        driver = Driver(contender, stack)
+        driver = Driver(contender, int(sys.argv[2]), stack)
         for line in sys.stdin:
             asked = json.loads(line)
             try:

@@ -42,6 +42,8 @@ CALLS = {
     "fan-out": 40,
     "nested": 60,
 }
+#: Plugins of the fan-out.
+CREW = 8
 #: Rounds of the tasks that take long: what fifty plugins take does not vary as times do.
 FEW = {"boot": 3, "memory": 1}
 #: Seconds that one contender may take for one round of one task.
@@ -107,14 +109,16 @@ def contest(
     contenders: Sequence[str] = CONTENDERS,
     tasks: Sequence[str] = tuple(TASKS),
     say: Callable[[str], None] = lambda _: None,
+    crew: int = CREW,
 ) -> dict[str, Any]:
     """Run the contest and return plain data.
 
-    *python*: the interpreter of the peers. *say* is told what goes on.
+    *python*: the interpreter of the peers. *say* is told what goes on. *crew*: plugins that are
+    up for all tasks but those of fifty.
     """
     bouts: dict[str, dict[str, Bout]] = {task: {} for task in tasks}
     with contextlib.ExitStack() as stack:
-        corners = [stack.enter_context(_corner(each, python)) for each in contenders]
+        corners = [stack.enter_context(_corner(each, python, crew)) for each in contenders]
         for corner in corners:
             _greet(corner)
             for task in tasks:
@@ -172,10 +176,16 @@ def _plain(bout: Bout) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _corner(module: str, python: str) -> Iterator[_Corner]:
+def _corner(module: str, python: str, crew: int) -> Iterator[_Corner]:
     """Start the process of a contender; it ends with its input."""
     process = subprocess.Popen(
-        [sys.executable if module == OURS else python, "-m", "benchmarks.contest.driver", module],
+        [
+            sys.executable if module == OURS else python,
+            "-m",
+            "benchmarks.contest.driver",
+            module,
+            str(crew),
+        ],
         cwd=ROOT,
         env={**os.environ, **_ENVIRONMENT},
         stdin=subprocess.PIPE,

@@ -300,9 +300,14 @@ class Kernel:
         found = [each for each in self._lifetime.given.middleware if isinstance(each, Contracts)]
         return (found or [Contracts()])[0].published(self._lifetime.given.specs)
 
-    def explain(self, hook: str | Callable[..., Any]) -> Explanation:
-        """Return who provides *hook*, in which order and why, and the stack around each."""
-        return Overview(self._parts).explain(self._switchboard.hook_name(hook))
+    def explain(self, hook: str | Callable[..., Any], *, cost: bool = False) -> Explanation:
+        """Return who provides *hook*, in which order and why, and the stack around each.
+
+        *cost*: also what each layer of its calls has taken, in microseconds: of one call in
+        sixteen, the latest ones. Of providers that are asked side by side, the layers' times are
+        added up, and the time in one plugin is part of the others' way.
+        """
+        return Overview(self._parts).explain(self._switchboard.hook_name(hook), cost=cost)
 
     def settings(self, plugin: str) -> PluginSettings:
         """Return the settings that *plugin* has, or would have when the kernel is booted.

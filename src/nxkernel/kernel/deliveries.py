@@ -10,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from nxkernel import _forks
+from nxkernel.dispatch.costs import Sample
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.stack import Middleware, PluginFacts, item_check, open_stack
 from nxkernel.errors import KernelNotRunning, PluginDisabled
@@ -70,12 +71,19 @@ class Deliveries:
         """In a forked child: no thread that could hold the lock is there."""
         self._lock = threading.Lock()
 
-    def invoke(self, call: Call, parent: Call | None = None) -> Effects[Outcome]:
-        """Make *call*; *parent* is the call whose plugin asks for it."""
+    def invoke(
+        self, call: Call, parent: Call | None = None, sample: Sample | None = None
+    ) -> Effects[Outcome]:
+        """Make *call*; *parent* is the call whose plugin asks for it.
+
+        *sample* is told what the layers take.
+        """
         opened = open_stack(self.middleware, call)
         if opened.early is not None:
             self._forsake(call)
             return self._counted(opened.early)
+        if sample is not None:
+            sample.sent([each.name for each in self.middleware])
         try:
             outcome = yield from self._deliver(opened.call, parent)
         except BaseException:
@@ -84,7 +92,12 @@ class Deliveries:
             raise
         finally:
             self.nests.forget(call)
-        return self._counted(opened.close(outcome))
+        if sample is not None:
+            sample.answered(outcome.timing.plugin_us)
+        outcome = opened.close(outcome)
+        if sample is not None:
+            sample.layered([each.name for each in self.middleware], call.stack_ns)
+        return self._counted(outcome)
 
     def requested(self, caller: Call, hook: HookName) -> bool:
         """Whether the manifest of the calling edition asks for *hook*."""

@@ -15,6 +15,7 @@ import attrs
 from nxkernel._blob import Blobs
 from nxkernel._canonical import blobs_of, encode
 from nxkernel._clock import Clock
+from nxkernel.dispatch.costs import Costs
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Provider, execute
 from nxkernel.dispatch.stack import Middleware, PluginFacts
@@ -89,6 +90,8 @@ class Desk:
         living: Mapping[PluginId, Resident] = {} if residents is None else residents
         self.specs = specs
         self.registry = registry
+        #: What the layers of calls take.
+        self.costs = Costs(clock)
         self._answers = answers or Answers()
         self._annotations = Annotations()
         self._nests = Nests()
@@ -162,7 +165,12 @@ class Desk:
         self, hook: str, arguments: Mapping[str, Any], options: CallOptions
     ) -> Effects[HookResult]:
         """Prepare the application's call of *hook*; arguments are checked before it returns."""
-        return self._answer(self._intake.common(hook, arguments, options))
+        sample = self.costs.sample(hook) if hook in self.specs else None
+        call = self._intake.common(hook, arguments, options)
+        if sample is not None:
+            sample.lap("arguments")
+            call = attrs.evolve(call, sample=sample)
+        return self._answer(call)
 
     def historic_call(
         self,
@@ -175,7 +183,14 @@ class Desk:
 
     def _answer(self, call: HookCall) -> Effects[HookResult]:
         result = yield from self._run(call)
-        return self._annotations.lifted(call.spec, result)
+        sample = call.sample
+        if sample is None:
+            return self._annotations.lifted(call.spec, result)
+        sample.skip()
+        lifted = self._annotations.lifted(call.spec, result)
+        sample.lap("result")
+        self.costs.keep(call.spec.name, sample)
+        return lifted
 
     def _remember(
         self, call: HookCall, callback: Callable[[Any], None] | None
@@ -225,7 +240,8 @@ class Desk:
             made = self._drafts.draft(call, provider, phase, inner, token)
             if call.memory is not None:
                 return self.replays.tell(call.memory, made)
-            return self._deliveries.invoke(made, call.parent)
+            sample = None if call.sample is None else call.sample.branch()
+            return self._deliveries.invoke(made, call.parent, sample)
 
         order = self.registry.enter()
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nxkernel._blob import Blobs
+from nxkernel.dispatch.costs import Sample
 from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.types import Call, CallId, Digest
@@ -67,6 +68,8 @@ class HookCall:
     historic: bool = False
     #: What is remembered of it, for a historic call that is made for the first time.
     memory: Remembered | None = None
+    #: What its layers take, if it is a call to measure.
+    sample: Sample | None = None
 
 
 def logical_key(

@@ -31,8 +31,11 @@ class Overview:
 
     _parts: Parts
 
-    def explain(self, hook: str) -> Explanation:
-        """Return who provides *hook*, in which order and why, and the stack around each."""
+    def explain(self, hook: str, *, cost: bool = False) -> Explanation:
+        """Return who provides *hook*, in which order and why, and the stack around each.
+
+        *cost*: what each layer of its calls has taken so far, too.
+        """
         given = self._parts.given
         spec = self._parts.desk.spec(hook)
         mode = "first answer" if spec.firstresult else "all at once"
@@ -44,6 +47,7 @@ class Overview:
             stack=tuple(each.name for each in given.middleware),
             level=given.sandbox.level,
             alone=tuple(allowances(given.middleware, spec.name)),
+            cost=self._parts.desk.costs.of(spec.name) if cost else None,
         )
 
     def _explained(self, provider: Provider) -> ProviderView:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel.dispatch.costs import EVERY, LayerCost
 from nxkernel.settings import PluginSettings
 from nxkernel.types import PluginId
 
@@ -41,6 +42,8 @@ class Explanation:
     level: str
     #: Kind and place of the elements of a result that are dropped alone when they are invalid.
     alone: tuple[tuple[str, str], ...] = ()
+    #: What each layer of its calls has taken, if that was asked; empty before its first call.
+    cost: tuple[LayerCost, ...] | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.hook}: {self.mode}"]
@@ -54,7 +57,23 @@ class Explanation:
             f"  dropped alone if invalid: each {kind} of {place}" for kind, place in self.alone
         ]
         lines.append(f"  around each: {' > '.join((*self.stack, f'worker[{self.level}]'))}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._costs()])
+
+    def _costs(self) -> list[str]:
+        if self.cost is None:
+            return []
+        if not self.cost:
+            return ["  cost: no call of it was measured yet"]
+        whole = sum(each.median_us for each in self.cost) or 1.0
+        head = f"  cost: one call of {EVERY} is measured; median of {self.cost[0].samples}"
+        return [
+            head,
+            *(
+                f"    {each.layer:<12} {each.median_us:9.1f} µs {each.median_us / whole:4.0%}"
+                f"   ({each.least_us:.1f} to {each.most_us:.1f})"
+                for each in self.cost
+            ),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``--json``."""

@@ -413,6 +413,20 @@ def test_explain_says_who_answers_and_why(kernel: nx.Kernel) -> None:
     assert str(kernel.explain("slow")).startswith("slow: first answer")
 
 
+def test_explain_tells_what_each_layer_takes(kernel: nx.Kernel) -> None:
+    """When it is asked, and from the first call on; a hook that was never called has no numbers."""
+    assert kernel.explain("slow").cost is None
+    assert str(kernel.explain("slow", cost=True)).endswith("no call of it was measured yet")
+    kernel.call("echo", value=1)
+    explanation = kernel.explain("echo", cost=True)
+    assert explanation.cost is not None
+    layers = [each.layer for each in explanation.cost]
+    assert layers == ["arguments", "transport", "plugin", "result", "kernel"]
+    assert all(each.least_us <= each.median_us <= each.most_us for each in explanation.cost)
+    assert "one call of 16 is measured" in str(explanation)
+    assert len(json.loads(json.dumps(explanation.to_json()))["cost"]) == 5
+
+
 def test_a_plugin_is_shown_as_it_stands(kernel: nx.Kernel) -> None:
     """Version, state, level, counts; builtins are no plugins."""
     before = kernel.plugins["a.plugin"].calls

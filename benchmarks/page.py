@@ -1,6 +1,6 @@
-"""The contest as a table and as plots, for ``docs/explanation/cost.md``.
+"""The contest and the curves as tables and as plots, for ``docs/explanation/cost.md``.
 
-``python -m benchmarks.contest.page report.json``, with what ``python -m benchmarks.run --save``
+``python -m benchmarks.page report.json``, with what ``python -m benchmarks.run --save``
 wrote, puts both between the marks of the page.
 """
 
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest.work import TASKS
+from benchmarks.curves import BAR, flatness
 
-__all__ = ["bars", "table", "write"]
+__all__ = ["MARKS", "bars", "line", "table", "write"]
 
-DOCS = Path(__file__).parents[2] / "docs" / "explanation"
-BEGIN, END = "<!-- contest: begin -->", "<!-- contest: end -->"
+DOCS = Path(__file__).parents[1] / "docs" / "explanation"
+MARKS = {
+    part: (f"<!-- {part}: begin -->", f"<!-- {part}: end -->") for part in ("contest", "curves")
+}
 #: Height of a bar, and places of the labels, in pixels.
 ROW, LEFT, WIDTH, RIGHT = 22, 190, 620, 90
 
@@ -103,24 +106,74 @@ def _label(task: str, middle: float | None, bout: Mapping[str, Any]) -> str:
     return f"{middle:.0f} MiB" if task == "memory" else _time(middle)
 
 
-def write(report: Mapping[str, Any], docs: Path = DOCS) -> list[Path]:
-    """Write the plots, and table and notes into the page; return what was written."""
-    contest = report["contest"]
-    written = []
-    for task, bouts in contest["tasks"].items():
-        path = docs / f"cost-{task.lower().replace(', ', '-').replace(' ', '-')}.svg"
-        path.write_text(bars(task, bouts, contest["ours"]), encoding="utf-8")
-        written.append(path)
-    page = docs / "cost.md"
-    text = page.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    plots = [f"![{path.stem}]({path.name})" for path in written]
-    body = "\n\n".join(
-        [BEGIN, table(contest), *_notes(contest), f"*{_signature(report)}*", *plots, END]
+def line(name: str, points: Sequence[Mapping[str, float]]) -> str:
+    """Return an SVG of one curve: its points in equal steps, as multiples of the first one."""
+    values = [each["ratio"] / points[0]["ratio"] for each in points]
+    top = max(*values, 2.0)
+    xs = [40 + number * (WIDTH // max(1, len(points) - 1)) for number in range(len(points))]
+    ys = [20 + 120 * (1 - value / top) for value in values]
+    bar = 20 + 120 * (1 - BAR / top)
+    path = " ".join(f"{x},{y:.0f}" for x, y in zip(xs, ys, strict=True))
+    labels = "".join(
+        f'<text x="{x}" y="{y - 6:.0f}" text-anchor="middle">{value:.2f}</text>'
+        f'<text x="{x}" y="158" text-anchor="middle">{each[name]:,.0f}</text>'
+        for x, y, value, each in zip(xs, ys, values, points, strict=True)
     )
-    page.write_text(head + body + tail, encoding="utf-8")
-    return [page, *written]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 90}" height="168" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        f'<text x="4" y="14" font-weight="bold">cost of a call, by {name}</text>'
+        f'<line x1="40" x2="{WIDTH + 40}" y1="{bar:.0f}" y2="{bar:.0f}" stroke="#b04030" '
+        'stroke-dasharray="4"/><line x1="40" '
+        f'x2="{WIDTH + 40}" y1="140" y2="140" stroke="#888"/>'
+        f'<polyline points="{path}" fill="none" stroke="#1f6f54" stroke-width="2"/>{labels}</svg>\n'
+    )
+
+
+def write(report: Mapping[str, Any], docs: Path = DOCS) -> list[Path]:
+    """Write the plots, and tables and notes into the page; return what was written."""
+    page = docs / "cost.md"
+    text, written = page.read_text(encoding="utf-8"), [page]
+    for part, make in (("contest", _contest), ("curves", _curves)):
+        if part in report:
+            plots, words = make(report[part])
+            for name, plot in plots.items():
+                written.append(docs / f"{name}.svg")
+                written[-1].write_text(plot, encoding="utf-8")
+            images = [f"![{name}]({name}.svg)" for name in plots]
+            begin, end = MARKS[part]
+            head, _, rest = text.partition(begin)
+            body = [begin, *words, f"*{_signature(report)}*", *images, end]
+            text = head + "\n\n".join(body) + rest.partition(end)[2]
+    page.write_text(text, encoding="utf-8")
+    return written
+
+
+def _contest(contest: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    plots = {
+        f"cost-{task.lower().replace(', ', '-').replace(' ', '-')}": bars(
+            task, bouts, contest["ours"]
+        )
+        for task, bouts in contest["tasks"].items()
+    }
+    return plots, [table(contest), *_notes(contest)]
+
+
+def _curves(curves: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    plots = {f"cost-by-{name}": line(name, points) for name, points in curves.items()}
+    words = [
+        f"By {name}, from {points[0][name]:,.0f} to {points[-1][name]:,.0f}: "
+        f"{flatness(points):.2f} times as much at the end (bar {BAR:g}), beside a pipe. In µs: "
+        + ", ".join(f"{each['us']:.0f}" for each in points)
+        + "."
+        for name, points in curves.items()
+    ]
+    rows = curves["rows"]
+    memory = (
+        f"Memory that the application's process has for itself: {rows[0]['mib']:.1f} MiB after "
+        f"{rows[0]['rows']:,.0f} rows, {rows[-1]['mib']:.1f} MiB after {rows[-1]['rows']:,.0f}."
+    )
+    return plots, [*words, memory]
 
 
 def _notes(contest: Mapping[str, Any]) -> Sequence[str]:
