@@ -36,9 +36,6 @@ class Pools:
     def everybody(self, value: Any) -> list[Any]:
         return [each.result() for each in [pool.submit(_echo, value) for pool in self._pools]]
 
-    def nest(self, value: Any) -> Any:
-        raise NotImplementedError
-
     def victim(self) -> int:
         return int(self._pools[0].submit(os.getpid).result())
 
