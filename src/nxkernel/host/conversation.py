@@ -6,6 +6,7 @@ from typing import Protocol
 
 import attrs
 
+from nxkernel._altered import altered
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, blobs_of, refers
 from nxkernel._clock import Clock
@@ -97,7 +98,7 @@ class Conversation:
             used=outcome.timing.used,
             instance=self.worker.generation,
         )
-        return attrs.evolve(outcome, timing=timing)
+        return altered(outcome, timing=timing)
 
     # -- what it is asked --------------------------------------------------------------------
 

@@ -18,10 +18,13 @@ _OURS = re.compile(r"\$+(blob|bytes)")
 
 
 def issues_of(
-    contract: CompiledSchema, value: Any, shape: Shape | None = None
+    contract: CompiledSchema, value: Any, shape: Shape | None = None, data: bytes | None = None
 ) -> list[SchemaIssue]:
-    """Say what is wrong with *value*; it is copied only where it holds more than JSON."""
-    seen = _bare(value, shape)
+    """Say what is wrong with *value*; it is copied only where it holds more than JSON.
+
+    *data*: its canonical bytes, if it has been encoded already.
+    """
+    seen = _bare(value, shape, data)
     return contract.validate(as_json(value) if seen is None else value, shape=seen)
 
 
@@ -36,9 +39,9 @@ def holds(contract: CompiledSchema, value: Any, shape: Shape | None = None) -> b
     return contract.holds(as_json(value) if seen is None else value, shape=seen)
 
 
-def _bare(value: Any, shape: Shape | None) -> Shape | None:
+def _bare(value: Any, shape: Shape | None, data: bytes | None = None) -> Shape | None:
     """The shape of a *value* of JSON's types alone, or None."""
-    seen = shape if shape is not None and shape.of(value) else shape_of(value)
+    seen = shape if shape is not None and shape.of(value) else shape_of(value, data)
     return None if seen is None or seen.marked or not seen.json else seen
 
 

@@ -215,7 +215,7 @@ class Contracts:
         if own and (issues := self._arguments(call, own)):
             return _refuse(call, "contract.input", "caller", "hook", issues)
         narrower = self._plugins.get((call.plugin, call.edition, call.hook, "input"))
-        if narrower and (issues := issues_of(narrower.compiled, dict(call.arguments))):
+        if narrower and (issues := _issues(narrower, call)):
             return _refuse(call, "provider.not_applicable", "host", "plugin", issues)
         return None
 
@@ -223,7 +223,7 @@ class Contracts:
         key = (call.hook, call.input_digest)
         if key == self._latest:
             return []
-        issues = issues_of(contract.compiled, dict(call.arguments))
+        issues = _issues(contract, call)
         if not issues:
             self._latest = key
         return issues
@@ -259,6 +259,11 @@ def _contract(whose: str, compiled: CompiledSchema, place: str = "") -> Contract
             f"{place}: x-nx-artifact: no kind {unknown[0]!r}; the kinds are {known}"
         )
     return Contract(whose, compiled, plan)
+
+
+def _issues(contract: Contract, call: Call) -> list[SchemaIssue]:
+    """What is wrong with the arguments of *call*, which have been encoded already."""
+    return issues_of(contract.compiled, dict(call.arguments), data=call.payload)
 
 
 def _refuse(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from nxkernel._altered import altered
 from nxkernel._seeds import call_key, run_key
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.errors import KernelConfigError
@@ -71,8 +72,8 @@ class Determinism:
         """Send the call on with its seed."""
         # By the hookimpl, whose name is the hook's unless a plugin implements a hook twice.
         seed = call_key(self._run, call.plugin, call.impl, call.key)
-        outcome = yield attrs.evolve(call, seed=seed)
-        return attrs.evolve(outcome, annotations={**outcome.annotations, "seed": seed.hex()})
+        outcome = yield altered(call, seed=seed)
+        return altered(outcome, annotations={**outcome.annotations, "seed": seed.hex()})
 
     def close(self) -> None:
         """Nothing to do: a seed needs no end."""

@@ -48,18 +48,18 @@ def obstacle(value: Any) -> tuple[tuple[str | int, ...], str] | None:
     return None
 
 
-def shape_of(value: Any) -> Shape | None:
+def shape_of(value: Any, data: bytes | None = None) -> Shape | None:
     """Return the shape of *value*, or None where :func:`obstacle` finds something.
 
     None also for parts that are of no type of JSON's. A few quick looks over all of it: this is
     asked of every value that nobody has looked through yet, :func:`obstacle` only of those that
-    have something in the way.
+    have something in the way. *data*: its canonical bytes, if it has been encoded already.
     """
     try:
         shape = survey(value, MAX_DEPTH + 1, MAX_NODES)
         if judgeable(shape):
             # Has canonical bytes only if its integers are of 64 bits.
-            return shape.after(_canonical.encode(value))
+            return shape.after(_canonical.encode(value) if data is None else data)
     except (Misshapen, _canonical.NotCanonical):
         pass
     return None
