@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -265,3 +266,34 @@ def test_calls_of_many_threads_are_told_apart(confinement: None, tmp_path: Path)
         assert max(call.begun.depth for call in session.calls) == 3
         assert len({call.call_id for call in session.calls}) == 3 * (1 + 2 + 3 + 4)
         assert {verdict.state for verdict in rerun(session, kernel)} == {"same"}
+
+
+def test_streams_are_made_again_as_far_as_they_went(confinement: None, tmp_path: Path) -> None:
+    """To their end, up to a failure, or until their consumer had enough of one without an end."""
+
+    def kernel(plugin: Path, *, recorded: bool = False) -> nx.Kernel:
+        run = nx.Run.create(tmp_path / "data")
+        stack = [nx.Determinism(), *([nx.Recording(run)] if recorded else [])]
+        plugins = nx.discover(plugin)
+        return nx.Kernel("zoo", specs=[zoo.Hooks], run=run, plugins=plugins, middleware=stack)
+
+    with kernel(zoo.folder("flows"), recorded=True) as running:
+        assert list(running.hook.flow(value=["count", 3])) == [0, 1, 2]
+        with running.hook.flow(value=["count", None]) as endless:
+            assert [next(endless) for _ in range(2)] == [0, 1]
+        with pytest.raises(nx.HookFailed):
+            list(running.hook.flow(value=["text"]))
+        folder = running.run.dir
+    with Session.open(folder) as session:
+        assert [len(call.items) for call in session.calls] == [3, 2, 0]
+        verdicts = rerun(session, lambda: kernel(zoo.folder("flows")))
+        assert [(verdict.state, verdict.why) for verdict in verdicts] == [("same", "")] * 3
+        other = tmp_path / "flows"
+        shutil.copytree(zoo.folder("flows"), other)
+        source = other / "plugin.py"
+        source.write_text(source.read_text().replace("else number\n", "else number * 2\n"))
+        changed = rerun(session, lambda: kernel(other))
+    assert [str(verdict.difference) for verdict in changed[:2]] == [
+        "at $[1]: 1 then, 2 now",
+        "at $[1]: 1 then, 2 now",
+    ]

@@ -12,7 +12,7 @@ from nxkernel.recording.frames import MAGIC, frame, frames_of
 from nxkernel.replay.comparing import between
 from tests.property.test_canonical import VALUES
 
-FRAMES = st.lists(st.tuples(st.sampled_from("hpvbceZ"), st.binary(max_size=40)), max_size=5)
+FRAMES = st.lists(st.tuples(st.sampled_from("hpvbcieZ"), st.binary(max_size=40)), max_size=5)
 
 
 @settings(max_examples=50)

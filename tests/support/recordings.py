@@ -20,10 +20,11 @@ from nxkernel.recording.records import (
     Close,
     Ended,
     Head,
+    Item,
     Question,
     RecordedError,
 )
-from nxkernel.types import Digest, RunId
+from nxkernel.types import CallId, Digest, RunId
 from tests.support import zoo
 
 __all__ = ["Waverer", "Written"]
@@ -93,6 +94,7 @@ class Written:
         value: Any = None,
         error: tuple[str, str] | None = None,
         asked: Sequence[tuple[str, Any, Any]] = (),
+        items: Sequence[Any] = (),
         **changes: Any,
     ) -> None:
         """Write one call, with its end.
@@ -127,6 +129,10 @@ class Written:
             "inner_origin": None,
         }
         self._append("c", Begun(**{**begun, **changes}))
+        for each in items:
+            value_name, of_item = self._object(each)
+            item = Item(call_id=CallId(str(self._calls)), value=value_name, blobs=of_item)
+            self._append("i", item)
         end: dict[str, Any] = {"call_id": str(self._calls)}
         if error is not None:
             end |= {"error": RecordedError(code=error[0], message=error[1]), "fault": "plugin"}

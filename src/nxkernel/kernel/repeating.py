@@ -14,6 +14,7 @@ from typing import Any, Self
 import attrs
 
 from nxkernel._clock import Clock
+from nxkernel.dispatch.effects import Effects, Offer, Signal
 from nxkernel.dispatch.stack import BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelNotRunning, NxError
 from nxkernel.kernel.composition import Answering, Composition
@@ -25,7 +26,7 @@ from nxkernel.settings import Guard, Hosting
 from nxkernel.surroundings import Surroundings
 from nxkernel.types import Call, ImplFacts, Level, Outcome, PluginId
 
-__all__ = ["Repeating"]
+__all__ = ["Made", "Repeating"]
 
 #: Deaths of a worker belong to what is repeated; nobody is kept waiting or out because of them.
 _NEVER = 10**9
@@ -56,6 +57,15 @@ class _Seat:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+@attrs.frozen
+class Made:
+    """What became of a call."""
+
+    outcome: Outcome
+    #: The items of its stream.
+    items: tuple[Any, ...]
 
 
 class Repeating(AbstractContextManager["Repeating"]):
@@ -110,13 +120,16 @@ class Repeating(AbstractContextManager["Repeating"]):
         """End every worker."""
         self._lifetime.end()
 
-    def make(self, call: Call) -> Outcome:
-        """Make *call* as it is: in its plugin's worker, with its seed; return its outcome."""
-        parts = self._lifetime.present()
+    def make(self, call: Call, most: int = 0) -> Made:
+        """Make *call* as it is, in its plugin's worker and with its seed, and wait for its end.
+
+        Of a stream at most *most* items are taken; then it is closed.
+        """
+        parts, items = self._lifetime.present(), list[Any]()
         with parts.traffic:
             self._lifetime.check()
-            outcome: Outcome = parts.drive(parts.desk.deliver(call))
-            return outcome
+            outcome = parts.drive(_taken(parts.desk.deliver(call), items, most))
+            return Made(outcome, tuple(items))
 
     @property
     def clock(self) -> Clock:
@@ -156,6 +169,25 @@ class Repeating(AbstractContextManager["Repeating"]):
         if self._seat.facts is None:
             raise KernelNotRunning("it has not booted")
         return self._seat.facts
+
+
+def _taken(source: Effects[Outcome], items: list[Any], most: int) -> Effects[Outcome]:
+    """Run *source* and take the items that it offers; from the last one on it is closed."""
+    signal: Any = None
+    try:
+        while True:
+            try:
+                effect = source.send(signal)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                return outcome
+            if isinstance(effect, Offer):
+                items.append(effect.item.value)
+                signal = Signal.READY if len(items) < most else Signal.CLOSED
+            else:
+                signal = yield effect
+    finally:
+        source.close()
 
 
 def _undaunted(hosting: Hosting, surroundings: Surroundings | None) -> Hosting:

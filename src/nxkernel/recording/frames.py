@@ -17,8 +17,9 @@ import attrs
 __all__ = ["HEAD", "KINDS", "MAGIC", "Damage", "Frame", "frame", "frames_of"]
 
 MAGIC: Final = b"nx.recording.v1\n"
-#: What a frame can be: head of the file, plugin, value, blob, begin and end of a call, end.
-KINDS: Final = frozenset(b"hpvbceZ")
+#: What a frame can be: head of the file, plugin, value, blob, begin of a call, item of its stream,
+#: end of the call, end of the file.
+KINDS: Final = frozenset(b"hpvbcieZ")
 _FIELDS = struct.Struct("<BQI")
 _CHECK = struct.Struct("<I")
 #: Bytes of a head.

@@ -21,6 +21,7 @@ from nxkernel.recording.records import (
     Close,
     Ended,
     Head,
+    Item,
     PluginRecord,
     Question,
     RecordedError,
@@ -147,6 +148,16 @@ class Recording:
             return _refused(call, error, "the call was made and its result is withheld")
         return outcome
 
+    def item(self, call: Call, outcome: Outcome) -> Outcome:
+        """Record an item of a stream, before anybody but its plugin has seen it."""
+        name, data, blobs = _value(outcome)
+        item = Item(call_id=call.call_id, value=name, blobs=tuple(blobs))
+        try:
+            self._file.append(frame("i", item.packed()), values={raw_name(name): data}, blobs=blobs)
+        except StorageError as error:
+            return _refused(call, error, "the item is withheld")
+        return outcome
+
     def asked(self, asked: Asked) -> None:
         """Keep what a plugin was told when it called back, for the end of its own call."""
         questions = self._asked.get(asked.call.call_id)
@@ -198,7 +209,7 @@ class Recording:
             depth=call.depth,
             level=call.level,
             historic=call.historic,
-            stream=getattr(call, "stream", False),
+            stream=call.stream,
             retries=call.retries,
             timeout_s=max(0.0, call.deadline - self._clock.monotonic()),
             input=call.input_digest,

@@ -15,6 +15,7 @@ __all__ = [
     "Close",
     "Ended",
     "Head",
+    "Item",
     "PluginRecord",
     "Question",
     "RecordedCall",
@@ -161,7 +162,7 @@ class Begun(_Record):
     depth: int
     level: str
     historic: bool
-    #: Whether its result was a stream; the items of it are not recorded.
+    #: Whether its result was a stream.
     stream: bool
     #: How often it might be made again if its worker crashed.
     retries: int
@@ -175,6 +176,16 @@ class Begun(_Record):
     inner_error: RecordedError | None = attrs.field(metadata={"of": RecordedError})
     inner_fault: str | None
     inner_origin: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Item(_Record):
+    """An item of a stream."""
+
+    call_id: CallId
+    #: Of the item, and the blobs in it.
+    value: Digest | str
+    blobs: tuple[bytes, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -210,6 +221,8 @@ class RecordedCall:
     begun: Begun
     #: None when the recording broke off before it ended.
     ended: Ended | None
+    #: What its stream had given when it ended.
+    items: tuple[Item, ...] = ()
 
     @property
     def call_id(self) -> CallId:

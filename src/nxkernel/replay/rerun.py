@@ -15,13 +15,13 @@ from nxkernel._once import once
 from nxkernel._temporary import temporary
 from nxkernel.errors import ReplayError
 from nxkernel.kernel import Kernel
-from nxkernel.kernel.repeating import Repeating
+from nxkernel.kernel.repeating import Made, Repeating
 from nxkernel.recording.fingerprint import libraries, processor
 from nxkernel.recording.records import Ended, RecordedCall, RecordedError
 from nxkernel.replay.answers import Recall
 from nxkernel.replay.circumstances import Circumstance, of_plugin, of_run
 from nxkernel.replay.comparing import Difference, between, shown
-from nxkernel.replay.exemptions import exemption
+from nxkernel.replay.exemptions import CLOSED, exemption
 from nxkernel.replay.session import Session
 from nxkernel.replay.verdicts import Verdict
 from nxkernel.run import begun_as
@@ -118,14 +118,16 @@ class _Rehearsal:
         if call.begun.phase == "teardown" and self._token(setup) is None:
             why = f"its first phase, call {setup}, could not be made as it was"
             return Verdict(call=call, state="left_out", why=why)
-        outcome, strayed = self._made(call)
-        difference = strayed or self._difference(ended, outcome)
+        made, strayed = self._made(call)
+        difference = strayed or self._of_items(call, made)
+        if difference is None and not _was_closed(call):
+            difference = self._difference(ended, made.outcome)
         return Verdict(
             call=call,
             state="different" if difference else "same",
             difference=difference,
             circumstances=self._circumstances(call),
-            digest=digest(encode(outcome.value)) if outcome.error is None else "",
+            digest=_digest(call, made),
         )
 
     def _token(self, setup: CallId | None) -> Any:
@@ -136,16 +138,16 @@ class _Rehearsal:
             self._made(self.session.call(setup))
         return self._setups[setup]
 
-    def _made(self, call: RecordedCall) -> tuple[Outcome, Difference | None]:
+    def _made(self, call: RecordedCall) -> tuple[Made, Difference | None]:
         again = self._call(call)
         self.recall.begin(call)
         try:
-            outcome = self.repeating.make(again)
+            made = self.repeating.make(again, _most(call))
         finally:
             strayed = self.recall.end(call)
         if call.begun.phase == "setup":
-            self._setups[call.call_id] = outcome.annotations.get("token")
-        return outcome, strayed
+            self._setups[call.call_id] = made.outcome.annotations.get("token")
+        return made, strayed
 
     def _call(self, call: RecordedCall) -> Call:
         begun = call.begun
@@ -169,6 +171,7 @@ class _Rehearsal:
             key=call.key,
             seed=begun.seed or None,
             retries=begun.retries,
+            stream=begun.stream,
             level=self.repeating.level,
             token=self._setups.get(begun.setup) if begun.setup else None,
             inner_error=CallError(code=inner.code, message=inner.message) if inner else None,
@@ -188,6 +191,12 @@ class _Rehearsal:
         return max(call.begun.timeout_s, least)
 
     # -- what came of it ---------------------------------------------------------------------
+
+    def _of_items(self, call: RecordedCall, made: Made) -> Difference | None:
+        if not call.begun.stream:
+            return None
+        then = [self.session.value(item.value, item.blobs) for item in call.items]
+        return between(then, list(made.items))
 
     def _difference(self, then: Ended, now: Outcome) -> Difference | None:
         if now.error is not None:
@@ -229,6 +238,23 @@ class _Rehearsal:
             libraries=libraries(),
         )
         return of_run(then, now)
+
+
+def _was_closed(call: RecordedCall) -> bool:
+    """Whether the host had enough of its stream: the consumer, or what an item has to pass."""
+    error = call.ended.error if call.ended else None
+    return bool(call.items) and error is not None and error.code in (CLOSED, "contract.output")
+
+
+def _most(call: RecordedCall) -> int:
+    """Return how many items of its stream are taken: one more than there were shows that."""
+    return len(call.items) + (not _was_closed(call))
+
+
+def _digest(call: RecordedCall, made: Made) -> str:
+    if made.outcome.error is not None and not _was_closed(call):
+        return ""
+    return digest(encode(list(made.items) if call.begun.stream else made.outcome.value))
 
 
 def _missing(plugin: PluginId, repeating: Repeating) -> ReplayError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,12 +16,28 @@ from nxkernel._blob import Blobs
 from nxkernel._canonical import NotCanonical, decode
 from nxkernel.errors import IntegrityError, ReplayError
 from nxkernel.recording.pack import Pack
-from nxkernel.recording.records import Begun, Close, Ended, Head, PluginRecord, RecordedCall, wide
+from nxkernel.recording.records import (
+    Begun,
+    Close,
+    Ended,
+    Head,
+    Item,
+    PluginRecord,
+    RecordedCall,
+    wide,
+)
 from nxkernel.types import CallId, PluginId
 
 __all__ = ["Session"]
 
-_RECORDS: Mapping[str, Any] = {"h": Head, "p": PluginRecord, "c": Begun, "e": Ended, "Z": Close}
+_RECORDS: Mapping[str, Any] = {
+    "h": Head,
+    "p": PluginRecord,
+    "c": Begun,
+    "i": Item,
+    "e": Ended,
+    "Z": Close,
+}
 
 
 @attrs.define
@@ -31,6 +48,7 @@ class _Gathering:
     plugins: dict[tuple[PluginId, int], PluginRecord] = attrs.Factory(dict)
     begun: list[Begun] = attrs.Factory(list)
     ended: dict[CallId, Ended] = attrs.Factory(dict)
+    items: defaultdict[CallId, list[Item]] = attrs.Factory(lambda: defaultdict(list))
     close: Close | None = None
     #: Calls that have begun and not ended so far.
     _open: set[CallId] = attrs.Factory(set)
@@ -39,26 +57,33 @@ class _Gathering:
         """Add one record; raise ValueError for one that cannot stand there."""
         if (self.head is None) != isinstance(record, Head) or self.close is not None:
             raise ValueError(f"a {type(record).__name__} stands in the wrong place")
+        if isinstance(record, Item | Ended) and record.call_id not in self._open:
+            raise ValueError(f"call {record.call_id} was not under way")
         match record:
             case Head():
                 self.head = record
             case PluginRecord():
                 self.plugins[record.id, record.edition] = record
+            case Close():
+                self._end(record)
+            case _:
+                self._take_of_call(record)
+
+    def _take_of_call(self, record: Begun | Item | Ended) -> None:
+        match record:
             case Begun():
                 self.begun.append(record)
                 self._open.add(record.call_id)
+            case Item():
+                self.items[record.call_id].append(record)
             case Ended():
-                self._end(record)
-            case Close():
-                self.close = record
-                if record.calls != len(self.begun):
-                    raise ValueError(f"it has {len(self.begun)} calls and says {record.calls}")
+                self._open.discard(record.call_id)
+                self.ended[record.call_id] = record
 
-    def _end(self, record: Ended) -> None:
-        if record.call_id not in self._open:
-            raise ValueError(f"call {record.call_id} ends and was not under way")
-        self._open.discard(record.call_id)
-        self.ended[record.call_id] = record
+    def _end(self, record: Close) -> None:
+        self.close = record
+        if record.calls != len(self.begun):
+            raise ValueError(f"it has {len(self.begun)} calls and says {record.calls}")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -97,7 +122,12 @@ class Session(AbstractContextManager["Session"]):
             pack.close()
             raise
         calls = (
-            RecordedCall(index=index, begun=begun, ended=found.ended.get(begun.call_id))
+            RecordedCall(
+                index=index,
+                begun=begun,
+                ended=found.ended.get(begun.call_id),
+                items=tuple(found.items.get(begun.call_id, ())),
+            )
             for index, begun in enumerate(found.begun)
         )
         return cls(

@@ -89,6 +89,22 @@ def test_a_call_without_an_end_is_there(recording: nx.Recording, tmp_path: Path)
         assert not session.whole
 
 
+def test_items_of_a_stream_are_kept_as_they_come(recording: nx.Recording, tmp_path: Path) -> None:
+    """Before anybody has seen them; one that cannot be kept is withheld."""
+    call = a_call(stream=True)
+    layer = enter(recording, call)
+    for number in range(2):
+        assert recording.item(call, answered(call, number)).value == number
+    leave(layer, answered(call))
+    with read(tmp_path) as session:
+        found = session.calls[0]
+        assert [session.value(item.value) for item in found.items] == [0, 1]
+        assert found.begun.stream
+    recording._writer.close()
+    refused = recording.item(call, answered(call, 2))
+    assert (refused.error.code, refused.fault) == ("recording.failed", "host")
+
+
 def test_what_a_plugin_asks_stands_in_its_call(recording: nx.Recording, tmp_path: Path) -> None:
     """Question and answer, in their order, and none of an attempt that was lost."""
     call = a_call()

@@ -11,13 +11,19 @@ from nxkernel.replay.exemptions import exemption
 from nxkernel.replay.session import Session
 from tests.support.recordings import Written
 
+CLOSED = ("call.cancelled", "the stream was closed before its end")
 RAISED = ("plugin.raised", "no")
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "answered": ({"value": 1}, ""),
     "raised": ({"error": RAISED}, ""),
     "crashed": ({"error": ("plugin.crashed", "it ended")}, ""),
     "builtin": ({"level": "host"}, "a builtin of the application answered it"),
-    "stream": ({"stream": True}, "its result was a stream, which is not recorded"),
+    "stream": ({"stream": True}, ""),
+    "closed stream": ({"stream": True, "items": [1], "error": CLOSED}, ""),
+    "stream that nobody asked": (
+        {"stream": True, "error": CLOSED},
+        "it ended with call.cancelled, which was not the plugin's doing",
+    ),
     "cancelled": (
         {"error": ("call.cancelled", "the caller went away")},
         "it ended with call.cancelled, which was not the plugin's doing",
