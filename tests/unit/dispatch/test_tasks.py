@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
+from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Offer, Signal
 from nxkernel.dispatch.tasks import Tasks
 
 
@@ -205,3 +205,35 @@ def test_any_tree_of_forks_ends_whatever_the_order_of_wake_ups(tree: Any, choose
         tasks.ready({chooser.choice(tasks.waits).read})
         tasks.step()
     assert tasks.result == tree
+
+
+def offering(count: int, got: list[Signal]) -> Effects[str]:
+    """Offer numbers, and note what each offer gave."""
+    for number in range(count):
+        got.append((yield Offer(number)))
+    return "over"
+
+
+def test_an_offer_settles_the_tasks_until_it_is_answered() -> None:
+    """Nothing of them runs while a consumer has the item; what he wants then is what it gives."""
+    got: list[Signal] = []
+    tasks = stepped(offering(2, got))
+    assert (tasks.settled, tasks.done, tasks.offer) == (True, False, Offer(0))
+    tasks.step()
+    assert got == []
+    tasks.answer(Signal.READY)
+    tasks.step()
+    assert tasks.offer == Offer(1)
+    tasks.answer(Signal.CLOSED)
+    tasks.step()
+    assert (tasks.done, tasks.result, tasks.offer) == (True, "over", None)
+    assert got == [Signal.READY, Signal.CLOSED]
+
+
+def test_cancelling_answers_an_offer_too() -> None:
+    """And every later one, at once: nobody consumes them any more."""
+    got: list[Signal] = []
+    tasks = stepped(offering(3, got))
+    tasks.cancel()
+    tasks.step()
+    assert (tasks.done, got) == (True, [Signal.CANCELLED] * 3)

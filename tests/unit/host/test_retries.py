@@ -49,3 +49,10 @@ def test_only_a_crash_loses_a_call(code: str) -> None:
 def test_an_answer_is_the_end() -> None:
     """Whatever may be repeated."""
     assert again(CALL, answered(CALL), deadline=12.0, now=11.0) is None
+
+
+def test_a_stream_is_lost_before_its_first_item_only() -> None:
+    """What its consumer has seen cannot be taken back."""
+    for items in (None, 0):
+        assert again(CALL, attrs.evolve(LOST, items=items), deadline=12.0, now=11.0) is not None
+    assert again(CALL, attrs.evolve(LOST, items=1), deadline=12.0, now=11.0) is None

@@ -28,6 +28,11 @@ def started(at):
     """It started."""
 
 
+@hookspec(firstresult=True, stream=True)
+def pages(frame):
+    """Yield pages."""
+
+
 @nx.capability("store.records")
 class Records:
     @hookspec(firstresult=True)
@@ -37,7 +42,7 @@ class Records:
 
 def specs() -> dict[str, HookSpec]:
     module = ModuleType("specs")
-    vars(module).update(read=read, started=started, Records=Records)
+    vars(module).update(read=read, started=started, pages=pages, Records=Records)
     return collect_specs("demo", [module])
 
 
@@ -110,7 +115,10 @@ def test_registering_again_replaces(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (impl("raed"), "hook 'raed' does not exist; known: read, started, store_records_get"),
+        (
+            impl("raed"),
+            "hook 'raed' does not exist; known: pages, read, started, store_records_get",
+        ),
         (impl(args=("frame", "size")), "wants 'size', which hook 'read' does not give"),
         (impl(args=("z", "y", "x")), "wants 'x', which"),
         (impl("started", wrapper=True), "historic incompatible with yield/wrapper/hookwrapper"),
@@ -193,3 +201,11 @@ class TestOrders:
         registry.providers("read")
         registry.change({PluginId("a"): None, PluginId("b"): Entry(PluginId("b"), 0, (impl(),))})
         assert order(registry) == ["b.read"]
+
+
+@pytest.mark.parametrize("style", ["wrapper", "hookwrapper"])
+def test_wrappers_do_not_stand_around_streams(registry: Registry, style: str) -> None:
+    """There is no result for them; the plugin is refused with the reason, and others are not."""
+    with pytest.raises(PluginDisabled, match=r"'pages' is a wrapper, and hook 'pages' streams"):
+        registry.verify(PluginId("a"), [impl("pages", **{style: True})])
+    registry.verify(PluginId("a"), [impl("pages"), impl("read", **{style: True})])

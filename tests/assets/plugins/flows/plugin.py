@@ -24,6 +24,10 @@ class Plugin:
         return self.flow(value)
 
     @hookimpl
+    def flow_soon(self, value):
+        return self.flow(value)
+
+    @hookimpl
     def act(self, value):
         return [self.made, self.ended]
 
