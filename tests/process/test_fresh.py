@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import pytest
 
 import nxkernel as nx
 from nxkernel.host.sandbox.linux import probe
+from nxkernel.kernel import machine
 from tests.process.conftest import Opens
 from tests.support import interpreter
 from tests.support.calls_fresh import CALLS
@@ -32,7 +34,9 @@ from tests.support.zoo import (
     allow,
     code_of,
     copies,
+    events,
     eventually,
+    folder,
     patient,
     recorded,
 )
@@ -412,3 +416,69 @@ class TestKilledHost:
             text=True,
             **identity,
         )
+
+
+# -- what is shown, and what is refused ------------------------------------------------------------
+
+
+def test_it_is_shown(zoo: Zoo) -> None:
+    """By the plugin's view, its health, `explain`, `doctor` and `plugins info`."""
+    kernel = zoo.kernel
+    assert (kernel.plugins["forgets"].memory, kernel.plugins["remembers"].memory) == (
+        "fresh",
+        "warm",
+    )
+    assert kernel.health()["forgets"].memory == "fresh"
+    assert "each call in a fresh process" in str(kernel.health()["forgets"])
+    shown = {view.plugin: view.memory for view in kernel.explain("act").providers}
+    assert shown == {"forgets": "fresh", "remembers": "warm"}
+    assert "each call in a fresh process" in str(kernel.explain("act"))
+    assert nx.probe("process").machine["fresh_state"] == "available"
+    info = [sys.executable, "-m", "nxkernel_cli", "plugins", "info", "forgets", "--json"]
+    told = subprocess.run([*info, str(folder("forgets"))], stdout=subprocess.PIPE, check=True)
+    assert json.loads(told.stdout)["plugin"]["state"] == "fresh"
+
+
+def test_a_machine_that_cannot_hold_them(open_zoo: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin is disabled, and the reason names what is missing; it never becomes warm."""
+    monkeypatch.setattr(machine, "_found_processes", lambda: (False, 1))
+    zoo = open_zoo(patient, "forgets")
+    outcome = zoo.act("forgets", ["count"])
+    assert code_of(outcome) == "sandbox.unavailable"
+    assert outcome.error is not None
+    assert "with fresh state needs a pid namespace" in outcome.error.message
+    assert 'write state = "warm" in its manifest' in outcome.error.message
+    assert "EPERM" in nx.probe("process").machine["fresh_state"]
+
+
+def test_spawned_workers_have_none(open_zoo: Opens) -> None:
+    """Without a zygote there is nothing to fork a template of."""
+    zoo = open_zoo(patient, "forgets", hosting=nx.Hosting(launcher="spawn"))
+    outcome = zoo.act("forgets", ["count"])
+    assert code_of(outcome) == "sandbox.unavailable"
+    assert outcome.error is not None
+    assert "needs Linux and its zygote" in outcome.error.message
+
+
+def test_what_the_walls_refuse_is_told(zoo: Zoo) -> None:
+    """The outcome has the line to write, and the audit the refusal, as for any other plugin."""
+    before = len(events(zoo.kernel.run, "access.denied"))
+    outcome = zoo.act("forgets", ["read", "/etc/passwd"])
+    assert code_of(outcome) == "plugin.raised"
+    assert outcome.error is not None
+    assert 'read = ["/etc/passwd"] below [permissions]' in outcome.error.message
+    (event,) = events(zoo.kernel.run, "access.denied")[before:]
+    assert event.data["call"] == outcome.call_id
+
+
+def test_files_count_for_all_calls_together(open_zoo: Opens, tmp_path: Path) -> None:
+    """However little each writes: `written_mb` is the plugin's."""
+    limits = 'state = "fresh"\n[limits]\nwritten_mb = 2'
+    greedy = changed(tmp_path / "greedy", "forgets", "greedy", **{'state = "fresh"': ""})
+    toml = greedy / "plugin.toml"
+    toml.write_text(toml.read_text() + limits)
+    zoo = open_zoo(patient, folders=[greedy])
+    codes = [code_of(zoo.act("greedy", ["fill", str(n)])) for n in range(4)]
+    assert codes[0] == "ok"
+    assert codes[-1] == "plugin.limit"
+    assert zoo.kernel.plugins["greedy"].starts == 1

@@ -164,10 +164,21 @@ def _read(path: str) -> str | None:
 
 
 @attrs.define
+class _Account:
+    """What one plugin has written, whichever of its processes did."""
+
+    ledger: Ledger
+    #: Its growth when somebody last looked.
+    seen: int = 0
+
+
+@attrs.define
 class _Memo:
     """What is remembered of one plugin's place between two looks."""
 
-    ledger: Ledger
+    account: _Account
+    #: Whether others write on it too: what they had written is not this worker's doing.
+    shared: bool = False
     worker: Worker | None = None
     cpu: int | None = None
     inherited: int = 0
@@ -189,7 +200,7 @@ class Watchdog:
         self._gauge = gauge
         #: A place that is gone takes its memory along.
         self._memos: WeakKeyDictionary[Ward, _Memo] = WeakKeyDictionary()
-        self._ledgers: WeakKeyDictionary[Ward, Ledger] = WeakKeyDictionary()
+        self._accounts: WeakKeyDictionary[Ward, _Account] = WeakKeyDictionary()
         self._looks = 0
         self._guarded = Guarded("a look at the limits")
         #: Held while descriptors are open that a forked child must not inherit.
@@ -240,18 +251,19 @@ class Watchdog:
     def _memo(self, ward: Ward, launch: Launch) -> _Memo:
         memo = self._memos.get(ward)
         if memo is None:
-            memo = self._memos[ward] = _Memo(self._ledger(ward.books, launch))
+            shared = ward.books is not ward
+            memo = self._memos[ward] = _Memo(self._account(ward.books, launch), shared)
         return memo
 
-    def _ledger(self, ward: Ward, launch: Launch) -> Ledger:
-        ledger = self._ledgers.get(ward)
-        if ledger is None:
+    def _account(self, ward: Ward, launch: Launch) -> _Account:
+        account = self._accounts.get(ward)
+        if account is None:
             # The first look is before the plugin's first call: what lies there is not its doing.
-            ledger = Ledger(_roots(launch), launch.run_dir)
+            account = _Account(Ledger(_roots(launch), launch.run_dir))
             with self._looking:
-                ledger.growth(None)
-            self._ledgers[ward] = ledger
-        return ledger
+                account.ledger.growth(None)
+            self._accounts[ward] = account
+        return account
 
     def _look_at(self, ward: Ward, worker: Worker, launch: Launch, memo: _Memo) -> None:
         with self._looking:
@@ -275,7 +287,7 @@ class Watchdog:
         if memo.worker is worker and cpu is not None and memo.cpu == cpu:
             return None
         if memo.worker is not worker:
-            found = memo.ledger.growth(None)
+            found = memo.account.seen if memo.shared else memo.account.ledger.growth(None)
             memo.inherited = 0 if found >= ENDLESS // 2 else found
         memo.worker, memo.cpu = worker, cpu
         return Usage(
@@ -290,7 +302,8 @@ class Watchdog:
         if began < memo.not_before:
             memo.cpu = None  # Look again, whether or not it does anything more.
             return 0
-        written = memo.ledger.growth(max(limits.written_mb * _MIB, memo.inherited))
+        written = memo.account.ledger.growth(max(limits.written_mb * _MIB, memo.inherited))
+        memo.account.seen = written
         took = self._clock() - began
         memo.not_before = began + took / _SHARE
         return written

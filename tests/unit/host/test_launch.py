@@ -126,3 +126,12 @@ def test_a_probe_has_nothing_to_load() -> None:
     """Asking for its Setup is a mistake of the host."""
     with pytest.raises(KernelConfigError):
         setup(LAUNCH)
+
+
+def test_a_template_is_asked_for_and_has_no_terminal() -> None:
+    """A terminal belongs to one process: a plugin that is debugged answers its calls itself."""
+    template = attrs.evolve(LAUNCH, call_filter=b"filter")
+    assert not LAUNCH.forks_calls
+    assert template.forks_calls
+    assert attrs.evolve(LAUNCH, call_filter=b"").forks_calls, "there are no walls"
+    assert not attrs.evolve(template, terminal_fd=3).forks_calls

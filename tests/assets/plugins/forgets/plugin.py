@@ -91,6 +91,13 @@ class Plugin:
     def do_write(self, name, text):
         (self.context.run_dir / name).write_text(text)
 
+    def do_fill(self, name):
+        """Write a MiB, and give a watchdog the time to see it, with work that it notices."""
+        (self.context.run_dir / name).write_bytes(bytes(1 << 20))
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            pass
+
     def do_read(self, name):
         return (self.context.run_dir / name).read_text()
 
