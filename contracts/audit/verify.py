@@ -1,6 +1,11 @@
 """Verify an nxkernel audit log with nothing but Python's standard library.
 
-    python verify.py audit.db [--checkpoint FILE] [--json]
+    python verify.py audit.db [--checkpoint FILE [--key KEY]] [--json]
+    python verify.py --proof FILE [--key KEY]
+
+The first checks a whole log, the second a proof about one: that a row is in it, or that one state
+of it continues another. KEY is a verifier key, name+id+key; then the checkpoint, or that within
+the proof, must carry a good signature of it.
 
 Prints one line for each problem and exits with 0 for a sound log, 4 for one that is not, and 2
 when the file cannot be read as an audit log. Written from ``format.v2.json`` beside it, and not
@@ -59,6 +64,11 @@ TABLES = {
 }
 TYPES = {"#": ("INTEGER", int), "@": ("INTEGER", int), "": ("TEXT", str)}
 CHECKPOINT = re.compile(r"([^\s+]{1,200})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n([\s\S]*)")
+#: Kinds of proofs, and what their named lines are.
+KINDS = {
+    "c2sp.org/tlog-proof@v1": ("extra", "index"),
+    "nxkernel.audit.consistency@v2": ("old", "root"),
+}
 MARK = 4
 CHUNK = 4096
 MAX_PLACES = 256
@@ -67,6 +77,14 @@ MAX_PROBLEMS = 1000
 
 class Unreadable(Exception):
     """The file is no audit log, or the checkpoint no checkpoint."""
+
+
+class Unproved(Exception):
+    """A proof proves nothing."""
+
+
+class Unsigned(Unproved):
+    """A checkpoint has no good signature."""
 
 
 class Unencodable(Exception):
@@ -214,6 +232,162 @@ class Tree:
         for peak in reversed(self.peaks[:-1]):
             root = node_hash(peak, root)
         return root
+
+
+# -- signatures (https://c2sp.org/signed-note, RFC 8032) -------------------------------------
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT_OF_MINUS_1 = pow(2, (P - 1) // 4, P)
+
+
+def decompress(data):
+    """Return the point that 32 bytes stand for, as (x, y, 1, xy), or None."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & ((1 << 255) - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_1 % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+def add(one, two):
+    """Return the sum of two points."""
+    a = (one[1] - one[0]) * (two[1] - two[0]) % P
+    b = (one[1] + one[0]) * (two[1] + two[0]) % P
+    c = 2 * one[3] * two[3] * D % P
+    d = 2 * one[2] * two[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(number, point):
+    """Return *number* times a point."""
+    result = (0, 1, 1, 0)
+    while number:
+        if number & 1:
+            result = add(result, point)
+        point, number = add(point, point), number >> 1
+    return result
+
+
+BASE = decompress((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def ed25519(key, message, signature):
+    """Tell whether *signature* of *message* is good."""
+    if len(key) != 32 or len(signature) != 64:
+        return False
+    public, r = decompress(key), decompress(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if public is None or r is None or s >= L:
+        return False
+    digest = hashlib.sha512(signature[:32] + key + message).digest()
+    left = multiply(s, BASE)
+    right = add(r, multiply(int.from_bytes(digest, "little") % L, public))
+    # Equal when their quotients are.
+    return not any((left[i] * right[2] - right[i] * left[2]) % P for i in (0, 1))
+
+
+def check_signature(note, key):
+    """Raise Unsigned unless *note* carries a good signature of the verifier key."""
+    name, _, rest = key.strip().partition("+")
+    number, _, data = rest.partition("+")
+    public = base64.b64decode(data)[1:]
+    key_id = hashlib.sha256(name.encode() + b"\n\1" + public).digest()[:4]
+    if len(public) != 32 or number != key_id.hex() or base64.b64decode(data)[:1] != b"\1":
+        raise Unreadable("this is no verifier key: expected name+id+key")
+    text, _, signatures = note.replace("\r\n", "\n").rpartition("\n\n")
+    for line in signatures.split("\n"):
+        if line.startswith(f"— {name} "):
+            signature = base64.b64decode(line[len(name) + 3 :])
+            message = (text + "\n").encode()
+            if signature[:4] == key_id and ed25519(public, message, signature[4:]):
+                return
+    raise Unsigned(f"the checkpoint has no good signature of {name}")
+
+
+# -- proofs (RFC 9162, sections 2.1.3 and 2.1.4) ---------------------------------------------
+
+
+def climb(index, size, path):
+    """Yield each node of *path*, and whether it joins from the left.
+
+    Raises Unproved when the path does not end at the root.
+    """
+    last = size - 1
+    for node in path:
+        if not last:
+            raise Unproved("the path goes beyond the root")
+        left = bool(index & 1 or index == last)
+        yield left, node
+        while left and index and not index & 1:
+            index, last = index >> 1, last >> 1
+        index, last = index >> 1, last >> 1
+    if last:
+        raise Unproved("the path does not reach the root")
+
+
+def check_inclusion(leaf, index, path, size, root):
+    """Raise Unproved unless the leaf is number *index* of the tree."""
+    if not 0 <= index < size:
+        raise Unproved(f"there is no leaf {index} in a tree of {size}")
+    node = hashlib.sha256(b"\0" + leaf).digest()
+    for left, other in climb(index, size, path):
+        node = node_hash(other, node) if left else node_hash(node, other)
+    if node != root:
+        raise Unproved("the path leads to another root")
+
+
+def check_consistency(old, old_root, path, size, root):
+    """Raise Unproved unless the tree continues the old one."""
+    if not 0 < old <= size:
+        raise Unproved(f"a tree of {size} leaves continues none of {old}")
+    if old == size:
+        if path or old_root != root:
+            raise Unproved("two trees of one size are two trees")
+        return
+    nodes = ([old_root] if old & (old - 1) == 0 else []) + list(path)
+    index, last = old - 1, size - 1
+    while index & 1:
+        index, last = index >> 1, last >> 1
+    if not nodes:
+        raise Unproved("the path is empty")
+    first = second = nodes[0]
+    for left, node in climb(index, last + 1, nodes[1:]):
+        first = node_hash(node, first) if left else first
+        second = node_hash(node, second) if left else node_hash(second, node)
+    if first != old_root or second != root:
+        raise Unproved("the path leads to other roots")
+
+
+def check_proof(text, key=None):
+    """Return what a proof shows; raises Unproved or Unsigned when it shows nothing."""
+    head, blank, note = text.replace("\r\n", "\n").partition("\n\n")
+    kind, *lines = head.split("\n")
+    named = dict(line.partition(" ")[::2] for line in lines[:2])
+    if not blank or kind not in KINDS or tuple(named) != KINDS[kind]:
+        raise Unreadable("this is no proof: expected what nxkernel audit proof writes")
+    path = [base64.b64decode(line, validate=True) for line in lines[2:]]
+    if any(len(node) != 32 for node in path):
+        raise Unreadable("this is no proof: a line is no hash")
+    origin, size, root = parse_checkpoint(note)
+    if key:
+        check_signature(note, key)
+    if kind == "c2sp.org/tlog-proof@v1":
+        leaf, index = base64.b64decode(named["extra"]), int(named["index"])
+        check_inclusion(leaf, index, path, size, base64.b64decode(root))
+        return f"row {index + 1} is in {origin} of {size} rows"
+    old, old_root = int(named["old"]), base64.b64decode(named["root"])
+    check_consistency(old, old_root, path, size, base64.b64decode(root))
+    return f"{origin} of {size} rows continues its state of {old} rows"
 
 
 # -- the log -----------------------------------------------------------------------------------
@@ -587,15 +761,28 @@ def render(check, as_json):
 
 
 def main(arguments=None):
-    """Verify the log named on the command line and return the exit code."""
-    parser = argparse.ArgumentParser(description="Verify an nxkernel audit log.")
-    parser.add_argument("log", help="the database, audit/audit.db in a data directory")
+    """Verify what is named on the command line and return the exit code."""
+    parser = argparse.ArgumentParser(description="Verify an nxkernel audit log, or a proof.")
+    parser.add_argument("log", nargs="?", help="the database, audit/audit.db in a data directory")
     parser.add_argument("--checkpoint", help="file with a checkpoint that was kept elsewhere")
+    parser.add_argument("--proof", help="file with a proof; no log is needed for it")
+    parser.add_argument("--key", help="verifier key of who must have signed the checkpoint")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
+    if bool(options.log) == bool(options.proof):
+        parser.error("give a log or a proof")
     try:
+        if options.proof:
+            shown = check_proof(Path(options.proof).read_text("utf-8"), options.key)
+            sys.stdout.write(f"{shown}\n")
+            return 0
         text = Path(options.checkpoint).read_text("utf-8") if options.checkpoint else None
+        if options.key:
+            check_signature(text or "", options.key)
         check = verify(options.log, parse_checkpoint(text) if text is not None else None)
+    except Unproved as error:
+        sys.stdout.write(f"not proved: {error}\n")
+        return 4
     except (OSError, ValueError, Unreadable) as error:
         sys.stderr.write(f"verify.py: {error}\n")
         return 2

@@ -34,6 +34,7 @@ from nxkernel import errors as errors
 
 if TYPE_CHECKING:
     from nxkernel._blob import Blob as Blob
+    from nxkernel.audit.anchor import Anchor as Anchor
     from nxkernel.audit.filters import CallFilter as CallFilter
     from nxkernel.audit.reader import AuditReader as AuditReader
     from nxkernel.errors import ERROR_CODES as ERROR_CODES
@@ -116,6 +117,7 @@ _EXPORTS = {
     "discover": "nxkernel.plugins.discovery",
     "probe": "nxkernel.kernel.probe",
     "standard_stack": "nxkernel.run",
+    "Anchor": "nxkernel.audit.anchor",
     "Audit": "nxkernel.middleware.audit",
     "AuditReader": "nxkernel.audit.reader",
     "Breaker": "nxkernel.middleware.breaker",

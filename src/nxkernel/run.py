@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from nxkernel._clock import Clock, SystemClock
+from nxkernel.audit.anchor import Anchor
 from nxkernel.audit.log import AuditLog
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.errors import KernelConfigError, StorageError
@@ -51,11 +52,17 @@ class Run:
 
     @classmethod
     def create(
-        cls, data_dir: Path | str, *, seed: int | str = 0, clock: Clock | None = None
+        cls,
+        data_dir: Path | str,
+        *,
+        seed: int | str = 0,
+        clock: Clock | None = None,
+        anchor: Anchor | None = None,
     ) -> Run:
         """Lay out *data_dir* and a new run in it.
 
-        Run ids count upwards from ``r000001`` in each data directory.
+        Run ids count upwards from ``r000001`` in each data directory. *anchor* says how the
+        checkpoints of the audit are signed, and where a copy of them goes.
 
         Raises:
             KernelConfigError: for a seed that is neither an int nor a string.
@@ -75,7 +82,7 @@ class Run:
             data_dir=root,
             dir=folder,
             seed=seed,
-            audit_log=AuditLog(root / "audit" / "audit.db", clock),
+            audit_log=AuditLog(root / "audit" / "audit.db", clock, anchor=anchor),
             clock=clock,
             started_ns=clock.wall_ns(),
         )

@@ -10,12 +10,14 @@ import click
 from nxkernel_cli.audit_calls import calls, show, tail
 from nxkernel_cli.audit_export import export
 from nxkernel_cli.audit_place import log_path, place_argument
+from nxkernel_cli.audit_proof import key, proof
 from nxkernel_cli.audit_runs import diff, runs
 from nxkernel_cli.audit_stats import stats
 from nxkernel_cli.failures import INTEGRITY, OK, describe
 from nxkernel_cli.output import emit, json_option, note, say
 
 if TYPE_CHECKING:
+    from nxkernel.audit.checkpoint import Checkpoint
     from nxkernel.audit.reader import VerifyReport
 
 __all__ = ["audit", "log_path", "verification"]
@@ -26,7 +28,7 @@ def audit() -> None:
     """Read and verify the record of all calls."""
 
 
-for command in (runs, calls, show, stats, diff, tail, export):
+for command in (runs, calls, show, stats, diff, tail, export, proof, key):
     audit.add_command(command)
 
 
@@ -39,21 +41,41 @@ for command in (runs, calls, show, stats, diff, tail, export):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A checkpoint that was kept elsewhere; the log must continue it.",
 )
+@click.option("--key", metavar="KEY", help="Verifier key of who must have signed the checkpoint.")
 @json_option
-def verify(place: Path, checkpoint_file: Path | None, as_json: bool) -> int:
+def verify(place: Path, checkpoint_file: Path | None, key: str | None, as_json: bool) -> int:
     """Recompute the tree over all rows; exit with 4 if it does not add up."""
     from nxkernel.audit import reader
-    from nxkernel.audit.checkpoint import Checkpoint
 
-    checkpoint = None
-    if checkpoint_file is not None:
-        checkpoint = Checkpoint.parse(checkpoint_file.read_text(encoding="utf-8", errors="replace"))
+    if key is not None and checkpoint_file is None:
+        raise click.UsageError("--key is about a checkpoint: give --checkpoint too")
+    checkpoint = None if checkpoint_file is None else _checkpoint(checkpoint_file, key)
     found = reader.verify(log_path(place), checkpoint)
     if as_json:
         emit(verification(found))
     else:
         _print_verification(found)
     return OK if found.ok else INTEGRITY
+
+
+def _checkpoint(file: Path, key: str | None) -> Checkpoint:
+    """Read a checkpoint, whose signature is checked if there is a *key*.
+
+    Raises:
+        AuditError: when the file has no checkpoint.
+        IntegrityError: when it has no good signature.
+    """
+    from nxkernel.audit.checkpoint import Checkpoint
+    from nxkernel.audit.note import Verifier
+    from nxkernel.errors import IntegrityError
+
+    note = file.read_text(encoding="utf-8", errors="replace")
+    if key is not None and not (signer := Verifier.parse(key)).check(note):
+        raise IntegrityError(
+            f"the checkpoint has no good signature of {signer.name}: it is not what the log's "
+            "owner signed, or the key is another one"
+        )
+    return Checkpoint.parse(note)
 
 
 def verification(found: VerifyReport) -> dict[str, Any]:

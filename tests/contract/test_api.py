@@ -29,7 +29,7 @@ VALUES = [
         nx.Outcome,
     ),
     *(nx.Grant, nx.Hosting, nx.Limits, nx.Sandbox, nx.Rule, nx.SchemaIssue, nx.ProbeReport),
-    *(nx.AuditReader, nx.CallFilter),
+    *(nx.Anchor, nx.AuditReader, nx.CallFilter),
     *(nx.Run, PluginView, Health, PluginHealth, ExitHealth, BreakerHealth),
 ]
 #: What `HookResult` has as a sequence.

@@ -10,12 +10,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.columns import leaf
 from nxkernel.audit.log import AuditLog
+from nxkernel.audit.proofs import Consistency, Inclusion, consistency_path, inclusion_path
 from nxkernel.audit.schema import TABLES
 from nxkernel.audit.tree import Tree, leaf_hash
 from nxkernel.dispatch.stack import Event
@@ -175,3 +178,27 @@ def test_any_order_of_two_writers_is_one_chain(order: list[int]) -> None:
         with closing(sqlite3.connect(path)) as connection:
             (intents,) = connection.execute("SELECT count(*) FROM intents").fetchone()
         assert intents == len(order)
+
+
+@given(st.integers(1, 90), st.data())
+def test_every_leaf_has_a_proof_and_every_state_another(size: int, data: st.DataObject) -> None:
+    """Both verifiers take them; with one bit of any node flipped, neither does."""
+    leaves = [str(number).encode() for number in range(size)]
+    hashes = [leaf_hash(each) for each in leaves]
+    index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size))
+    note = Checkpoint.of("log", size, root_by_definition(leaves)).text()
+    path = tuple(inclusion_path(hashes, index))
+    proofs: list[Any] = [Inclusion(leaves[index], index, path, note)]
+    old_root = root_by_definition(leaves[:old])
+    proofs.append(Consistency(old, old_root, tuple(consistency_path(hashes, old)), note))
+    for proof in proofs:
+        assert len(proof.path) <= (size - 1).bit_length() + 1
+        assert proof.ok
+        STANDALONE.check_proof(proof.text())
+        for at in range(len(proof.path)):
+            node = bytearray(proof.path[at])
+            node[data.draw(st.integers(0, 31))] ^= 1
+            bad = attrs.evolve(proof, path=(*proof.path[:at], bytes(node), *proof.path[at + 1 :]))
+            assert not bad.ok
+            with pytest.raises(STANDALONE.Unproved):
+                STANDALONE.check_proof(bad.text())

@@ -14,14 +14,12 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from nxkernel.audit.checkpoint import PREFIX, Checkpoint
-from nxkernel.audit.columns import leaf
+from nxkernel.audit.columns import MARK, leaf
 from nxkernel.audit.schema import BATCHES, FORMAT_VERSION, NAMES, SEGMENTS, Facts, Table
 from nxkernel.audit.tree import Tree, leaf_hash
 
-__all__ = ["MARK", "Head", "Source"]
+__all__ = ["Head", "Source"]
 
-#: Bytes of a leaf's hash that a batch keeps, to say which of its rows was edited.
-MARK = 4
 _LAST = f"SELECT seq, 'batches', {', '.join(BATCHES.names)} FROM batches ORDER BY seq DESC LIMIT 1"
 
 

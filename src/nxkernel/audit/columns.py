@@ -12,7 +12,10 @@ from nxkernel._canonical import NotCanonical, encode
 from nxkernel._once import once
 from nxkernel._sqlite import append_only
 
-__all__ = ["Column", "Facts", "Kind", "Stored", "Table", "leaf"]
+__all__ = ["MARK", "Column", "Facts", "Kind", "Stored", "Table", "leaf"]
+
+#: Bytes of a leaf's hash that a batch keeps, to say which of its rows was edited.
+MARK = 4
 
 #: INTEGER, TEXT and BLOB are stored as they are. NAME is text, stored as the number of its row in
 #: ``names``; DIGEST is ``sha256:`` and hex, stored as its 32 bytes; HEX as the bytes it stands for.

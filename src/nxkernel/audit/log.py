@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._sqlite import Durability
+from nxkernel.audit.anchor import Anchor
 from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.liveness import Claim
@@ -82,11 +83,14 @@ class AuditLog:
         *,
         durability: Durability = "process",
         writer: RowWriter | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         #: The database.
         self.path = Path(path)
         #: State of the log at the end of the last run, or None.
         self.checkpoint: Checkpoint | None = None
+        #: How checkpoints are signed, and where else they go.
+        self.anchor = anchor or Anchor()
         self._clock = clock
         self._writer = writer or Writer(self.path, clock, durability, drainer=Starter(self.path))
         self._claim: Claim | None = None
@@ -160,7 +164,7 @@ class AuditLog:
         The call key is taken from ``outcome.annotations["seed"]`` (hex or bytes).
         """
         self._begun()
-        facts = call_facts(outcome, duration_us)
+        facts = call_facts(outcome, duration_us, call.stack_ns)
         if intent is None:
             before = intent_facts(call, self._clock.wall_ns())
             self._writer.append(CALLS, (*before, *facts))

@@ -104,14 +104,14 @@ class CallRecord:
     started_ns: int
     input_digest: str
     input_bytes: int
-    #: Which worker of the plugin, from 0.
+    #: Which worker of the plugin, from 1.
     instance: int | None = None
     #: Times in microseconds.
     duration_us: int | None = None
     queue_us: int | None = None
     transport_us: int | None = None
     plugin_us: int | None = None
-    #: In each middleware of the run's stack, outermost first.
+    #: In each middleware that it reached, outermost first.
     stack_us: list[int] | None = None
     #: Processor time in the worker.
     cpu_us: int | None = None

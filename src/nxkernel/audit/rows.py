@@ -6,7 +6,7 @@ Without ``run``, the first column of every table but ``runs``: only the database
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ from nxkernel._canonical import digest, encode
 from nxkernel.audit.facts import dropped_details, error_details, stream_details, text_of
 from nxkernel.audit.schema import Facts
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
-from nxkernel.types import Call, Outcome
+from nxkernel.types import Call, Outcome, Usage
 
 __all__ = ["call_facts", "event_facts", "intent_facts", "plugin_facts", "run_facts"]
 
@@ -122,20 +122,24 @@ def intent_facts(call: Call, started_ns: int) -> Facts:
     )
 
 
-def call_facts(outcome: Outcome, duration_us: int) -> Facts:
-    """Return how the row of ``calls`` goes on after the facts of its intent."""
+def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ()) -> Facts:
+    """Return how the row of ``calls`` goes on after the facts of its intent.
+
+    *stack_ns* are nanoseconds inside each middleware that was entered, outermost first.
+    """
     timing, error = outcome.timing, outcome.error
+    used = timing.used or Usage()
     return (
-        None,
+        timing.instance,
         duration_us,
         timing.queue_us,
         timing.transport_us,
         timing.plugin_us,
-        None,
-        None,
-        None,
-        None,
-        None,
+        text_of([round(ns / 1000) for ns in stack_ns]) if stack_ns else None,
+        used.cpu_us,
+        used.peak_kb,
+        used.rows_read,
+        used.rows_written,
         outcome.output_digest,
         outcome.output_bytes,
         _hex(outcome.annotations.get("seed")),

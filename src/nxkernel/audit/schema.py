@@ -128,7 +128,7 @@ CALLS = Table(
     "A call that ended, with its value or with an error.",
     (
         *_CALL,
-        Column("instance", "INTEGER", "which worker of the plugin, from 0", null=True),
+        Column("instance", "INTEGER", "which worker of the plugin, from 1", null=True),
         Column("duration_us", "INTEGER", "microseconds within the audited part of the stack"),
         Column("queue_us", "INTEGER", "microseconds of waiting for the worker"),
         Column("transport_us", "INTEGER", "microseconds from first byte sent to last received"),
@@ -136,7 +136,7 @@ CALLS = Table(
         Column(
             "stack_us",
             "TEXT",
-            "microseconds inside each middleware of the run's stack, as a JSON list",
+            "microseconds inside each middleware that it reached, as a JSON list",
             null=True,
         ),
         Column("cpu_us", "INTEGER", "microseconds of processor time in the worker", null=True),

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from nxkernel._canonical import NotCanonical
-from nxkernel.audit.batches import MARK
-from nxkernel.audit.columns import Table, leaf
+from nxkernel.audit.columns import MARK, Table, leaf
 from nxkernel.audit.tree import leaf_hash
 
 __all__ = ["MAX_PROBLEMS", "Problem", "ProblemKind", "Suspects", "hash_of", "rows_at"]

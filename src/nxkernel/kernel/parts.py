@@ -22,6 +22,7 @@ from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.debugging import Debugging
 from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.editions import Edition
+from nxkernel.kernel.endings import close_run
 from nxkernel.kernel.history import Remembered
 from nxkernel.kernel.impls import ImplCache, agree
 from nxkernel.kernel.places import Places
@@ -161,10 +162,11 @@ class Parts:
     def _write_checkpoint(self) -> None:
         """Put the audit's head beside the run: without it, a cut-off tail cannot be seen."""
         run = self.given.run
-        checkpoint = run.audit_log.checkpoint
-        if checkpoint is not None:
-            (run.dir / "audit.checkpoint").write_text(checkpoint.text())
-        run.audit_log.close()
+        try:
+            if run.audit_log.checkpoint is not None:
+                close_run(run, run.audit_log.checkpoint)
+        finally:
+            run.audit_log.close()
 
     def drive(self, generator: Any) -> Any:
         """Run *generator* to its end in this thread."""

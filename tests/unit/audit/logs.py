@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 
 from nxkernel._sqlite import immediate, open_writer
-from nxkernel.audit.batches import MARK, Head
+from nxkernel.audit.batches import Head
 from nxkernel.audit.checkpoint import Checkpoint
-from nxkernel.audit.columns import Facts, Table, leaf
+from nxkernel.audit.columns import MARK, Facts, Table, leaf
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import VerifyReport, verify
 from nxkernel.audit.schema import BATCHES, CALLS, FORMAT, INTENTS, RUN_ENDS, RUNS, TABLES

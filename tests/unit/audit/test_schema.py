@@ -31,7 +31,7 @@ from nxkernel.audit.schema import (
     table_of,
 )
 from nxkernel.dispatch.stack import Event
-from nxkernel.types import Outcome
+from nxkernel.types import Outcome, Timing, Usage
 from tests.unit.audit.logs import (
     CONTRACT,
     DIGEST,
@@ -165,6 +165,17 @@ def test_a_call_stands_in_its_columns() -> None:
         "details": None,
         "intent_seq": None,
     }
+
+
+def test_what_a_call_used_stands_in_its_columns() -> None:
+    """Times of the stack, processor time, memory, rows and the worker are on record if known."""
+    used = Usage(cpu_us=7, peak_kb=8, rows_read=9, rows_written=10)
+    timing = Timing(queue_us=1, transport_us=2, plugin_us=3, used=used, instance=4)
+    outcome = ok(make_call(), timing=timing)
+    facts = (*INTENT, *call_facts(outcome, 99, [12_345, 999, 400]))
+    row = dict(zip(CALLS.names, facts, strict=True))
+    names = ("stack_us", "cpu_us", "peak_kb", "rows_read", "rows_written", "instance")
+    assert tuple(row[name] for name in names) == ("[12,1,0]", 7, 8, 9, 10, 4)
 
 
 def test_a_failure_stands_in_its_columns() -> None:
