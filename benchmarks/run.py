@@ -259,7 +259,7 @@ def layers(console: Console) -> Any:
         for _ in range(2000):
             kernel.hook.echo(value=VALUE)
         explanation = kernel.explain("echo", cost=True)
-    console.print(str(explanation))
+    console.print(str(explanation), markup=False, highlight=False)
     return explanation.to_json()["cost"]
 
 
