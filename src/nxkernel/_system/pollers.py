@@ -5,9 +5,10 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Protocol
 
-__all__ = ["Wait", "poll", "select_ready"]
+__all__ = ["Wait", "glimpse", "poll", "select_ready"]
 
 #: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
 LONGEST_S = 86_400.0
@@ -27,6 +28,16 @@ class Wait(Protocol):
 
 if sys.platform != "win32":
 
+    def glimpse(fd: int, seconds: float) -> bool:
+        """Look at *fd* for so long without blocking; return whether it can be read."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        until = perf_counter() + seconds
+        while not poll.poll(0):
+            if perf_counter() >= until:
+                return False
+        return True
+
     def poll(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:
         """Return what is ready within *timeout* seconds; for any number of descriptors."""
         poll = select.poll()
@@ -42,6 +53,13 @@ if sys.platform != "win32":
             # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
             timeout = int(min(timeout, LONGEST_S) * 1000) + 1
         return {fd for fd, _ in poll.poll(timeout)}
+
+
+else:
+
+    def glimpse(fd: int, seconds: float) -> bool:
+        """Return False: nobody looks there."""
+        return False
 
 
 def select_ready(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:

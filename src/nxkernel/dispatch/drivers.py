@@ -11,9 +11,13 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
+import attrs
+
 from nxkernel import _forks, _system
 from nxkernel._clock import Clock
 from nxkernel.dispatch.company import Company, join
+from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
@@ -142,26 +146,33 @@ class _Ear:
             self._waker = None
 
 
-def run_blocking(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:
+def run_blocking(
+    root: Generator[Any, Any, Any],
+    clock: Clock,
+    bell: Bell,
+    look: Look | None = None,
+) -> Any:
     """Run *root* to its end in this thread and return its result.
+
+    *look* waits where one descriptor alone is waited for; without it, that blocks as well.
 
     An exception in the thread (KeyboardInterrupt) cancels the call: its workers are ended and
     their outcomes recorded before the exception goes on.
     """
     tasks = Tasks(root)
-    drive_blocking(tasks, clock, bell)
+    drive_blocking(tasks, clock, bell, look)
     return tasks.result
 
 
-def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell) -> None:
-    """Run *tasks* in this thread until they are done or offer an item.
+def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell, look: Look | None = None) -> None:
+    """Run *tasks* in this thread until they are done or offer an item; *look* as there.
 
     An exception in the thread cancels them, as in :func:`run_blocking`.
     """
     ear = _Ear(bell)
     try:
         company = join(tasks, bell)
-        _block(company.driven, clock, ear, bell.system)
+        _block(company.driven, clock, ear, _Waits(bell.system, look))
         company.leave()  # One that was abandoned is passed over, and forgotten by the next.
         ear.close()
     except BaseException:
@@ -172,9 +183,24 @@ def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell) -> None:
         raise
 
 
-def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, system: _system.System) -> None:
+@attrs.define(eq=False)
+class _Waits:
+    """How one call waits for descriptors."""
+
+    system: _system.System
+    look: Look | None
+
+    def until(self, waits: list[Io], ear: int, timeout: float | None) -> set[int]:
+        """Return what of *waits* and *ear* is ready within *timeout* seconds."""
+        alone = ear < 0 and len(waits) == 1 and waits[0].write is None
+        if self.look is None or not alone:
+            return self.system.poll(waits, ear, timeout)
+        return self.look(waits[0].read, lambda: self.system.poll(waits, ear, timeout))
+
+
+def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, waits: _Waits) -> None:
     while not _settle(tasks, ear):
-        ready = system.poll(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
+        ready = waits.until(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
         if ear.fd in ready:
             ear.drain()
             tasks.retry()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from nxkernel._blob import Blobs
 from nxkernel._seeds import run_key
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate
+from nxkernel.dispatch.spin import Spin
 from nxkernel.dispatch.stack import Event, PluginFacts
 from nxkernel.errors import CallRejected, PluginDisabled
 from nxkernel.host.builtin import Builtins
@@ -80,6 +82,7 @@ class Parts:
         self.debugging = Debugging(given.run.dir, self.report, given.hosting)
         self.places = Places(given, self.roster.launches, self.debugging, self.report)
         self.traffic = Traffic(self.plant.bell.ring)
+        self._spin = Spin(calls=lambda: self.traffic.calls)
         #: Editions on trial, and those that finish their last calls.
         self.others: dict[tuple[PluginId, int], Edition] = {}
         self.desk = Desk(
@@ -168,9 +171,10 @@ class Parts:
         finally:
             run.audit_log.close()
 
-    def drive(self, generator: Any) -> Any:
-        """Run *generator* to its end in this thread."""
-        return run_blocking(generator, self.given.run.clock, self.plant.bell)
+    def drive(self, generator: Any, hook: str = "") -> Any:
+        """Run *generator*, a call of *hook* if it is one, to its end in this thread."""
+        look = partial(self._spin.wait, hook) if hook else None
+        return run_blocking(generator, self.given.run.clock, self.plant.bell, look)
 
     # -- telling the stack -----------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Switchboard:
         """Make one call in this thread; that of a hook that streams begins with its first item."""
         if (stream := self._stream(hook, arguments, options)) is not None:
             return stream
-        return self._drive(lambda desk: desk.hook_call(hook, arguments, options))
+        return self._drive(lambda desk: desk.hook_call(hook, arguments, options), hook)
 
     def drive_historic(
         self,
@@ -58,13 +58,13 @@ class Switchboard:
         """Make one historic call in this thread."""
         return self._drive(lambda desk: desk.historic_call(hook, arguments, callback))
 
-    def _drive(self, call: Callable[[Desk], Effects[HookResult]]) -> HookResult:
+    def _drive(self, call: Callable[[Desk], Effects[HookResult]], hook: str = "") -> HookResult:
         parts = self._lifetime.present()
         _refuse_in_the_way(parts)
         with parts.traffic:
             self._lifetime.check()
             parts.streams.tidy()
-            result: HookResult = parts.drive(call(parts.desk))
+            result: HookResult = parts.drive(call(parts.desk), hook)
             return result
 
     async def adrive(
