@@ -273,22 +273,23 @@ def test_a_loop_that_is_left_closes_it_too(zoo: Zoo, how: str) -> None:
 @pytest.mark.parametrize("after", [0, 2])
 def test_cancelling_the_task_closes_it(zoo: Zoo, after: int) -> None:
     """Also while the plugin makes an item: it is closed behind that one, and the worker stays."""
-    zoo.act("flows")
+    before = state(zoo)[1]
     starts = zoo.kernel.plugins["flows"].starts
+    (go,) = [each / "go" for each in zoo.kernel.run.dir.rglob("flows") if each.is_dir()]
 
     async def main() -> None:
-        stream = flow(zoo, "sleeps", SOON_S, after)
-        reading = asyncio.create_task(_eaten(stream))
-        while row(zoo).error_code is None and zoo.kernel.plugins["flows"].state != "busy":
+        reading = asyncio.create_task(_eaten(flow(zoo, "waits", after)))
+        while zoo.kernel.plugins["flows"].state != "busy":
             await asyncio.sleep(0.002)
-        await asyncio.sleep(SOON_S / 4)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
 
+    go.unlink(missing_ok=True)
     asyncio.run(main())
     assert (row(zoo).error_code, row(zoo).fault) == ("call.cancelled", "caller")
-    assert zoo.answers("flows")
+    go.touch()
+    assert state(zoo)[1] == [*before, "waits"]
     assert zoo.kernel.plugins["flows"].starts == starts
 
 

@@ -195,10 +195,10 @@ def streaming(kernel: FakeKernel, code: str) -> None:
 def test_items_of_a_stream_are_printed_a_line_each(kernel: FakeKernel) -> None:
     """As they come; what became of it stands on the other output."""
     streaming(kernel, "")
-    done = call("greet")
+    done = call()
     assert (done.code, done.out.splitlines()) == (0, ["1", '"two"'])
     streaming(kernel, "plugin.raised")
-    done = call("greet")
+    done = call()
     assert (done.code, done.out.splitlines()) == (1, ["1", '"two"'])
     assert "[plugin.raised] went wrong" in done.err
 
@@ -206,6 +206,6 @@ def test_items_of_a_stream_are_printed_a_line_each(kernel: FakeKernel) -> None:
 def test_json_has_the_items_of_a_stream_as_its_value(kernel: FakeKernel) -> None:
     """Also those before a failure, with the failure beside them."""
     streaming(kernel, "plugin.raised")
-    shown = call("greet", "--json").data
+    shown = call("--json").data
     assert (shown["ok"], shown["value"]) == (False, [1, "two"])
     assert shown["outcomes"][0]["items"] == 2

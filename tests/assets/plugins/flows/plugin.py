@@ -87,6 +87,16 @@ class Plugin:
         time.sleep(seconds)
         yield "awake"
 
+    def _waits(self, after):
+        """Makes its next item once there is a file called ``go`` in its folder."""
+        try:
+            yield from range(after)
+            while not (self.context.run_dir / "go").exists():
+                time.sleep(0.002)
+            yield "gone"
+        finally:
+            self.ended.append("waits")
+
     def _asks(self, count):
         for number in range(count):
             yield self.context.call("echo", value=number)
