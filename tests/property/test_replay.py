@@ -15,7 +15,7 @@ from tests.property.test_canonical import VALUES
 FRAMES = st.lists(st.tuples(st.sampled_from("hpvbcieZ"), st.binary(max_size=40)), max_size=5)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(VALUES, VALUES)
 def test_there_is_a_difference_where_the_bytes_differ(one: Any, other: Any) -> None:
     """And nowhere else; it is the same one, with its sides changed, from the other side."""

@@ -6,17 +6,17 @@ import builtins
 import functools
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nxkernel._blob import NONE
 from nxkernel._canonical import decode, digest, encode
 from nxkernel.errors import KernelConfigError, ReplayError, error_for
 from nxkernel.hookspecs import HookimplMarker
-from nxkernel.recording.records import Ended, RecordedCall
+from nxkernel.recording.records import Ended, RecordedCall, RecordedError
 from nxkernel.replay.comparing import shown
-from nxkernel.replay.exemptions import exemption
+from nxkernel.replay.exemptions import CLOSED, exemption
 from nxkernel.replay.session import Session
 from nxkernel.types import PluginId
 
@@ -30,7 +30,8 @@ class StandIn:
     knows no more than what was recorded: anything else is ``replay.unknown_input``. Where equal
     arguments had several answers, because of their keys or of what the plugin remembered, they are
     given in their order, and the last one again from then on. An error is raised again; the
-    outcome has its code and text as its message.
+    outcome has its code and text as its message. Of a stream that was closed there is no more than
+    what was taken.
 
     Args:
         run: a run directory, or the file of a recording.
@@ -40,7 +41,7 @@ class StandIn:
         StorageError: ``recording.missing``.
         IntegrityError: ``recording.damaged``.
         ReplayError: ``replay.missing_plugin``, when the run has no call of *plugin*.
-        KernelConfigError: when it is a wrapper or a stream; those cannot be stood in for.
+        KernelConfigError: when it is a wrapper; those cannot be stood in for.
     """
 
     def __init__(self, run: Path | str, plugin: str, *, project: str) -> None:
@@ -61,15 +62,15 @@ class StandIn:
 
     def _learn(self, session: Session, call: RecordedCall) -> None:
         begun, ended = call.begun, call.ended
-        if begun.phase != "call" or begun.stream:
-            kind = "stream" if begun.stream else "wrapper"
+        if begun.phase != "call" or hasattr(self, begun.impl):
+            kind = "wrapper" if begun.phase != "call" else "method of the stand-in itself"
             raise KernelConfigError(
-                f"hookimpl {begun.impl!r} of {self._plugin!r} is a {kind}; only plain ones can be "
-                "stood in for"
+                f"hookimpl {begun.impl!r} of {self._plugin!r} is a {kind}; no stand-in can be it"
             )
         if ended is not None:
             answers = self._answers.setdefault((begun.impl, begun.input), [])
-            answers.append(_answer(session, ended))
+            give = _items(session, call) if begun.stream else _answer(session, ended)
+            answers.append(give)
 
     def _hookimpl(self, impl: str, arguments: Sequence[str]) -> types.FunctionType:
         """Return a function with these arguments: pluggy reads their names from its code."""
@@ -105,7 +106,7 @@ def _template() -> Any:
 def _answered(call: RecordedCall) -> bool:
     """Whether the call has an end that was the plugin's, or the builtin's, own doing."""
     begun = call.begun
-    return call.ended is not None and (begun.level == "host" or begun.stream or not exemption(call))
+    return call.ended is not None and (begun.level == "host" or not exemption(call))
 
 
 def _names(session: Session, call: RecordedCall) -> list[str]:
@@ -116,15 +117,36 @@ def _answer(session: Session, ended: Ended) -> Callable[[], Any]:
     """Return what gives the recorded answer; it is read now, and made anew each time."""
     error = ended.error
     if error is not None:
-
-        def fail() -> Any:
-            # A builtin's outcome has the words of what it raised, and no code of its own.
-            raise error_for(error.code, f"[{error.code}] {error.message}")
-
-        return fail
+        return functools.partial(_fail, error)
     payload = session.payload(ended.value)
     blobs = session.blobs(ended.blobs) or NONE
     return lambda: decode(payload, blobs)
+
+
+def _items(session: Session, call: RecordedCall) -> Callable[[], Iterator[Any]]:
+    """Return what gives the items of a recorded stream, and then its error, if it had one."""
+    found = [(session.payload(i.value), session.blobs(i.blobs) or NONE) for i in call.items]
+    error = call.ended.error if call.ended else None
+
+    def give() -> Iterator[Any]:
+        for payload, blobs in found:
+            yield decode(payload, blobs)
+        if error is not None and error.code == CLOSED:
+            raise ReplayError(
+                f"the stand-in for {call.plugin!r} has no more items on record: the consumer "
+                f"closed this stream of {call.hook} after {len(found)}",
+                code="replay.unknown_input",
+                plugin=call.plugin,
+            )
+        if error is not None:
+            _fail(error)
+
+    return give
+
+
+def _fail(error: RecordedError) -> NoReturn:
+    # A builtin's outcome has the words of what it raised, and no code of its own.
+    raise error_for(error.code, f"[{error.code}] {error.message}")
 
 
 def _nobody(session: Session, plugin: str) -> ReplayError:

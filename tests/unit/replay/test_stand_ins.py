@@ -19,6 +19,10 @@ class Specs:
     def act(self, value):
         """Do what the plugin is there for."""
 
+    @hookspec(stream=True, firstresult=True)
+    def flow(self, value):
+        """Return items."""
+
     @hookspec
     def echo(self, value):
         """Return *value*."""
@@ -81,13 +85,33 @@ def test_a_plugin_without_calls_cannot_be_stood_in_for(written: Written) -> None
     assert caught.value.code == "replay.missing_plugin"
 
 
-@pytest.mark.parametrize("kind", ["wrapper", "stream"])
+@pytest.mark.parametrize("kind", ["wrapper", "method"])
 def test_what_is_no_answer_to_arguments_cannot_be_stood_in_for(written: Written, kind: str) -> None:
     """A stand-in that lacked a hookimpl would not say so."""
-    changes = {"phase": "setup"} if kind == "wrapper" else {"stream": True}
+    changes = {"phase": "setup"} if kind == "wrapper" else {"impl": "_learn"}
     written.call("act", {"value": 1}, value=None, **changes)
-    with pytest.raises(nx.KernelConfigError, match=f"'act' of 'p' is a {kind}"):
+    with pytest.raises(nx.KernelConfigError, match=f"of 'p' is a {kind}"):
         StandIn(written.close(), "p", project="zoo")
+
+
+def test_a_stream_has_the_items_that_were_taken(written: Written, tmp_path: Path) -> None:
+    """To its end, up to its failure, or until its consumer had closed it: that is said."""
+    closed = ("call.cancelled", "the stream was closed before its end")
+    for number, error in enumerate((None, ("plugin.raised", "ValueError: no"), closed)):
+        written.call("flow", {"value": number}, items=[1, 2], error=error, stream=True)
+    words = []
+    with kernel(tmp_path, StandIn(written.close(), "p", project="zoo")) as running:
+        assert list(running.hook.flow(value=0)) == [1, 2]
+        for number in (1, 2):
+            stream = running.hook.flow(value=number)
+            assert [next(stream), next(stream)] == [1, 2]
+            with pytest.raises(nx.HookFailed) as caught:
+                next(stream)
+            words.append(caught.value.message)
+    assert words[0] == "PluginFailed: [plugin.raised] ValueError: no"
+    assert (
+        "has no more items on record: the consumer closed this stream of flow after 2" in words[1]
+    )
 
 
 def test_what_the_host_ended_is_no_answer(written: Written, tmp_path: Path) -> None:
