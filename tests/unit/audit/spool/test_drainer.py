@@ -17,6 +17,7 @@ from nxkernel.audit.spool.entries import Entry
 from nxkernel.audit.spool.folder import SpoolName
 from nxkernel.audit.spool.frames import frames
 from nxkernel.audit.spool.segments import MAGIC
+from nxkernel.audit.spool.slots import Slot
 from tests.unit.audit.spool.spools import (
     CALLS,
     NAME,
@@ -248,20 +249,30 @@ def test_a_row_longer_than_what_is_read_at_once_is_taken(
     assert drained(tmp_path).ended() == ["long", "short"]
 
 
-def test_a_kernel_killed_between_row_and_slot_was_not_interrupted(tmp_path: Path) -> None:
+def test_a_kernel_killed_between_row_and_slot_was_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The slot says where the row would be, and there it is."""
-    spool = a_spool(tmp_path)
+    spool = a_spool(tmp_path / "a")
     call(spool, "1")
     begun = begin(spool, "2")
-    begun.slot.aim(1, (tmp_path / NAME.segment(1)).stat().st_size)
-    copy = tmp_path.parent / f"{tmp_path.name}-killed-before"
-    shutil.copytree(tmp_path, copy)
+    copy = tmp_path / "killed before the row"
+    shutil.copytree(tmp_path / "a", copy)
     assert drained(copy).interrupted() == ["2"]
-    clear, begun.slot.__class__.clear = begun.slot.__class__.clear, lambda self: None  # type: ignore[method-assign]
-    try:
-        spool.finish(CALLS, begun, ())
-    finally:
-        begun.slot.__class__.clear = clear  # type: ignore[method-assign]
+    monkeypatch.setattr(Slot, "clear", lambda self: None)
+    spool.finish(CALLS, begun, ())
+    spool.close()
+    rows = drained(tmp_path / "a")
+    assert (rows.ended(), rows.interrupted()) == (["1", "2"], [])
+
+
+def test_a_row_of_another_call_does_not_end_one(tmp_path: Path) -> None:
+    """Where its row was to be there may be the next one, if its own found no place."""
+    spool = a_spool(tmp_path)
+    begun = begin(spool, "lost")
+    at = (tmp_path / NAME.segment(1)).stat().st_size
+    call(spool, "next")
+    begun.slot.aim(1, at)
     spool.close()
     rows = drained(tmp_path)
-    assert (rows.ended(), rows.interrupted()) == (["1", "2"], [])
+    assert (rows.ended(), rows.interrupted()) == (["next"], ["lost"])

@@ -105,6 +105,98 @@ def test_what_was_half_written_is_taken_back(
     assert [mark.ending for mark in rows.marks] == ["end", "end"]
 
 
+def test_a_file_that_cannot_be_cut_back_takes_no_row_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows behind half a row would be lost to every reader."""
+    spool = a_spool(tmp_path)
+    begun = begin(spool, "lost")
+
+    def stuck(fd: int, length: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", stuck)
+        with monkeypatch.context() as inner:
+            inner.setattr(os, "write", Disk(9, None))
+            with pytest.raises(OSError, match="No space"):
+                spool.finish(CALLS, begun, ())
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                spool.append(entry("events", ("x",)))
+    spool.append(entry("events", ("y",)))
+    spool.close()
+    assert [row.facts for row in drained(tmp_path).entries] == [
+        ("run-1", 1),
+        ("y",),
+        ("lost", "ocr", None, 3),
+    ]
+
+
+def test_while_rows_find_no_place_no_call_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call to find that out has been made; those after it are not."""
+    spool = a_spool(tmp_path)
+    size = (tmp_path / NAME.segment(1)).stat().st_size
+    begun = begin(spool, "made")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", Disk(5, None))
+        with pytest.raises(OSError, match="No space"):
+            spool.finish(CALLS, begun, ())
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space"):
+                begin(spool, "not made")
+    assert (tmp_path / NAME.segment(1)).stat().st_size == size
+    call(spool, "after")
+    spool.close()
+    rows = drained(tmp_path)
+    assert (rows.ended(), rows.interrupted()) == (["after"], ["made"])
+
+
+class Interrupt(BaseException):
+    """Comes where a KeyboardInterrupt may come."""
+
+
+def test_an_interrupt_behind_the_write_leaves_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be in the database by then: it is on record, and the call is not in flight."""
+    spool = a_spool(tmp_path)
+    write = os.write
+
+    def interrupted(fd: int, data: bytes) -> int:
+        write(fd, data)
+        raise Interrupt
+
+    begun = begin(spool, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupted)
+        with pytest.raises(Interrupt):
+            spool.finish(CALLS, begun, ())
+    assert in_flight(tmp_path) == []
+    call(spool, "2")
+    spool.close()
+    rows = drained(tmp_path)
+    assert (rows.ended(), rows.interrupted()) == (["1", "2"], [])
+
+
+def test_a_call_without_a_row_stays_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slot is not given to another: that it began is all that is known of it."""
+    spool = a_spool(tmp_path)
+    begun = begin(spool, "lost")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", Disk(0, errno.EIO))
+        with pytest.raises(OSError, match="Input/output"):
+            spool.finish(CALLS, begun, ())
+    call(spool, "next")
+    assert in_flight(tmp_path) == ["lost"]
+    spool.close()
+    assert drained(tmp_path).interrupted() == ["lost"]
+
+
 @pytest.mark.parametrize("facts", [("\udcff",), (2**64,)])
 def test_facts_that_no_row_can_hold_are_refused(tmp_path: Path, facts: Any) -> None:
     """Before the call as after it, and nothing is written."""
