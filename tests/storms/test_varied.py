@@ -20,8 +20,8 @@ from tests.support.storms import Storm
 _SCREENS = same_demo.ROOT / "examples" / "screenmem" / "screens"
 #: Read by a short storm, and by a full one.
 _FEW, _MORE = ("chat.png",), ("chat.png", "config.png", "huts.png")
-#: Found in each short storm: one by addresses, one by the folder.
-_SOME = ("address", "working-directory")
+#: Found in each short storm.
+_SOME = ("address",)
 
 
 def _written(place: Path, sources: list[Source]) -> list[Any]:
