@@ -50,8 +50,9 @@ def stats(
     with reader_at(place) as reader:
         where = chosen(reader, run_id, options)
         with counted(reader.total(where), quiet=as_json) as count:
-            found = summary(count(reader.stream(where)))
-        runs = reader.runs(where.run_id)
+            runs = reader.runs(where.run_id)
+            stacks = {run.run_id: run.stack for run in runs}
+            found = summary(count(reader.stream(where)), stacks=stacks)
     if html is not None:
         _write(html, page(found, runs, _asked(where)))
     if as_json:
@@ -86,12 +87,16 @@ def _facts(found: Statistics) -> dict[str, Any]:
         "hooks": hooks,
         "errors": _errors(found.errors),
         "where_us": lower(found.where),
+        "middlewares_us": lower(found.middlewares),
         "slowest": found.slowest,
     }
 
 
 def _hook(each: HookStats) -> dict[str, Any]:
-    names = ("plugin", "hook", "calls", "failures", "interrupted", "input_bytes", "output_bytes")
+    names = (
+        *("plugin", "hook", "calls", "failures", "interrupted", "input_bytes", "output_bytes"),
+        *("cpu_us", "peak_kb", "rows_read", "rows_written"),
+    )
     return {
         **{name: getattr(each, name) for name in names},
         "duration_us": each.duration,

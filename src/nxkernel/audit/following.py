@@ -15,7 +15,7 @@ class Ended(Protocol):
     """What is needed of a reader."""
 
     def newest(self) -> int:
-        """Return the ``seq`` of the call that ended last, or 0."""
+        """Return the ``seq`` of the call that ended last of those in the database, or 0."""
 
     def stream(self, where: CallFilter, *, after: int, unended: bool) -> Iterator[CallRecord]:
         """Yield the calls that ended after the call *after*."""
@@ -31,14 +31,30 @@ def follow(
 
     It begins behind the call whose ``seq`` is *after*, or now. *pause* waits a moment; what it
     raises ends this.
+
+    Invariant: what the database had when a round began is never asked for again; of what was on
+    its way there, which has no number that lasts, ``told`` knows what it was.
     """
-    after = reader.newest() if after is None else after
+    told: set[_Identity] = set()
+    if after is None:
+        after = reader.newest()
+        told = {_identity(call) for call in reader.stream(EVERYTHING, after=after, unended=False)}
     while True:
-        newest = reader.newest()
-        if newest > after:
-            # What comes beyond `newest` meanwhile is the next round's.
-            found = reader.stream(where, after=after, unended=False)
-            yield from (call for call in found if call.seq <= newest)
-            after = newest
-        else:
+        newest, known = reader.newest(), told
+        told = set()
+        for call in reader.stream(where, after=after, unended=False):
+            if call.seq > newest:
+                told.add(_identity(call))
+            if _identity(call) not in known:
+                yield call
+        if newest == after and told <= known:
             pause()
+        after = newest
+
+
+#: A run has one call of that id and attempt, wherever its row is.
+_Identity = tuple[str, str, int]
+
+
+def _identity(call: CallRecord) -> _Identity:
+    return (call.run_id, call.call_id, call.attempt)

@@ -200,7 +200,8 @@ class AuditReader:
 
     def statistics(self, where: CallFilter = EVERYTHING) -> Statistics:
         """Return how long the calls that *where* takes took, and how they failed."""
-        return summary(self.stream(where))
+        stacks = {run.run_id: run.stack for run in self.runs(where.run_id)}
+        return summary(self.stream(where), stacks=stacks)
 
     def compare(self, left: str, right: str) -> Comparison:
         """Say which calls of two runs differ, and in what.

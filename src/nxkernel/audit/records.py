@@ -104,19 +104,21 @@ class CallRecord:
     started_ns: int
     input_digest: str
     input_bytes: int
-    #: Which worker of the plugin, from 1.
+    #: Which worker of the plugin, from 1; None if the call reached none.
     instance: int | None = None
     #: Times in microseconds.
     duration_us: int | None = None
     queue_us: int | None = None
     transport_us: int | None = None
     plugin_us: int | None = None
-    #: In each middleware that it reached, outermost first.
+    #: In each middleware that was entered, outermost first. Of the audit itself and of what stands
+    #: around it, the way in.
     stack_us: list[int] | None = None
-    #: Processor time in the worker.
+    #: Processor time, by the worker's word; None where nobody looked.
     cpu_us: int | None = None
-    #: Most memory of the worker by the end of the call, in KiB.
+    #: Most memory of the worker by the end of the call, in KiB; None for one that hardly computed.
     peak_kb: int | None = None
+    #: As storage counted them; None if none did.
     rows_read: int | None = None
     rows_written: int | None = None
     output_digest: str | None = None

@@ -21,6 +21,7 @@ __all__ = ["call_facts", "event_facts", "intent_facts", "plugin_facts", "run_fac
 
 #: Domain of the digests over the facts of a header.
 HEADER = b"nx.audit.header.v2\0"
+_UNKNOWN = Usage()
 #: Keys of ``BootFacts.header`` that have a column; all others go to ``environment``.
 _HEADER = frozenset(
     {
@@ -125,17 +126,17 @@ def intent_facts(call: Call, started_ns: int) -> Facts:
 def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ()) -> Facts:
     """Return how the row of ``calls`` goes on after the facts of its intent.
 
-    *stack_ns* are nanoseconds inside each middleware that was entered, outermost first.
+    *stack_ns* is the time inside each middleware so far, outermost first.
     """
     timing, error = outcome.timing, outcome.error
-    used = timing.used or Usage()
+    used = timing.used or _UNKNOWN
     return (
         timing.instance,
         duration_us,
         timing.queue_us,
         timing.transport_us,
         timing.plugin_us,
-        text_of([round(ns / 1000) for ns in stack_ns]) if stack_ns else None,
+        f"[{','.join(str(ns // 1000) for ns in stack_ns)}]" if stack_ns else None,
         used.cpu_us,
         used.peak_kb,
         used.rows_read,

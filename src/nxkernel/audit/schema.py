@@ -128,7 +128,12 @@ CALLS = Table(
     "A call that ended, with its value or with an error.",
     (
         *_CALL,
-        Column("instance", "INTEGER", "which worker of the plugin, from 1", null=True),
+        Column(
+            "instance",
+            "INTEGER",
+            "which worker of the plugin, from 1; NULL if it reached none",
+            null=True,
+        ),
         Column("duration_us", "INTEGER", "microseconds within the audited part of the stack"),
         Column("queue_us", "INTEGER", "microseconds of waiting for the worker"),
         Column("transport_us", "INTEGER", "microseconds from first byte sent to last received"),
@@ -139,10 +144,27 @@ CALLS = Table(
             "microseconds inside each middleware that it reached, as a JSON list",
             null=True,
         ),
-        Column("cpu_us", "INTEGER", "microseconds of processor time in the worker", null=True),
-        Column("peak_kb", "INTEGER", "most memory of the worker by its end, in KiB", null=True),
-        Column("rows_read", "INTEGER", "rows that storage read for the call", null=True),
-        Column("rows_written", "INTEGER", "rows that storage wrote for it", null=True),
+        Column(
+            "cpu_us", "INTEGER", "microseconds of processor time, by the worker's word", null=True
+        ),
+        Column(
+            "peak_kb",
+            "INTEGER",
+            "most memory of the worker by its end, in KiB, by its word",
+            null=True,
+        ),
+        Column(
+            "rows_read",
+            "INTEGER",
+            "rows that storage read for the call; NULL if none counted",
+            null=True,
+        ),
+        Column(
+            "rows_written",
+            "INTEGER",
+            "rows that storage wrote for it; NULL if none counted",
+            null=True,
+        ),
         Column("output_digest", "DIGEST", "digest of the bytes that the worker sent", null=True),
         Column("output_bytes", "INTEGER", "their size"),
         Column("seed", "HEX", "the call key of the seed tree", null=True),

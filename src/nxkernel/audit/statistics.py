@@ -6,6 +6,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -79,10 +80,12 @@ class Where:
         """Add a call of which *nested* microseconds went into calls that it asked for."""
         queue, plugin = record.queue_us or 0, record.plugin_us or 0
         whole, crossing = record.duration_us or 0, record.transport_us or 0
+        stack = min(sum(record.stack_us or ()), max(0, whole - queue - crossing))
         self.queue += queue
         self.plugin += max(0, plugin - nested)
         self.transport += max(0, crossing - max(plugin, nested))
-        self.host += max(0, whole - queue - crossing)
+        self.middlewares += stack
+        self.host += max(0, whole - queue - crossing - stack)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,6 +106,11 @@ class HookStats:
     where: Where
     input_bytes: int
     output_bytes: int
+    #: Sums of what was told, and the most memory, in KiB: None where nothing was.
+    cpu_us: int | None
+    rows_read: int | None
+    rows_written: int | None
+    peak_kb: int | None
     #: Error code and fault -> how many.
     errors: Mapping[tuple[str, str], int]
     #: Durations of all its calls, in the order in which they ended.
@@ -116,6 +124,8 @@ class Statistics:
     #: In the order of plugin and hook.
     hooks: tuple[HookStats, ...]
     where: Where
+    #: Name of each middleware -> microseconds in it.
+    middlewares: Mapping[str, int]
     #: When calls began, in nanoseconds since the Unix epoch, in the order in which they ended;
     #: and for each whether it ended well.
     began_ns: array[int] = attrs.field(repr=False)
@@ -158,6 +168,10 @@ class _Gathering:
     interrupted: int = 0
     input_bytes: int = 0
     output_bytes: int = 0
+    cpu_us: int | None = None
+    rows_read: int | None = None
+    rows_written: int | None = None
+    peak_kb: int | None = None
 
     def add(self, record: CallRecord, nested: int) -> None:
         self.durations.append(record.duration_us or 0)
@@ -166,6 +180,11 @@ class _Gathering:
         self.where.add(record, nested)
         self.input_bytes += record.input_bytes
         self.output_bytes += record.output_bytes or 0
+        for name in ("cpu_us", "rows_read", "rows_written"):
+            if (told := getattr(record, name)) is not None:
+                setattr(self, name, (getattr(self, name) or 0) + told)
+        if record.peak_kb is not None:
+            self.peak_kb = max(self.peak_kb or 0, record.peak_kb)
         if record.error_code is not None:
             self.errors[record.error_code, record.fault or ""] += 1
 
@@ -181,6 +200,10 @@ class _Gathering:
             where=self.where,
             input_bytes=self.input_bytes,
             output_bytes=self.output_bytes,
+            cpu_us=self.cpu_us,
+            rows_read=self.rows_read,
+            rows_written=self.rows_written,
+            peak_kb=self.peak_kb,
             errors=dict(self.errors),
             durations=self.durations,
         )
@@ -202,14 +225,20 @@ class _Nested:
         return self._spent.pop((record.run_id, record.call_id, record.plugin), 0)
 
 
-def summary(calls: Iterable[CallRecord], slowest: int = 10) -> Statistics:
+def summary(
+    calls: Iterable[CallRecord],
+    slowest: int = 10,
+    stacks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Statistics:
     """Return the statistics of *calls*, which come in the order in which they ended.
 
-    Calls in flight are passed over. It keeps some 40 bytes for each call.
+    Calls in flight are passed over. *stacks* has the names of the middlewares of each run. It keeps
+    some 40 bytes for each call.
     """
     hooks: dict[tuple[str, str], _Gathering] = {}
     began, fine, nested = array("q"), bytearray(), _Nested()
     longest: list[CallRecord] = []
+    layers: Counter[str] = Counter()
     for record in calls:
         one = hooks.setdefault((record.plugin, record.hook), _Gathering())
         if record.status == "interrupted":
@@ -219,10 +248,13 @@ def summary(calls: Iterable[CallRecord], slowest: int = 10) -> Statistics:
         one.add(record, nested.below(record))
         began.append(record.started_ns)
         fine.append(record.status == "ok")
+        for name, us in zip(stacks.get(record.run_id, ()), record.stack_us or (), strict=False):
+            layers[name] += us
         _keep(longest, record, slowest)
     return Statistics(
         hooks=tuple(hooks[key].stats(*key) for key in sorted(hooks)),
         where=_sum(one.where for one in hooks.values()),
+        middlewares=dict(layers),
         began_ns=began,
         fine=fine,
         slowest=tuple(sorted(longest, key=_slowness)[:slowest]),

@@ -99,7 +99,7 @@ INTENT = (1, *intent_facts(make_call(), 5))
 
 def row_of_call(outcome: Outcome, before: Facts = INTENT) -> Facts:
     """Return the row of a call that began with the facts *before*."""
-    return (*before, *call_facts(outcome, 99))
+    return (*before, *call_facts(outcome, 99, (5999, 12)))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,9 @@ def test_a_call_stands_in_its_columns() -> None:
     call = make_call(
         "7.1", parent="7", caller="app", depth=1, attempt=2, historic=True, phase="setup"
     )
-    facts = row_of_call(ok(call), (3, *intent_facts(call, 11)))
+    used = Usage(cpu_us=8, rows_read=2, rows_written=0)
+    timing = Timing(queue_us=1, transport_us=2, plugin_us=3, used=used, instance=4)
+    facts = row_of_call(ok(call, timing=timing), (3, *intent_facts(call, 11)))
     assert dict(zip(CALLS.names, facts, strict=True)) == {
         "run": 3,
         "call_id": "7.1",
@@ -145,16 +147,16 @@ def test_a_call_stands_in_its_columns() -> None:
         "started_ns": 11,
         "input_digest": DIGEST,
         "input_bytes": len(call.payload),
-        "instance": None,
+        "instance": 4,
         "duration_us": 99,
         "queue_us": 1,
         "transport_us": 2,
         "plugin_us": 3,
-        "stack_us": None,
-        "cpu_us": None,
+        "stack_us": "[5,0]",
+        "cpu_us": 8,
         "peak_kb": None,
-        "rows_read": None,
-        "rows_written": None,
+        "rows_read": 2,
+        "rows_written": 0,
         "output_digest": DIGEST,
         "output_bytes": 7,
         "seed": bytes(range(32)).hex(),

@@ -69,12 +69,27 @@ def _body(found: Statistics, runs: Sequence[RunRecord]) -> Iterator[Markup]:
         "Sums over all calls; a plugin's own part is without the calls that it asked for."
         + _left_out(hooks),
         _wide(shares(found.where, hooks[:_SHOWN])),
+        *_middlewares(found),
     )
     if found.errors:
         yield _section("Failures by code and fault", None, _wide(failures(found.errors)))
     yield _section("The slowest calls", None, of_slowest(found.slowest, len(runs)))
-    yield _section("All hooks in numbers", None, of_hooks(hooks))
+    yield _section(
+        "All hooks in numbers",
+        "Processor time, memory (the most of a worker so far) and rows (read / written) are what "
+        "workers and storage told; an empty field is not zero.",
+        of_hooks(hooks),
+    )
     yield _section("Runs", None, of_runs(runs))
+
+
+def _middlewares(found: Statistics) -> Iterator[Markup]:
+    if found.middlewares:
+        items = (
+            tag("span", f"{name} ", tag("b", f"{duration(us)}, {percent(us, found.where.total)}"))
+            for name, us in found.middlewares.items()
+        )
+        yield tag("p", "Each middleware:", *items, class_="legend")
 
 
 def _lead(found: Statistics, asked: str) -> str:

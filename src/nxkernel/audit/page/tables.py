@@ -10,27 +10,21 @@ from nxkernel.audit.page.shares import bar
 from nxkernel.audit.records import CallRecord, RunRecord
 from nxkernel.audit.statistics import HookStats, Where
 
-__all__ = ["of_hooks", "of_runs", "of_slowest"]
+__all__ = ["of_hooks", "of_runs", "of_slowest", "size"]
 
 _NUMBERS = frozenset(
-    {"calls", "failed", "p50", "p95", "p99", "longest", "took", "in all", "in", "out", "seed"}
+    {
+        *("calls", "failed", "p50", "p95", "p99", "longest", "took", "in all", "processor"),
+        *("memory", "in", "out", "rows", "seed"),
+    }
 )
 
 
 def of_hooks(hooks: Sequence[HookStats]) -> Markup:
     """Return every hook of every plugin with its numbers."""
     names = (
-        "plugin",
-        "hook",
-        "calls",
-        "failed",
-        "p50",
-        "p95",
-        "p99",
-        "longest",
-        "in all",
-        "in",
-        "out",
+        *("plugin", "hook", "calls", "failed", "p50", "p95", "p99", "longest", "in all"),
+        *("processor", "memory", "in", "out", "rows"),
     )
     return _table(names, (_hook(hook) for hook in hooks))
 
@@ -45,9 +39,18 @@ def _hook(hook: HookStats) -> tuple[object, ...]:
         f"{hook.calls:,}",
         failed,
         *(duration(us) for us in times),
-        _size(hook.input_bytes),
-        _size(hook.output_bytes),
+        "" if hook.cpu_us is None else duration(hook.cpu_us),
+        "" if hook.peak_kb is None else size(hook.peak_kb * 1024),
+        size(hook.input_bytes),
+        size(hook.output_bytes),
+        _rows(hook),
     )
+
+
+def _rows(hook: HookStats) -> str:
+    if hook.rows_read is None and hook.rows_written is None:
+        return ""
+    return f"{hook.rows_read or 0:,} / {hook.rows_written or 0:,}"
 
 
 def of_slowest(calls: Sequence[CallRecord], runs: int) -> Markup:
@@ -99,7 +102,8 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
     return tag("div", table, class_="wide")
 
 
-def _size(size: int) -> str:
-    power = min(3, max(0, size.bit_length() - 1) // 10)
-    value, unit = size / 1024**power, ("B", "KiB", "MiB", "GiB")[power]
+def size(amount: int) -> str:
+    """Return bytes in the unit that fits."""
+    power = min(3, max(0, amount.bit_length() - 1) // 10)
+    value, unit = amount / 1024**power, ("B", "KiB", "MiB", "GiB")[power]
     return f"{value:.0f} {unit}" if value >= 10 or not power else f"{value:.1f} {unit}"
