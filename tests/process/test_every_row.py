@@ -95,7 +95,9 @@ def _everything(zoo: Zoo) -> dict[str, str]:
     ids = {name: outcome.call_id for name, outcome in made.items()}
     ids |= {"nested": f"{nested.call_id}.1.1", "denied": f"{denied.call_id}.1"}
     asyncio.run(_cancelled(zoo))
-    (gone,) = [row for row in recorded(zoo.kernel.run) if (row.plugin, row.hook) == ("sleeps", "act")]
+    (gone,) = [
+        row for row in recorded(zoo.kernel.run) if (row.plugin, row.hook) == ("sleeps", "act")
+    ]
     return {**ids, "cancelled": gone.call_id}
 
 

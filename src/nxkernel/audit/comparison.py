@@ -56,7 +56,8 @@ def compare(left: Iterable[CallRecord], right: Iterable[CallRecord]) -> Comparis
     """Pair the calls of two runs and say in what they differ; of retried ones the last attempt.
 
     Calls of one plugin, hookimpl and phase are the same call when they have one seed, or else one
-    input, or else one number: whatever order threads made them in, equal work is paired.
+    key that the caller gave, or else one input, or else one number: whatever order threads made
+    them in, equal work is paired.
     """
     mine, theirs = _last_attempts(left), _last_attempts(right)
     pairs: list[Pair] = []
@@ -75,6 +76,7 @@ def compare(left: Iterable[CallRecord], right: Iterable[CallRecord]) -> Comparis
 _IDENTITIES: Final[tuple[Callable[[CallRecord], Hashable | None], ...]] = (
     lambda call: None if call.seed is None else (call.seed, call.input_digest),
     lambda call: call.seed,
+    lambda call: None if call.key is None else repr(call.key),
     lambda call: call.input_digest,
     lambda call: call.call_id,
 )

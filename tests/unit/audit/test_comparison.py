@@ -53,6 +53,18 @@ def test_a_difference_is_named(changes: dict[str, Any], differs: tuple[str, ...]
     assert (found.same, found.only_left, found.only_right) == (0, (), ())
 
 
+def test_a_key_of_the_caller_names_a_call() -> None:
+    """Runs of other seeds are compared by the keys that the application gave its calls."""
+    left = [record(str(n), key=[f"doc-{n}"], seed=f"0{n}") for n in range(3)]
+    right = [
+        record(str(9 - n), key=[f"doc-{n}"], seed=f"1{n}", input_digest="sha256:new")
+        for n in (2, 0, 1)
+    ]
+    found = compare(left, right)
+    assert [pair.right.key for pair in found.differing] == [["doc-0"], ["doc-1"], ["doc-2"]]
+    assert {pair.differs for pair in found.differing} == {("input", "seed")}
+
+
 def test_a_call_that_one_run_lacks_is_found() -> None:
     """What only one of them did is on its side, and does not pair with something else."""
     left = [record("1"), record("2", plugin="store")]

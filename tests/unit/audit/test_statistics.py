@@ -60,6 +60,31 @@ def test_the_parts_of_a_call_add_up() -> None:
     assert where.total == 100
 
 
+def test_middlewares_have_their_part_and_their_names() -> None:
+    """What they took is no part of the rest of the host, and summed up by name over the runs."""
+    times = {"duration_us": 100, "queue_us": 10, "transport_us": 70, "plugin_us": 40}
+    found = summary(
+        [record(**times, stack_us=[5, 7]), record(**times, stack_us=[1, 0]), record(**times)],
+        stacks={"run-1": ("audit", "policy", "breaker")},
+    )
+    assert found.middlewares == {"audit": 6, "policy": 7}
+    assert (found.where.middlewares, found.where.host) == (13, 47)
+    assert found.where.total == 300
+
+
+def test_what_was_told_is_summed_up_and_nothing_else() -> None:
+    """Processor time, rows and memory are those that workers told; nothing told is no zero."""
+    calls = [
+        record(cpu_us=3, rows_read=2, peak_kb=900),
+        record(cpu_us=4, rows_written=0, peak_kb=700),
+        record(),
+        record(plugin="silent"),
+    ]
+    told, silent = summary(calls).hooks
+    assert (told.cpu_us, told.rows_read, told.rows_written, told.peak_kb) == (7, 2, 0, 900)
+    assert (silent.cpu_us, silent.rows_read, silent.rows_written, silent.peak_kb) == (None,) * 4
+
+
 def test_time_in_nested_calls_is_counted_once() -> None:
     """A plugin's part has nothing of the calls that it asked for: they are in the sums too."""
     asked = {"parent": "1", "caller": "ocr.rapid", "depth": 1, "plugin": "store"}
