@@ -136,7 +136,7 @@ def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ())
         timing.queue_us,
         timing.transport_us,
         timing.plugin_us,
-        f"[{','.join(str(ns // 1000) for ns in stack_ns)}]" if stack_ns else None,
+        f"[{','.join(str((ns + 500) // 1000) for ns in stack_ns)}]" if stack_ns else None,
         used.cpu_us,
         used.peak_kb,
         used.rows_read,

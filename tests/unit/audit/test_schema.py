@@ -152,7 +152,7 @@ def test_a_call_stands_in_its_columns() -> None:
         "queue_us": 1,
         "transport_us": 2,
         "plugin_us": 3,
-        "stack_us": "[5,0]",
+        "stack_us": "[6,0]",
         "cpu_us": 8,
         "peak_kb": None,
         "rows_read": 2,
