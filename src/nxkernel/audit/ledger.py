@@ -54,6 +54,7 @@ class SqliteLedger:
         self._head: Head | None = None
         self._marks: dict[str, tuple[int, str | None]] = {}
         self._runs: dict[SpoolName, int] = {}
+        self._check = False
 
     def mark(self, file: str) -> tuple[int, str | None]:
         """Return up to where *file* was taken, and how it ends or None."""
@@ -68,6 +69,16 @@ class SqliteLedger:
         Raises:
             Moved: when ``mark.start`` is not where the file was taken up to.
         """
+        try:
+            self._transact(spool, entries, mark, checked=False)
+        except (NotCanonical, OverflowError):
+            # One of them is none that its table takes. Which one is asked now only.
+            self._transact(spool, entries, mark, checked=True)
+
+    def _transact(
+        self, spool: SpoolName, entries: Sequence[Entry], mark: Mark, *, checked: bool
+    ) -> None:
+        self._check = checked
         try:
             with self._lock, immediate(self._connection):
                 self._take(spool, entries, mark)
@@ -115,6 +126,8 @@ class SqliteLedger:
 
     def _checked(self, table: Table, facts: Facts) -> tuple[Table, Facts]:
         """Return a row, or what is recorded instead: one that cannot be stored stops no other."""
+        if not self._check:
+            return table, facts
         try:
             table.store(facts, lambda name: 0)
             if has_too_large(facts):

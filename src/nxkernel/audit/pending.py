@@ -112,7 +112,7 @@ class _Pending:
         self._connection = connection
         self._seq: int = self._one("SELECT ifnull(max(seq), 0) FROM main.batches")[0]
         self._names: dict[str, int] = {}
-        self._rows: dict[Table, list[tuple[Any, ...]]] = {}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
 
     def _one(self, sql: str, *bound: object) -> Any:
         return self._connection.execute(sql, bound).fetchone()
@@ -145,8 +145,6 @@ class _Pending:
             facts = (*facts, "")  # the checkpoint before it is not known yet
         try:
             table = _BY_NAME[entry.table]
-            if has_too_large(facts):
-                return None
             stored = table.store(facts, self._number)
         except (KeyError, NotCanonical):
             return None
@@ -154,7 +152,7 @@ class _Pending:
 
     def _append(self, table: Table, stored: tuple[Any, ...]) -> int:
         self._seq += 1
-        self._rows.setdefault(table, []).append((self._seq, *stored))
+        self._rows.setdefault(table.name, []).append((self._seq, *stored))
         return self._seq
 
     def _number(self, name: str) -> int:
@@ -165,16 +163,24 @@ class _Pending:
 
     def show(self) -> None:
         """Lay the rows over the tables of the database."""
-        for table, rows in self._rows.items():
+        tables = [_BY_NAME[name] for name in self._rows]
+        for table in tables:
             columns = ", ".join(("seq", *table.names))
             self._connection.execute(f"CREATE TEMP TABLE {table.name}_pending ({columns})")
-            marks = ", ".join("?" * (1 + len(table.names)))
-            self._connection.executemany(
-                f"INSERT INTO temp.{table.name}_pending VALUES ({marks})", rows
-            )
+            self._fill(table)
             self._connection.execute(
                 f"CREATE TEMP VIEW {table.name} AS SELECT {columns} FROM main.{table.name} "
                 f"UNION ALL SELECT {columns} FROM temp.{table.name}_pending"
             )
-        for table in self._rows:  # now that every table is laid over, the names too
+        for table in tables:  # now that every table is laid over, the names too
             self._connection.execute(table.view.replace("CREATE VIEW", "CREATE TEMP VIEW", 1))
+
+    def _fill(self, table: Table) -> None:
+        marks = ", ".join("?" * (1 + len(table.names)))
+        statement = f"INSERT INTO temp.{table.name}_pending VALUES ({marks})"
+        rows = self._rows[table.name]
+        try:
+            self._connection.executemany(statement, rows)
+        except OverflowError:  # the ledger records such a row as an event, so it is not shown
+            self._connection.execute(f"DELETE FROM temp.{table.name}_pending")
+            self._connection.executemany(statement, (r for r in rows if not has_too_large(r)))

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from nxkernel._sqlite import open_reader
@@ -134,3 +135,17 @@ def test_a_row_of_another_process_that_is_torn_is_not_shown(path: Path) -> None:
             file.write(b"half a row")
         with AuditReader(path) as reader:
             assert [call.call_id for call in reader.calls()] == ["1"]
+
+
+def test_a_row_that_the_database_will_not_take_is_not_shown(path: Path) -> None:
+    """Others are, as later in the database."""
+    with opened(path) as log, AuditReader(path) as reader:
+        make(log, "1")
+        for call_id, took, annotations in (("2", 2**63, {}), ("3", 1, {"seed": "no hex"})):
+            call = make_call(call_id)
+            odd = attrs.evolve(ok(call), annotations=annotations)
+            log.finish(log.intend(call), call, odd, took)
+        make(log, "4")
+        assert [call.call_id for call in reader.calls()] == ["1", "4"]
+        drain_now(path)
+        assert [call.call_id for call in reader.calls()] == ["1", "4"]
