@@ -29,6 +29,8 @@ _RUN = (
     "SELECT min(r.seq) FROM main.batches AS b "
     "JOIN main.runs AS r ON r.seq BETWEEN b.first AND b.seq WHERE b.spool = ? AND b.from_offset = 0"
 )
+#: Rows that are held in memory until they are handed to SQLite, which spills to its own files.
+_AT_ONCE = 5000
 _FLAGS = os.O_RDONLY | files.CLOEXEC | files.BINARY
 
 
@@ -61,7 +63,6 @@ def with_pending(connection: sqlite3.Connection, log: Path) -> Iterator[None]:
 @contextmanager
 def _scratch(connection: sqlite3.Connection) -> Iterator[None]:
     """Begin a snapshot in which temporary tables may be made; its end takes them away again."""
-    connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA query_only=OFF")
     try:
         connection.execute("BEGIN")
@@ -152,8 +153,18 @@ class _Pending:
 
     def _append(self, table: Table, stored: tuple[Any, ...]) -> int:
         self._seq += 1
-        self._rows.setdefault(table.name, []).append((self._seq, *stored))
+        rows = self._rows.get(table.name)
+        if rows is None:
+            rows = self._rows[table.name] = []
+            self._create(table)
+        rows.append((self._seq, *stored))
+        if len(rows) == _AT_ONCE:
+            self._fill(table)
         return self._seq
+
+    def _create(self, table: Table) -> None:
+        columns = ", ".join(("seq", *table.names))
+        self._connection.execute(f"CREATE TEMP TABLE {table.name}_pending ({columns})")
 
     def _number(self, name: str) -> int:
         if name not in self._names:
@@ -166,7 +177,6 @@ class _Pending:
         tables = [_BY_NAME[name] for name in self._rows]
         for table in tables:
             columns = ", ".join(("seq", *table.names))
-            self._connection.execute(f"CREATE TEMP TABLE {table.name}_pending ({columns})")
             self._fill(table)
             self._connection.execute(
                 f"CREATE TEMP VIEW {table.name} AS SELECT {columns} FROM main.{table.name} "
@@ -182,5 +192,7 @@ class _Pending:
         try:
             self._connection.executemany(statement, rows)
         except OverflowError:  # the ledger records such a row as an event, so it is not shown
-            self._connection.execute(f"DELETE FROM temp.{table.name}_pending")
+            undo = f"DELETE FROM temp.{table.name}_pending WHERE seq >= ?"
+            self._connection.execute(undo, rows[0][:1])
             self._connection.executemany(statement, (r for r in rows if not has_too_large(r)))
+        rows.clear()
