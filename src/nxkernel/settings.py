@@ -180,6 +180,9 @@ class Hosting:
     #: How many items of a stream, and how many bytes of them, a worker makes ahead of its consumer.
     stream_items: int = 16
     stream_bytes: int = 1 << 18
+    #: Providers of the same priority go by how often they failed with their present code in so
+    #: many seconds before the boot; None does not look at that.
+    failure_window_s: float | None = None
     #: Deepest nesting of brokered calls.
     max_depth: int = 16
     #: Largest frame in either direction, in bytes.

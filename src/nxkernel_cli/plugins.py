@@ -12,6 +12,7 @@ import click
 from nxkernel_cli.debug import debug
 from nxkernel_cli.determinism import check_facts, checks, print_check, project_of
 from nxkernel_cli.environments import environments
+from nxkernel_cli.explain import explain
 from nxkernel_cli.failures import FAILED, OK, describe, note_remote
 from nxkernel_cli.install import (
     environment_facts,
@@ -54,6 +55,7 @@ plugins.add_command(environments)
 plugins.add_command(lock)
 plugins.add_command(logs)
 plugins.add_command(debug)
+plugins.add_command(explain)
 plugins.add_command(quarantined)
 plugins.add_command(release)
 

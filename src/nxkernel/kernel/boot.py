@@ -33,6 +33,7 @@ from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.standings import Standings
 from nxkernel.kernel.witnessed import WitnessCache, grounds
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Sandbox
@@ -66,6 +67,8 @@ class Boot:
     callbacks: Callbacks
     #: Tells every middleware that listens.
     tell: Callable[..., None]
+    #: How often the plugins have failed, if their order goes by that.
+    standings: Standings
 
     def enlist(self) -> None:
         """Decide who runs, on files alone; no plugin code has been executed.
@@ -120,7 +123,12 @@ class Boot:
             specs=self.specs,
             plugins=self.roster.enabled_facts(),
             header=run_header(
-                self.run, self.sandbox, self.hosting, self.middleware, self.roster.lock_digest
+                self.run,
+                self.sandbox,
+                self.hosting,
+                self.middleware,
+                self.roster.lock_digest,
+                self.standings.told(),
             ),
             emit=self._emit,
         )

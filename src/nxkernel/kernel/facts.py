@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from nxkernel.kernel.vectors import pinned
 from nxkernel.run import Run
 from nxkernel.settings import Hosting, Sandbox
 from nxkernel.surroundings import Surroundings
+from nxkernel.types import EMPTY
 
 __all__ = ["run_header"]
 
@@ -27,8 +28,9 @@ def run_header(
     hosting: Hosting,
     middleware: Sequence[Middleware],
     lock_digest: str | None,
+    failures: Mapping[str, Any] = EMPTY,
 ) -> dict[str, Any]:
-    """Return what the audit puts at the head of *run*."""
+    """Return what the audit puts at the head of *run*; *failures*: by which plugins are ordered."""
     header: dict[str, Any] = {
         "kernel": nxkernel.__version__,
         "python": platform.python_version(),
@@ -47,6 +49,8 @@ def run_header(
         if guard.chance == "strict":
             header["environment"] |= pinned()
         header["addresses"] = "fixed" if fixed else "random"
+    if failures:
+        header["failures"] = dict(failures)
     if run.forked_from is not None:
         header["forked_from"] = run.forked_from
     if hosting.inproc_allowlist:

@@ -54,7 +54,10 @@ class Overview:
         facts = provider.facts
         member = self._parts.roster.members.get(provider.plugin)
         reasons = [n for n in ("tryfirst", "trylast") if getattr(facts, n)]
-        reasons.append(f"priority {member.priority if member else 0}, then by id")
+        history = self._parts.standings.words(provider.plugin) if member is not None else ""
+        reasons.append(f"priority {member.priority if member else 0}")
+        reasons += [f"then {history}"] if history else []
+        reasons.append("then by id")
         if member is not None and member.in_process:
             reasons.append("IN THE HOST'S PROCESS")
         error = self._parts.disabled(provider.plugin)

@@ -32,6 +32,7 @@ from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.standings import Standings
 from nxkernel.kernel.streams import Open
 from nxkernel.kernel.traffic import Traffic
 from nxkernel.types import Call, ImplFacts, Outcome, PluginId
@@ -75,7 +76,11 @@ class Parts:
             fixed_addresses=self.roster.launches.fixes_addresses,
             tidy=self.streams.tidy,
         )
-        self.registry = Registry(given.project, given.specs, self.plant.bell.ring)
+        #: How often the plugins have failed, as far as their order goes by that.
+        self.standings = Standings(self._code_of)
+        self.registry = Registry(
+            given.project, given.specs, self.plant.bell.ring, self.standings.failing
+        )
         #: What was learned of the plugins' code in earlier runs.
         self.impl_cache = ImplCache(Caches(given.run.data_dir).impls, given.project)
         self.residents = Residents(given.project, self.roster, self.plant.bell.ring, self)
@@ -108,6 +113,11 @@ class Parts:
         #: Whether what happens to workers belongs on record.
         self._recording = False
 
+    def _code_of(self, plugin: PluginId) -> str | None:
+        """The digest of the code that *plugin* has now."""
+        member = self.roster.members.get(plugin)
+        return None if member is None else member.facts.code_digest
+
     # -- boot and close --------------------------------------------------------------------
 
     def boot(self) -> None:
@@ -129,9 +139,11 @@ class Parts:
             impl_cache=self.impl_cache,
             callbacks=self,
             tell=self.tell,
+            standings=self.standings,
         )
         self._recording = True
         boot.enlist()
+        self.standings.take(given.run, given.hosting.failure_window_s)
         boot.open_stack()
         transport = self.desk.transport = boot.start()
         boot.learn(transport)

@@ -56,9 +56,18 @@ class Registry:
     """
 
     def __init__(
-        self, project: str, specs: Mapping[str, HookSpec], ring: Callable[[], None] = lambda: None
+        self,
+        project: str,
+        specs: Mapping[str, HookSpec],
+        ring: Callable[[], None] = lambda: None,
+        failing: Callable[[PluginId], int] = lambda _: 0,
     ) -> None:
-        """*ring* is called when the last call has left an order that is not in force any more."""
+        """*ring* is called when the last call has left an order that is not in force any more.
+
+        *failing*: where plugins of the same priority stand, those with a smaller number first; it
+        says the same for as long as a plugin has the same code.
+        """
+        self._failing = failing
         self._project = project
         self._specs = specs
         self._ring = ring
@@ -177,7 +186,7 @@ class Registry:
         """Return the providers of *hook* in calling order.
 
         pluggy calls the last registered first, so plugins are registered in descending
-        (priority, id): among equals they are called in ascending order.
+        (priority, failures, id): among equals they are called in ascending order.
         """
         order = self._order or self._arrange()
         return order.of(hook)
@@ -192,10 +201,14 @@ class Registry:
     def _arranged(self) -> Order:
         manager = pluggy.PluginManager(self._project)
         manager.add_hookspecs(_holder([self._specs[name] for name in sorted(self._specs)]))
-        entries = sorted(self._entries.values(), key=lambda e: (e.priority, e.plugin), reverse=True)
+        entries = sorted(self._entries.values(), key=self._rank, reverse=True)
         for entry in entries:
             manager.register(_proxies(self._project, entry.plugin, entry.impls), entry.plugin)
         return Order({name: self._ordered(manager, name) for name in sorted(self._specs)})
+
+    def _rank(self, entry: Entry) -> tuple[int, int, str]:
+        """What the order follows from, and nothing else."""
+        return entry.priority, self._failing(entry.plugin), entry.plugin
 
     def _ordered(self, manager: pluggy.PluginManager, hook: str) -> tuple[Provider, ...]:
         found = reversed(getattr(manager.hook, hook).get_hookimpls())

@@ -209,3 +209,33 @@ def test_wrappers_do_not_stand_around_streams(registry: Registry, style: str) ->
     with pytest.raises(PluginDisabled, match=r"'pages' is a wrapper, and hook 'pages' streams"):
         registry.verify(PluginId("a"), [impl("pages", **{style: True})])
     registry.verify(PluginId("a"), [impl("pages"), impl("read", **{style: True})])
+
+
+def ranked(failing: dict[str, int], priorities: dict[str, int]) -> list[str]:
+    registry = Registry("demo", specs(), failing=lambda plugin: failing.get(plugin, 0))
+    for plugin, priority in priorities.items():
+        registry.register(PluginId(plugin), priority, [impl()])
+    return [each.plugin for each in registry.providers("read")]
+
+
+def test_priority_goes_before_history_and_history_before_the_id() -> None:
+    """What is configured is never overruled by what has happened."""
+    priorities = {"a": 0, "b": 0, "c": 0, "d": -1, "e": 1}
+    assert ranked({"a": 50, "d": 100}, priorities) == ["d", "b", "c", "a", "e"]
+    assert ranked({}, priorities) == ["d", "a", "b", "c", "e"]
+
+
+@given(
+    plugins=st.dictionaries(
+        st.sampled_from("abcdef"), st.tuples(st.integers(-2, 2), st.integers(0, 3)), min_size=1
+    ),
+    data=st.data(),
+)
+def test_the_order_follows_from_these_alone(
+    plugins: dict[str, tuple[int, int]], data: st.DataObject
+) -> None:
+    """In whatever order plugins came: priority, then failures, then id."""
+    came = data.draw(st.permutations(sorted(plugins)))
+    failing = {name: failures for name, (_, failures) in plugins.items()}
+    found = ranked(failing, {name: plugins[name][0] for name in came})
+    assert found == sorted(plugins, key=lambda name: (*plugins[name], name))
