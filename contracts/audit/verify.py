@@ -1,11 +1,11 @@
 """Verify an nxkernel audit log with nothing but Python's standard library.
 
-    python verify.py audit.db [--checkpoint FILE [--key KEY]] [--json]
+    python verify.py audit.db [--archive FOLDER] [--checkpoint FILE [--key KEY]] [--json]
     python verify.py --proof FILE [--key KEY]
 
-The first checks a whole log, the second a proof about one: that a row is in it, or that one state
-of it continues another. KEY is a verifier key, name+id+key; then the checkpoint, or that within
-the proof, must carry a good signature of it.
+The first checks a whole log, with the sealed files in ``segments`` beside it; the second a proof
+about one: that a row is in it, or that one state of it continues another. KEY is a verifier key,
+name+id+key; then the checkpoint, or that within the proof, must carry a good signature of it.
 
 Prints one line for each problem and exits with 0 for a sound log, 4 for one that is not, and 2
 when the file cannot be read as an audit log. Written from ``format.v2.json`` beside it, and not
@@ -15,12 +15,16 @@ from the sources of nxkernel, so that the two can check each other. Needs Python
 import argparse
 import base64
 import contextlib
+import gzip
 import hashlib
+import itertools
 import json
 import re
+import shutil
 import sqlite3
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 APPLICATION_ID = 0x6E784175
@@ -69,6 +73,7 @@ KINDS = {
     "c2sp.org/tlog-proof@v1": ("extra", "index"),
     "nxkernel.audit.consistency@v2": ("old", "root"),
 }
+SEGMENT = re.compile(r"[0-9]{12}\.db(\.gz)?")
 MARK = 4
 CHUNK = 4096
 MAX_PLACES = 256
@@ -431,7 +436,8 @@ class Check:
         self.problems = []
         self.rows = self.runs = 0
         self.origin = ""
-        self.tree = self.pinned = None
+        self.tree = self.pinned = self.base_root = None
+        self.first = 1  # number of the file's first row
         self.next = 1  # number of the next leaf
         self.last = 0  # number of the last batch's row
         self.fits = True  # whether that batch was sound in itself
@@ -460,14 +466,12 @@ class Check:
             self.judge()
         except sqlite3.Error as error:
             self.report("malformed", "", 0, f"the database cannot be read: {error}")
-        if self.checkpoint:
-            self.check_checkpoint(*self.checkpoint)
-        self.problems.sort(key=lambda problem: (problem[2], problem[1], problem[0]))
 
     def check_rows(self):
         """Check every batch, then look for rows that none of them has."""
         self.begin()
-        before = self.next
+        self.first = before = self.next
+        self.base_root = self.tree.root() if self.tree else None
         (end,) = self.connection.execute("SELECT max(seq) FROM batches").fetchone()
         while self.last < (end or 0):
             query = "SELECT seq FROM batches WHERE seq > ? ORDER BY seq"
@@ -659,23 +663,72 @@ class Check:
             return self.tree if self.last == 0 else None
         return self.tree.grown([pending])
 
+    def root(self):
+        """Return the root over all rows at the end of the file, or None."""
+        end = self.end()
+        return end.root() if end else None
+
+
+class Log:
+    """What was found in all files of a log, oldest first."""
+
+    def __init__(self, checks, checkpoint):
+        self.checkpoint = checkpoint
+        self.checks = checks
+        self.rows = sum(check.rows for check in checks)
+        self.runs = sum(check.runs for check in checks)
+        self.problems = [problem for check in checks for problem in check.problems]
+        for before, check in itertools.pairwise(checks):
+            self.check_joint(before, check)
+        if checkpoint:
+            self.check_checkpoint(*checkpoint)
+        self.problems.sort(key=lambda problem: (problem[2], problem[1], problem[0]))
+        del self.problems[MAX_PROBLEMS:]
+
+    def check_joint(self, before, check):
+        """Check that a file continues the one before."""
+        expected = before.last + 1
+        if check.first > expected:
+            message = f"rows {expected} to {check.first - 1} missing: no file has them"
+            self.problems.append(("missing", "", expected, message))
+        elif check.first < expected or check.origin != before.origin:
+            message = "the file does not continue the one before"
+            self.problems.append(("forged", "segments", check.first, message))
+        elif check.base_root is not None and before.root() not in (None, check.base_root):
+            message = "the file continues another state than that of the one before"
+            self.problems.append(("forged", "segments", check.first, message))
+
     def check_checkpoint(self, origin, size, root):
         """Check that the log continues the checkpoint."""
-        end = self.end()
-        pinned = (end and end.root()) if size == self.last else self.pinned
-        if self.origin and self.origin != origin:
-            self.report("forged", "", 1, "the checkpoint is of another log")
-        if self.last < size:
-            self.report("truncated", "", self.last + 1, f"cut off: the checkpoint saw {size}")
+        last = self.checks[-1]
+        roots = [check.root() for check in self.checks if check.last == size]
+        roots += [check.pinned for check in self.checks if check.pinned]
+        pinned = next((found for found in roots if found), None)
+        if last.origin and last.origin != origin:
+            self.problems.append(("forged", "", 1, "the checkpoint is of another log"))
+        if last.last < size:
+            message = f"cut off: the checkpoint saw {size}"
+            self.problems.append(("truncated", "", last.last + 1, message))
         elif pinned and pinned != base64.b64decode(root):
-            self.report("forged", "", size, f"rows 1 to {size} are not what the checkpoint saw")
+            message = f"rows 1 to {size} are not what the checkpoint saw"
+            self.problems.append(("forged", "", size, message))
+
+    def limits(self):
+        """Yield what the result does not show."""
+        before = self.checks[0].first - 1
+        if before > 0:
+            yield f"rows 1 to {before} are in files that are not here"
+        if not self.checkpoint:
+            yield "without a checkpoint kept elsewhere, rows cut off at the end do not show"
+        elif self.checkpoint[1] < before:
+            yield "the file with the last row that the checkpoint saw is not here"
 
     def head(self):
         """Return the checkpoint of the log as it was read, or None."""
-        end = self.end()
-        if not end or not self.last or not self.origin:
+        last = self.checks[-1]
+        if not last.root() or not last.last or not last.origin:
             return None
-        return [self.origin, self.last, base64.b64encode(end.root()).decode()]
+        return [last.origin, last.last, base64.b64encode(last.root()).decode()]
 
 
 def open_log(path):
@@ -710,18 +763,42 @@ def is_old(connection):
     return ("1-audit",) in names
 
 
-def verify(path, checkpoint=None):
+def files_of(path, archives=()):
+    """Return the files of a log, oldest first: the sealed ones, and itself."""
+    if SEGMENT.fullmatch(path.name):
+        return [path]
+    found = {}
+    for folder in (*archives, path.with_name("segments")):
+        names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+        there = {}
+        for name in names:
+            if SEGMENT.fullmatch(name):
+                there.setdefault(name[:12], folder / name)
+        found.update(there)
+    return [found[first] for first in sorted(found)] + [path]
+
+
+def check_file(path, checkpoint):
+    """Check one file by itself."""
+    with contextlib.ExitStack() as stack:
+        if path.suffix == ".gz":
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            plain = Path(folder) / path.stem
+            with gzip.open(path) as packed, plain.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+            path = plain
+        connection = stack.enter_context(contextlib.closing(open_log(path)))
+        check = Check(connection, checkpoint)
+        check.run()
+        return check
+
+
+def verify(path, checkpoint=None, archives=()):
     """Check the log at *path*; *checkpoint* is (origin, size, root) or None."""
     path = Path(path)
     if not path.is_file():
         raise Unreadable(f"{path.name} does not exist")
-    connection = open_log(path)
-    try:
-        check = Check(connection, checkpoint)
-        check.run()
-        return check
-    finally:
-        connection.close()
+    return Log([check_file(each, checkpoint) for each in files_of(path, archives)], checkpoint)
 
 
 def parse_checkpoint(text):
@@ -755,8 +832,7 @@ def render(check, as_json):
     lines = [f"{kind}: {message}" for kind, _, _, message in check.problems]
     verdict = f"{len(lines)} problems" if lines else "sound"
     lines.append(f"{check.rows} rows in {check.runs} runs: {verdict}")
-    if not check.checkpoint:
-        lines.append("without a checkpoint kept elsewhere, rows cut off at the end do not show")
+    lines += check.limits()
     return "\n".join(lines)
 
 
@@ -765,6 +841,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Verify an nxkernel audit log, or a proof.")
     parser.add_argument("log", nargs="?", help="the database, audit/audit.db in a data directory")
     parser.add_argument("--checkpoint", help="file with a checkpoint that was kept elsewhere")
+    parser.add_argument("--archive", action="append", default=[], help="folder of older files")
     parser.add_argument("--proof", help="file with a proof; no log is needed for it")
     parser.add_argument("--key", help="verifier key of who must have signed the checkpoint")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -779,7 +856,8 @@ def main(arguments=None):
         text = Path(options.checkpoint).read_text("utf-8") if options.checkpoint else None
         if options.key:
             check_signature(text or "", options.key)
-        check = verify(options.log, parse_checkpoint(text) if text is not None else None)
+        point = parse_checkpoint(text) if text is not None else None
+        check = verify(options.log, point, [Path(folder) for folder in options.archive])
     except Unproved as error:
         sys.stdout.write(f"not proved: {error}\n")
         return 4

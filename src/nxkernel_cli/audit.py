@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from nxkernel_cli.audit_export import export
 from nxkernel_cli.audit_place import log_path, place_argument
 from nxkernel_cli.audit_proof import key, proof
 from nxkernel_cli.audit_runs import diff, runs
+from nxkernel_cli.audit_segments import archive, archive_option, rotate
 from nxkernel_cli.audit_stats import stats
 from nxkernel_cli.failures import INTEGRITY, OK, describe
 from nxkernel_cli.output import emit, json_option, note, say
@@ -28,7 +30,7 @@ def audit() -> None:
     """Read and verify the record of all calls."""
 
 
-for command in (runs, calls, show, stats, diff, tail, export, proof, key):
+for command in (runs, calls, show, stats, diff, tail, export, proof, key, rotate, archive):
     audit.add_command(command)
 
 
@@ -42,15 +44,24 @@ for command in (runs, calls, show, stats, diff, tail, export, proof, key):
     help="A checkpoint that was kept elsewhere; the log must continue it.",
 )
 @click.option("--key", metavar="KEY", help="Verifier key of who must have signed the checkpoint.")
+@archive_option
 @json_option
-def verify(place: Path, checkpoint_file: Path | None, key: str | None, as_json: bool) -> int:
+def verify(
+    place: Path,
+    checkpoint_file: Path | None,
+    key: str | None,
+    archives: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Recompute the tree over all rows; exit with 4 if it does not add up."""
     from nxkernel.audit import reader
 
     if key is not None and checkpoint_file is None:
         raise click.UsageError("--key is about a checkpoint: give --checkpoint too")
     checkpoint = None if checkpoint_file is None else _checkpoint(checkpoint_file, key)
-    found = reader.verify(log_path(place), checkpoint)
+    found = reader.verify(
+        log_path(place), checkpoint, archives=archives, processes=os.cpu_count() or 1
+    )
     if as_json:
         emit(verification(found))
     else:

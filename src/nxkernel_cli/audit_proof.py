@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nxkernel_cli.audit_place import log_path, place_argument
+from nxkernel_cli.audit_segments import archive_option
 from nxkernel_cli.failures import OK
 from nxkernel_cli.output import emit, json_option, say
 
@@ -32,9 +33,15 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=_file,
     help="The checkpoint that the proof is about [default: the log as it is now].",
 )
+@archive_option
 @json_option
 def proof(
-    place: Path, seq: int | None, since: Path | None, checkpoint_file: Path | None, as_json: bool
+    place: Path,
+    seq: int | None,
+    since: Path | None,
+    checkpoint_file: Path | None,
+    archives: tuple[Path, ...],
+    as_json: bool,
 ) -> int:
     """Print a proof that row ROW is in the log, or with --since that it continues a checkpoint.
 
@@ -42,7 +49,7 @@ def proof(
     """
     if (seq is None) == (since is None):
         raise click.UsageError("give a ROW, or an older checkpoint with --since")
-    made = _made(place, seq, since, _text(checkpoint_file))
+    made = _made(place, seq, since, _text(checkpoint_file), archives)
     if as_json:
         emit({"ok": True, "checkpoint": made.checkpoint, "proof": made.text()})
     else:
@@ -51,14 +58,20 @@ def proof(
 
 
 def _made(
-    place: Path, seq: int | None, since: Path | None, note: str | None
+    place: Path,
+    seq: int | None,
+    since: Path | None,
+    note: str | None,
+    archives: tuple[Path, ...],
 ) -> Inclusion | Consistency:
     from nxkernel.audit.checkpoint import Checkpoint
     from nxkernel.audit.prover import prove_consistency, prove_inclusion
 
     if seq is not None:
-        return prove_inclusion(log_path(place), seq, note)
-    return prove_consistency(log_path(place), Checkpoint.parse(_text(since) or ""), note)
+        return prove_inclusion(log_path(place), seq, note, archives=archives)
+    return prove_consistency(
+        log_path(place), Checkpoint.parse(_text(since) or ""), note, archives=archives
+    )
 
 
 def _text(file: Path | None) -> str | None:

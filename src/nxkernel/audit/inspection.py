@@ -86,8 +86,8 @@ class Inspection:
         self.rows = self.runs = 0
         #: Roots at the sizes that were asked for, as far as they can be told.
         self.roots: dict[int, bytes] = {}
-        self._pins = pins
-        self._connection = connection
+        self.pins = pins
+        self.connection = connection
         self._tables = tables
         self._suspects = Suspects(lambda seq: rows_at(connection, tables, seq))
         self._good: dict[str, set[tuple[type, ...]]] = {table.name: set() for table in tables}
@@ -104,7 +104,7 @@ class Inspection:
         self._next, self._row = start.row - bool(start.pending), start.row - 1
         self._tree, self._fits = start.tree, True
         pending = start.pending
-        for seqs in _groups(self._connection.execute(_BATCHES, (start.row - 1, last))):
+        for seqs in _groups(self.connection.execute(_BATCHES, (start.row - 1, last))):
             self._hashes = {self._row: pending} if pending else {}
             self._claims.clear()
             self._batches.clear()
@@ -118,7 +118,7 @@ class Inspection:
         """Suspect every row with a number below *before* or above *after*: no batch has them."""
         for table in self._tables:
             for ends in ((-(2**63), before - 1), (after + 1, 2**63 - 1)):
-                for row in self._connection.execute(table.select, ends):
+                for row in self.connection.execute(table.select, ends):
                     self.rows += 1
                     self.runs += table is RUNS
                     if self._well_formed(table, row):
@@ -139,7 +139,7 @@ class Inspection:
     def _read(self, first: int, last: int) -> None:
         """Fill the hashes of all rows from *first* to *last*."""
         for table in self._tables:
-            self._read_table(table, self._connection.execute(table.select, (first, last)))
+            self._read_table(table, self.connection.execute(table.select, (first, last)))
 
     def _read_table(self, table: Table, rows: Iterator[tuple[Any, ...]]) -> None:
         hashes, good, before = self._hashes, self._good[table.name], self.rows
@@ -196,7 +196,7 @@ class Inspection:
 
     def _check_whole(self, batch: _Batch, leaves: list[bytes]) -> None:
         marked = b"".join([each[:MARK] for each in leaves]) == batch.marks
-        before = self._tree.copy() if self._tree and self._pins else None
+        before = self._tree.copy() if self._tree and self.pins else None
         tree = self._tree
         if tree is not None:
             tree.add(leaves)
@@ -213,7 +213,7 @@ class Inspection:
 
     def _pin(self, tree: Tree, leaves: list[bytes]) -> None:
         """Note the roots that were asked for at sizes between *tree* and its growth by *leaves*."""
-        for pin in [pin for pin in self._pins if 0 <= pin - tree.size <= len(leaves)]:
+        for pin in [pin for pin in self.pins if 0 <= pin - tree.size <= len(leaves)]:
             pinned = tree.copy()
             pinned.add(leaves[: pin - tree.size])
             self.roots[pin] = pinned.root
@@ -261,7 +261,7 @@ class Inspection:
     def _settle(self, batch: _Batch) -> None:
         """Of rows that claim one number, keep the one that the batch saw."""
         for seq in sorted(seq for seq in self._claims if self._next <= seq <= batch.seq):
-            rows = rows_at(self._connection, self._tables, seq)
+            rows = rows_at(self.connection, self._tables, seq)
             mark = batch.mark(seq)
             right = next((row for row in rows if mark and hash_of(row)[:MARK] == mark), rows[0])
             self._hashes[seq] = hash_of(right)

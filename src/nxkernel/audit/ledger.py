@@ -14,6 +14,7 @@ from nxkernel._sqlite import Busy, WriterLock, immediate, only_append, open_writ
 from nxkernel.audit.batches import Head, Source
 from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
+from nxkernel.audit.rotation import settle
 from nxkernel.audit.schema import FORMAT, RUN_ENDS, RUNS, TABLES, Facts, Table, table_of
 from nxkernel.audit.spool.drainer import Mark, Moved
 from nxkernel.audit.spool.entries import Entry, has_too_large
@@ -207,6 +208,7 @@ def _open(path: Path, clock: Clock, stack: ExitStack) -> SqliteLedger:
     lock = WriterLock(Path(f"{path}-writer"))
     stack.callback(lock.close)
     with lock:
+        settle(path, clock)
         # A file may go once its rows are here, so they have to be safe from more than its end.
         connection = open_writer(path, FORMAT, durability="power", now_ns=clock.wall_ns())
         stack.callback(_close, connection, lock)

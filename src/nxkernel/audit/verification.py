@@ -8,19 +8,20 @@ the tree has its root, else forged; there are as many rows, else truncated.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from nxkernel._sqlite import open_reader
 from nxkernel.audit.checkpoint import Checkpoint
-from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.inspection import Inspection, Start
-from nxkernel.audit.schema import FORMAT, FORMAT_VERSION, SEGMENTS, TABLES, Table
-from nxkernel.audit.suspects import Problem, ProblemKind
+from nxkernel.audit.schema import FORMAT_VERSION, SEGMENTS, TABLES, Table
+from nxkernel.audit.segments import Segment, opened, segments_of
+from nxkernel.audit.sharing import shared_run
+from nxkernel.audit.suspects import MAX_PROBLEMS, Problem, ProblemKind
 from nxkernel.audit.tree import Tree
-from nxkernel.errors import AuditError, IntegrityError
+from nxkernel.errors import IntegrityError
 
 __all__ = ["Problem", "ProblemKind", "VerifyReport", "verify"]
 
@@ -29,6 +30,8 @@ _NO_CHECKPOINT = (
     "that no rows were cut off at the end, and that the log was not rewritten from some row on: "
     "that takes a checkpoint that was kept elsewhere"
 )
+_BEFORE = "anything about rows 1 to {}: the files that have them are not here"
+_NO_FILE = "that it continues the checkpoint: the file that has its last row is not here"
 _AFTER = "anything about rows after number {}: the checkpoint is older than they are"
 
 
@@ -66,48 +69,173 @@ class VerifyReport:
             )
 
 
-def verify(path: Path | str, checkpoint: Checkpoint | None = None) -> VerifyReport:
-    """Check every row of the log at *path*, and that it continues *checkpoint*.
+def verify(
+    path: Path | str,
+    checkpoint: Checkpoint | None = None,
+    *,
+    archives: Sequence[Path] = (),
+    processes: int = 1,
+) -> VerifyReport:
+    """Check every row of the log at *path*, over all its segments, and that it continues a state.
 
-    A log that is being written to is checked as it was when this began.
+    Segments are looked for beside the log, and in the folders *archives*. A log that is being
+    written to is checked as it was when this began. With more *processes* a large one takes less
+    time; whatever they find wrong is looked at again in this one.
 
     Raises:
-        AuditError: when the file is missing or no audit log at all.
+        AuditError: when a file is missing or no audit log at all.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AuditError(f"there is no audit log at {shown(path)}", details={"path": str(path)})
-    try:
-        connection = open_reader(path, FORMAT)
-    except sqlite3.Error as error:
-        raise cannot("read", path, error) from error
-    with closing(connection):
-        lenient, connection.text_factory = connection.text_factory, str
-        found = _Verification(connection, checkpoint).run()
-        if found is None:  # some text is no UTF-8: slower, but nothing stops it
-            connection.text_factory = lenient
-            found = _Verification(connection, checkpoint).run()
-        assert found is not None
-        return found
+    whole = _Whole(checkpoint)
+    for segment in segments_of(Path(path), archives):
+        with opened(segment) as connection:
+            whole.add(segment, _verified(segment, connection, checkpoint, processes))
+    return whole.report()
+
+
+@attrs.frozen(kw_only=True)
+class _Part:
+    """What was found in one file."""
+
+    origin: str
+    start: Start
+    #: Root of the tree before the file, or None.
+    base_root: bytes | None
+    end: Start
+    rows: int
+    runs: int
+    roots: Mapping[int, bytes]
+    problems: Sequence[Problem]
+
+
+def _verified(
+    segment: Segment, connection: sqlite3.Connection, checkpoint: Checkpoint | None, processes: int
+) -> _Part:
+    lenient, connection.text_factory = connection.text_factory, str
+    pins = [checkpoint.size] if checkpoint else []
+    shared = None if segment.is_packed or processes < 2 else (segment.path, processes)
+    found = _Verification(connection, pins, shared).run()
+    if found is None:  # some text is no UTF-8: slower, but nothing stops it
+        connection.text_factory = lenient
+        found = _Verification(connection, pins, None).run()
+    assert found is not None
+    return found
+
+
+class _Whole:
+    """Puts together what was found in the files of a log."""
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self._problems: list[Problem] = []
+        self._parts: list[_Part] = []
+        self._roots: dict[int, bytes] = {}
+
+    def add(self, segment: Segment, part: _Part) -> None:
+        """Add the next file, which has to continue the one before."""
+        named = segment.path.name
+        self._problems += [
+            attrs.evolve(each, message=f"{named}: {each.message}") if segment.first else each
+            for each in part.problems
+        ]
+        if self._parts:
+            self._check_joint(self._parts[-1], part, named)
+        self._roots.update(part.roots)
+        if (root := root_at(part.end)) is not None:
+            self._roots[part.end.row - 1] = root
+        self._parts.append(part)
+
+    def _check_joint(self, before: _Part, part: _Part, named: str) -> None:
+        first, expected = part.start.row, before.end.row
+        if first > expected:
+            message = f"rows {expected} to {first - 1} are missing: no file before {named} has them"
+            self._problems.append(Problem("missing", "", expected, message))
+        elif first < expected or part.origin != before.origin:
+            message = f"{named} does not continue the file before it"
+            self._problems.append(Problem("forged", "segments", first, message))
+        elif part.start.tree is not None and root_at(before.end) not in (None, part.base_root):
+            message = f"{named} continues another state than that at the end of the file before"
+            self._problems.append(Problem("forged", "segments", first, message))
+
+    def report(self) -> VerifyReport:
+        """Return what was found in all."""
+        last = self._parts[-1]
+        if self._checkpoint is not None:
+            self._check_checkpoint(self._checkpoint, last)
+        ordered = sorted(self._problems, key=lambda each: (each.seq, each.table, each.kind))
+        return VerifyReport(
+            rows=sum(part.rows for part in self._parts),
+            runs=sum(part.runs for part in self._parts),
+            head=_head(last),
+            problems=tuple(ordered[:MAX_PROBLEMS]),
+            limits=tuple(self._limits(last.end.row - 1)),
+        )
+
+    def _check_checkpoint(self, point: Checkpoint, last: _Part) -> None:
+        size, root = last.end.row - 1, self._roots.get(point.size)
+        if last.origin and last.origin != point.origin:
+            message = "the checkpoint is of another log, or this one was renamed"
+            self._problems.append(Problem("forged", "", 1, message))
+        if size < point.size:
+            message = f"rows {size + 1} to {point.size} are cut off: the checkpoint has seen them"
+            self._problems.append(Problem("truncated", "", size + 1, message))
+        elif root is not None and root != point.hash:
+            message = f"rows 1 to {point.size} are not what the checkpoint saw: they were rewritten"
+            self._problems.append(Problem("forged", "", point.size, message))
+
+    def _limits(self, size: int) -> Iterator[str]:
+        yield _HONEST
+        before = self._parts[0].start.row - 1
+        if before > 0:
+            yield _BEFORE.format(before)
+        if self._checkpoint is None:
+            yield _NO_CHECKPOINT
+        elif self._checkpoint.size < before:
+            yield _NO_FILE
+        elif size > self._checkpoint.size:
+            yield _AFTER.format(self._checkpoint.size)
+
+
+def _head(last: _Part) -> Checkpoint | None:
+    root = root_at(last.end)
+    if root is None or last.end.row == 1 or not last.origin:
+        return None
+    return Checkpoint.of(last.origin, last.end.row - 1, root)
+
+
+def root_at(end: Start) -> bytes | None:
+    """Return the root over all rows at the end of a pass, if it can be told."""
+    if end.tree is None or (end.row > 1 and not end.pending):
+        return None
+    tree = end.tree.copy()
+    tree.add([end.pending] if end.pending else [])
+    return tree.root
 
 
 class _Verification:
     """One verification of one file."""
 
-    def __init__(self, connection: sqlite3.Connection, checkpoint: Checkpoint | None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        pins: Sequence[int],
+        shared: tuple[Path, int] | None,
+    ) -> None:
         self._connection = connection
-        self._checkpoint = checkpoint
+        self._pins = pins
+        self._shared = shared
         self._origin = ""
 
-    def run(self) -> VerifyReport | None:
-        """Return the report, or None when some text is no UTF-8 and ``text_factory`` minds."""
-        pins = [self._checkpoint.size] if self._checkpoint else []
-        self._inspection = Inspection(self._connection, self._readable(), pins)
-        end = Start(row=1, tree=Tree())
+    def run(self) -> _Part | None:
+        """Return what was found, or None when some text is no UTF-8 and ``text_factory`` minds."""
+        self._inspection = Inspection(self._connection, self._readable(), self._pins)
+        start = end = Start(row=1, tree=Tree())
+        base_root = None
         try:
             self._connection.execute("BEGIN")
             self._check_schema()
-            end = self._check_rows()
+            start = self._begin()
+            base_root = start.tree.root if start.tree else None
+            end = self._check_rows(start)
             self._inspection.close()
         except sqlite3.Error as error:
             if "decode to UTF-8" in str(error) and self._connection.text_factory is str:
@@ -115,14 +243,16 @@ class _Verification:
                 return None
             message = f"the database cannot be read: {error}"
             self._inspection.report("malformed", "", 0, message)
-        self._check_checkpoint(end)
         found = self._inspection
-        return VerifyReport(
+        return _Part(
+            origin=self._origin,
+            start=start,
+            base_root=base_root,
+            end=end,
             rows=found.rows,
             runs=found.runs,
-            head=self._head(end),
-            problems=tuple(sorted(found.problems, key=lambda p: (p.seq, p.table, p.kind))),
-            limits=self._limits(end.row - 1),
+            roots=found.roots,
+            problems=found.problems,
         )
 
     def _schema(self) -> dict[str, str]:
@@ -144,11 +274,13 @@ class _Verification:
                     message = f"{kind.lower()} {name} is {how}"
                     self._inspection.report("malformed", table.name, 0, message)
 
-    def _check_rows(self) -> Start:
-        start = self._begin()
+    def _check_rows(self, start: Start) -> Start:
         last = self._connection.execute("SELECT max(seq) FROM batches").fetchone()[0] or 0
+        first = start.row
+        if self._shared and (end := shared_run(self._inspection, start, last, *self._shared)):
+            return end
         end = self._inspection.run(start, last)
-        self._inspection.strangers(start.row, end.row - 1)
+        self._inspection.strangers(first, end.row - 1)
         return end
 
     def _begin(self) -> Start:
@@ -167,42 +299,3 @@ class _Verification:
         message = f"row {seq} (segments) does not say how the file begins"
         self._inspection.report("malformed", "segments", seq, message)
         return Start(row=seq, tree=None)
-
-    def _check_checkpoint(self, end: Start) -> None:
-        point, size = self._checkpoint, end.row - 1
-        if point is None:
-            return
-        report = self._inspection.report
-        if self._origin and self._origin != point.origin:
-            report("forged", "", 1, "the checkpoint is of another log, or this one was renamed")
-        root = _root_at(end) if point.size == size else self._inspection.roots.get(point.size)
-        if size < point.size:
-            message = f"rows {size + 1} to {point.size} are cut off: the checkpoint has seen them"
-            report("truncated", "", size + 1, message)
-        elif root is not None and root != point.hash:
-            message = (
-                f"rows 1 to {point.size} are not what the checkpoint saw: the log was rewritten"
-            )
-            report("forged", "", point.size, message)
-
-    def _head(self, end: Start) -> Checkpoint | None:
-        root = _root_at(end)
-        if root is None or end.row == 1 or not self._origin:
-            return None
-        return Checkpoint.of(self._origin, end.row - 1, root)
-
-    def _limits(self, size: int) -> tuple[str, ...]:
-        if self._checkpoint is None:
-            return (_HONEST, _NO_CHECKPOINT)
-        if size > self._checkpoint.size:
-            return (_HONEST, _AFTER.format(self._checkpoint.size))
-        return (_HONEST,)
-
-
-def _root_at(end: Start) -> bytes | None:
-    """Return the root over all rows at the end of a pass, if it can be told."""
-    if end.tree is None or (end.row > 1 and not end.pending):
-        return None
-    tree = end.tree.copy()
-    tree.add([end.pending] if end.pending else [])
-    return tree.root

@@ -1,0 +1,44 @@
+"""``nxkernel audit rotate`` and ``archive``, and what ``verify`` makes of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.audit.logs import sample_rows, write_batches
+from tests.unit.cli.conftest import run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with a log that nobody writes to."""
+    log = tmp_path / "data" / "audit" / "audit.db"
+    write_batches(log, sample_rows(log), 5)
+    return tmp_path / "data"
+
+
+def test_a_log_is_sealed_moved_and_verified(data: Path, tmp_path: Path) -> None:
+    """Each step says what it did; the whole verifies with its archive, and says so without."""
+    assert run("audit", "rotate", data, "--if-due").out == "not due yet\n"
+    assert run("audit", "rotate", data, "--if-due", "--json").data["sealed"] is None
+    shown = run("audit", "rotate", data)
+    assert shown.code == 0
+    assert shown.out.rstrip().endswith("000000000001.db")
+    assert run("audit", "verify", data).code == 0
+    there = tmp_path / "archive"
+    (moved,) = run("audit", "archive", data, there, "--json").data["moved"]
+    assert Path(moved) == there / "000000000001.db.gz"
+    whole = run("audit", "verify", data, "--archive", there)
+    assert whole.code == 0
+    assert "files that have them are not here" not in whole.err
+    assert "files that have them are not here" in run("audit", "verify", data).err
+    assert run("audit", "proof", data, "3", "--archive", there).code == 0
+    assert run("audit", "proof", data, "3").code == 1
+
+
+def test_a_missing_log_cannot_be_sealed(tmp_path: Path) -> None:
+    """A wrong folder is one line."""
+    shown = run("audit", "rotate", tmp_path)
+    assert shown.code == 1
+    assert "there is no audit log at" in shown.err
