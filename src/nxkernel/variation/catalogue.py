@@ -119,17 +119,21 @@ def processors() -> list[int]:
     return sorted(ask(0)) if ask is not None else []
 
 
-def rounds(processors: Sequence[int]) -> tuple[tuple[Variation, ...], ...]:
+def rounds(processors: Sequence[int], *, vectors: bool = True) -> tuple[tuple[Variation, ...], ...]:
     """Return rounds of variations: everything that can be varied on this machine, twice.
 
     Twice, so that what happens to come out alike under one value shows under another. The order of
     calls has a round of its own, and the first one leaves it alone: what an earlier call left
-    behind may be what differs by the hash seed. *processors*: those that this process may use.
+    behind may be what differs by the hash seed.
+
+    Args:
+        processors: those that this process may use.
+        vectors: whether this one can run what numeric libraries have for older ones of its kind.
     """
     return (
         (
             *_variables("1", "America/Denver", "C", "2"),
-            _processor("Prescott", "X86_V3 X86_V4 AVX2 FMA3 AVX512F AVX512_SKX"),
+            *_processor(vectors, "Prescott", "X86_V3 X86_V4 AVX2 FMA3 AVX512F AVX512_SKX"),
             _listing("reversed"),
             *_processors(processors[:1], processors),
             Variation(name="clock", how="a year ahead", changes=(("clock_s", _YEAR_S),)),
@@ -138,7 +142,7 @@ def rounds(processors: Sequence[int]) -> tuple[tuple[Variation, ...], ...]:
         (Variation(name="call order", how="last call first", order="reversed"),),
         (
             *_variables("2", "Asia/Kathmandu", "POSIX", "3"),
-            _processor("Sandybridge", "X86_V4 AVX512F AVX512_SKX"),
+            *_processor(vectors, "Sandybridge", "X86_V4 AVX512F AVX512_SKX"),
             _listing("shuffled"),
             *_processors(processors[-1:], processors),
             Variation(name="clock", how="ten years back", changes=(("clock_s", -10 * _YEAR_S),)),
@@ -168,9 +172,12 @@ def _variables(seed: str, zone: str, locale: str, threads: str) -> tuple[Variati
     )
 
 
-def _processor(core: str, without: str) -> Variation:
+def _processor(vectors: bool, core: str, without: str) -> tuple[Variation, ...]:
+    """The code that OpenBLAS and NumPy have for an older processor, where this one runs it."""
+    if not vectors:
+        return ()
     variables = {"OPENBLAS_CORETYPE": core, "NPY_DISABLE_CPU_FEATURES": without}
-    return Variation(name="processor", how=f"as on {core}", environment=variables)
+    return (Variation(name="processor", how=f"as on {core}", environment=variables),)
 
 
 def _listing(order: str) -> Variation:

@@ -10,6 +10,7 @@ import attrs
 from nxkernel._temporary import temporary
 from nxkernel.errors import NxError
 from nxkernel.kernel.inspection import inspect
+from nxkernel.kernel.vectors import pinned
 from nxkernel.plugins.discovery import Candidate
 from nxkernel.settings import Sandbox
 from nxkernel.types import ImplFacts
@@ -127,7 +128,11 @@ def _checked(
         with temporary("check") as folder:
             stage = Stage(Places(folder), parts, project, sandbox or Sandbox())
             report = search(
-                stage, stage.subjects, rounds(processors()), most=_MOST, progress=progress
+                stage,
+                stage.subjects,
+                rounds(processors(), vectors=bool(pinned())),
+                most=_MOST,
+                progress=progress,
             )
             return [_check(part, report, stage) for part in parts]
     except NxError as error:

@@ -11,6 +11,7 @@ import attrs
 from nxkernel._temporary import temporary
 from nxkernel.errors import NxError
 from nxkernel.kernel import Kernel
+from nxkernel.kernel.vectors import pinned
 from nxkernel.recording.records import RecordedCall
 from nxkernel.replay.exemptions import exemption
 from nxkernel.replay.rerun import rerun
@@ -51,7 +52,8 @@ def vary(
         trials = _Repeats(session, kernel_factory, chosen, Places(folder))
         alone = trials.can_be_alone()
         varied = [
-            [each for each in some if alone or not each.fresh] for some in rounds(processors())
+            [each for each in some if alone or not each.fresh]
+            for some in rounds(processors(), vectors=bool(pinned()))
         ]
         subjects = [_subject(call) for call in chosen]
         return search(trials, subjects, varied, most=most, progress=progress, alone=alone)

@@ -125,3 +125,9 @@ def test_one_processor_has_nothing_to_vary() -> None:
     """The report says what was varied, and does not claim it."""
     names = {each.name for some in rounds([0]) for each in some}
     assert names == set(NAMES) - {"processors"}
+
+
+def test_a_processor_without_older_code_has_its_kind_left_alone() -> None:
+    """A library that was told to use what it cannot run would end the worker."""
+    names = {each.name for some in rounds([0, 1], vectors=False) for each in some}
+    assert names == set(NAMES) - {"processor"}
