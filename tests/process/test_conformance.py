@@ -17,6 +17,8 @@ import nxkernel as nx
 from nxkernel_cli import determinism
 from nxkernel_cli.main import main
 
+#: Dozens of kernels, which a busy machine takes its time for.
+pytestmark = pytest.mark.timeout(900)
 _HEAD = "import nxkernel as nx\nhookimpl = nx.HookimplMarker('kit')\n"
 _BODIES = {
     "steady": """

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from nxkernel_cli.main import main
 from tests.support.sources import PREVENTED, Source
 
+#: Dozens of replays, which a busy machine takes its time for.
+pytestmark = pytest.mark.timeout(900)
 _BODY = """
 import sqlite3
 
