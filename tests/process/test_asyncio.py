@@ -13,7 +13,7 @@ import pytest
 import nxkernel as nx
 from nxkernel.testing import FakeClock
 from tests.process.conftest import Opens
-from tests.support.zoo import Zoo, allow, eventually, meeting, patient, recorded
+from tests.support.zoo import Zoo, allow, events, eventually, meeting, patient, recorded
 
 ANIMALS = ("prints", "sleeps", "inspects", "asks.a", "asks.b")
 OPTIONS = {"rules": [*allow("asks.a", "ask_b"), *allow("asks.b", "ask_a")]}
@@ -103,6 +103,29 @@ class TestGoingAway:
         for _ in range(4):
             asyncio.run(cancelled_sleep(zoo))
             assert zoo.answers("sleeps")
+
+    @pytest.mark.parametrize("how", ["leaves", "insists"])
+    def test_cancelled_call_is_interrupted_in_its_worker(self, open_zoo: Opens, how: str) -> None:
+        """Its `finally` runs; one that goes on is killed. No later call is made there."""
+        zoo = open_zoo(patient, "flows")
+
+        async def main() -> None:
+            call = asyncio.create_task(zoo.kernel.options(timeout=3600).acall("once", value=how))
+            while "under way" not in zoo.log("flows"):
+                await asyncio.sleep(0.002)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+        asyncio.run(main())
+        (row,) = recorded(zoo.kernel.run, hook="once")
+        assert (row.error_code, row.fault) == ("call.cancelled", "caller")
+        eventually(lambda: "interrupted\nleft" in zoo.log("flows"), "its finally ran")
+        assert zoo.answers("flows")
+        assert zoo.kernel.plugins["flows"].starts == 2
+        eventually(lambda: len(events(zoo.kernel.run, "worker.exit")) == 1, "it has ended")
+        (ended,) = events(zoo.kernel.run, "worker.exit")
+        assert ended.data["signal"] == (signal.SIGKILL if how == "insists" else None)
 
     def test_interrupt_in_a_blocking_call(self, open_zoo: Opens) -> None:
         """Ctrl-C ends the wait at once, the worker with it, and leaves the kernel usable."""

@@ -204,6 +204,10 @@ class JobProcess(ChildProcess):
         """End the job."""
         self._job.terminate()
 
+    def interrupt(self) -> None:
+        """End it: Windows has nothing gentler."""
+        self.kill()
+
     def terminate(self) -> None:
         """End the job: Windows has nothing gentler."""
         self._job.terminate()

@@ -80,6 +80,10 @@ class PidfdProcess:
         """Send SIGKILL."""
         self._send(signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """Send SIGINT."""
+        self._send(signal.SIGINT)
+
     def terminate(self) -> None:
         """Send SIGTERM."""
         self._send(signal.SIGTERM)

@@ -31,6 +31,9 @@ class Process(Protocol):
     def kill(self) -> None:
         """End it at once; no error when it has ended."""
 
+    def interrupt(self) -> None:
+        """Interrupt what it does, as Ctrl-C would; no error when it has ended."""
+
     def terminate(self) -> None:
         """Ask the operating system to end it; no error when it has ended."""
 
@@ -60,6 +63,10 @@ class ChildProcess:
         """Send SIGKILL, or terminate it on Windows."""
         self._end(self._child.kill if sys.platform == "win32" else self._sigkill)
 
+    def interrupt(self) -> None:
+        """Send SIGINT; Windows has nothing gentler than its kill."""
+        self._end(self._child.kill if sys.platform == "win32" else self._sigint)
+
     def terminate(self) -> None:
         """Send SIGTERM; Windows has nothing gentler than its kill."""
         self._end(self._child.kill if sys.platform == "win32" else self._sigterm)
@@ -67,6 +74,9 @@ class ChildProcess:
     def _sigkill(self) -> None:
         if sys.platform != "win32":
             os.kill(self.pid, signal.SIGKILL)
+
+    def _sigint(self) -> None:
+        os.kill(self.pid, signal.SIGINT)
 
     def _sigterm(self) -> None:
         os.kill(self.pid, signal.SIGTERM)

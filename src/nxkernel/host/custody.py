@@ -159,6 +159,17 @@ class Custody(ABC):
         self.slot.lose(worker, frame, self._died if counted else self._ended)
         self._publish()
 
+    def part(self, worker: Worker, frame: Frame, now: float) -> None:
+        """End *worker* and every call on it, because the caller of *frame* went away."""
+        self.lose(worker, frame, counted=False)
+
+    def press(self, now: float) -> None:
+        """Kill the workers that had until *now* to end by themselves."""
+        for worker in self._dying:
+            if worker.ends_by is not None and now >= worker.ends_by:
+                worker.ends_by = None
+                kill(worker)
+
     def replace(self, worker: Worker, frame: Frame) -> None:
         """Do without *worker*, which ended or babbled before *frame* could use it."""
         self.slot.replace(worker, frame, self._died)
@@ -209,7 +220,7 @@ class Custody(ABC):
             self._publish()
 
     def bury_dead(self) -> None:
-        """Bury the workers that did not answer, once they have ended."""
+        """Bury the workers that nobody waits for, once they have ended."""
         dead = [worker for worker in self._dying if worker.exit is not None]
         for worker in dead:
             self._dying.remove(worker)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from nxkernel import _forks
 from nxkernel._system.shelter import sheltered
-from nxkernel._wire import Setup
+from nxkernel._wire import Setup, Stop
 from nxkernel.errors import KernelNotRunning, NxError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.custody import Custody, end
 from nxkernel.host.housekeeping import Housekeeper
@@ -21,6 +21,9 @@ from nxkernel.host.workers import Worker
 from nxkernel.types import PluginId
 
 __all__ = ["Check", "Keeper"]
+
+#: Seconds that an interrupted call has to end; then its worker is killed.
+_LEAVE_S = 1.0
 
 #: Raises SandboxUnavailable when the kernel's own account of a worker is not what it must be.
 Check = Callable[[int], None]
@@ -209,6 +212,27 @@ class Keeper(Custody):
         self.supervisor.publish()
 
     # -- ending --------------------------------------------------------------------------
+
+    def part(self, worker: Worker, frame: Frame, now: float) -> None:
+        """Interrupt the call on *worker*, whose caller went away, and have the worker end.
+
+        What the plugin has under way is left by an exception, so that its ``finally`` runs; where
+        that was, nobody knows, so no further call is made there. One that goes on is killed.
+        """
+        if self.patient or not frame.running:
+            super().part(worker, frame, now)
+            return
+        self.slot.lose(worker, frame, self._interrupted)
+        self.supervisor.publish()
+        if frame.buries is worker:
+            frame.buries, worker.ends_by = None, now + _LEAVE_S
+            self._dying.append(worker)
+
+    def _interrupted(self, worker: Worker) -> None:
+        self.supervisor.note("ended")
+        worker.ended_by_host = True
+        worker.process.interrupt()
+        worker.channel.send(Stop())
 
     def retire(self, by: str = CLOSED) -> None:
         """Let no call in any more, and end the worker under the calls that are on it."""

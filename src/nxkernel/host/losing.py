@@ -25,8 +25,11 @@ def lose(
 ) -> Effects[Outcome]:
     """End the worker under *call* and return the outcome that this gives the call."""
     lost_by = frame.lost_by
-    counted = loss.why != "cancelled" and lost_by is None
-    yield from bury(clock, keeper, worker, frame, counted=counted)
+    if loss.why == "cancelled" and lost_by is None:
+        keeper.part(worker, frame, clock.monotonic())
+        yield from inter(clock, keeper, frame)
+    else:
+        yield from bury(clock, keeper, worker, frame, counted=lost_by is None)
     if lost_by is not None:
         # A call below this one took the worker away; its end is not this plugin's doing.
         return lost_with(call, lost_by)

@@ -50,6 +50,7 @@ class Rounds:
 
     def _look_in(self, keeper: Custody) -> None:
         try:
+            keeper.press(self._clock.monotonic())
             keeper.bury_dead()
             self._visit(keeper)
         except AuditError as error:

@@ -131,6 +131,8 @@ class Worker:
     forsaken: list[int] = attrs.Factory(list)
     #: Of a template: how the processes of its calls are handed what they have.
     nursery: Nursery | None = None
+    #: When it is killed, if it has not ended by itself: it was asked to.
+    ends_by: float | None = None
     #: Turns that nobody listens to any more, until the worker has answered them.
     strays: list[Stray] = attrs.Factory(list)
     _seq: int = 0

@@ -94,20 +94,29 @@ class Flows:
         flow = self._flows[seq] = Flow(seq, source, streams, hint)
         return self._turn(flow, seq, window)
 
-    def more(self, message: More) -> None:
+    def accept(self, message: More | Pause | Halt) -> None:
+        """Do what the host says of a stream."""
+        if isinstance(message, More):
+            self._more(message)
+        elif isinstance(message, Pause):
+            self._pause(message)
+        else:
+            self._halt(message)
+
+    def _more(self, message: More) -> None:
         """Run the next turn of a stream."""
         flow = self._flow(message.token)
         self._perform(
             message.seq, flow.streams, lambda: self._turn(flow, message.seq, message.window)
         )
 
-    def pause(self, message: Pause) -> None:
+    def _pause(self, message: Pause) -> None:
         """End the turn that is under way; it may have ended by itself meanwhile."""
         flow = self._flows.get(message.token)
         if flow is not None and flow.turn:
             flow.paused = True
 
-    def halt(self, message: Halt) -> None:
+    def _halt(self, message: Halt) -> None:
         """End a stream; it may have ended by itself meanwhile."""
         flow = self._flows.get(message.token)
         if flow is None:

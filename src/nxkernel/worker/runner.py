@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -126,6 +127,8 @@ class Runner:
         #: In the fork of a template: those that wait there.
         self._others: dict[int, Generator[Any, Any, Any]] = {}
         self._thread = threading.get_ident()
+        #: Told to end in the middle of calls that nobody waits for any more.
+        self._stopped = False
         #: What forks the calls, where each gets a process of its own.
         self.template: Template | None = None
         #: Entered around the plugin's own code: True for a call. A debugger puts itself here.
@@ -145,16 +148,28 @@ class Runner:
         """Say what the plugin implements, then answer until told to stop."""
         self._impls = impls
         self._chance.loaded()
+        self._heed_interrupts()
         self._pipe.send(Ready(impls=[Impl(**attrs.asdict(i.facts)) for i in impls.values()]))
         self.answer()
 
     def answer(self) -> None:
         """Answer until told to stop."""
-        while True:
+        while not self._stopped:
             message = self._pipe.receive()
             if isinstance(message, Stop):
                 return
             self._accept(message)
+
+    def _heed_interrupts(self) -> None:
+        """Let the host interrupt a call whose caller went away; this process has its last one."""
+
+        def strike(_number: int, _frame: object) -> None:
+            if len(self._stack) > 1:
+                raise KeyboardInterrupt
+
+        # A debugger has put its own there, and a plugin may have.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, strike)
 
     def reborn(self, pipe: Pipe, arena: Arena | None) -> None:
         """Serve another host's end from now on, as if nothing had been called yet."""
@@ -169,18 +184,17 @@ class Runner:
     def _accept(self, message: Any) -> None:
         if isinstance(message, Invoke):
             self._invoke(message)
-        elif isinstance(message, More):
-            self._flows.more(message)
-        elif isinstance(message, Pause):
-            self._flows.pause(message)
-        elif isinstance(message, Halt):
-            self._flows.halt(message)
+        elif isinstance(message, More | Pause | Halt):
+            self._flows.accept(message)
         elif isinstance(message, Forsake):
             self._forsake(message.token)
         elif isinstance(message, Fork) and self.template is not None:
             self.template.fork()
         elif isinstance(message, Ping):
             self._pipe.send(Pong(seq=message.seq))
+        elif isinstance(message, Stop):
+            self._stopped = True
+            raise CallRejected("the caller went away")
         else:
             raise NxError(f"unexpected {type(message).__name__} from the host")
 

@@ -32,6 +32,20 @@ class Plugin:
         return [self.made, self.ended]
 
     @hookimpl
+    def once(self, value):
+        """Never ends by itself, nor at an interrupt if it is to insist."""
+        print("under way", flush=True)
+        while True:
+            try:
+                time.sleep(3600)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+                if value != "insists":
+                    raise
+            finally:
+                print("left", flush=True)
+
+    @hookimpl
     def echo(self, value):
         return value
 
