@@ -22,9 +22,6 @@ from nxkernel.types import PluginId
 
 __all__ = ["Check", "Keeper"]
 
-#: Seconds that an interrupted call has to end; then its worker is killed.
-_LEAVE_S = 1.0
-
 #: Raises SandboxUnavailable when the kernel's own account of a worker is not what it must be.
 Check = Callable[[int], None]
 
@@ -225,7 +222,7 @@ class Keeper(Custody):
         self.slot.lose(worker, frame, self._interrupted)
         self.supervisor.publish()
         if frame.buries is worker:
-            frame.buries, worker.ends_by = None, now + _LEAVE_S
+            frame.buries, worker.ends_by = None, self.until(now)
             self._dying.append(worker)
 
     def _interrupted(self, worker: Worker) -> None:
