@@ -71,6 +71,10 @@ FROM intents_text AS intents JOIN runs ON runs.seq = intents.run
 WHERE intents.seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
 """
 _EVERY = f"{_ENDED} UNION ALL {_OPEN}"
+#: The columns of these, by place: a name for each of a million rows would cost more than the rest.
+_CALL = ("seq", *CALLS.names, "began", "run_id", "run_started_ns")
+#: Those that are no field of a record.
+_BESIDE = ("run", "ok", "began", "run_started_ns")
 #: Calls that are read in one transaction: a long one would keep the log's own files from shrinking.
 _PAGE = 2000
 
@@ -277,15 +281,17 @@ class AuditReader:
         return [self._call(row, living) for row in reversed(rows)]
 
     def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:
-        facts = _facts(row, "run", "ok", "began", "run_started_ns")
-        facts["historic"] = bool(row["historic"])
+        facts: dict[str, Any] = dict(zip(_CALL, row, strict=True))
+        run, ok, _, started_ns = (facts.pop(name) for name in _BESIDE)
+        facts["historic"] = bool(facts["historic"])
         for name in ("details", "key", "stack_us"):
-            facts[name] = _json(row[name])
-        if row["ok"] is not None:
-            return CallRecord(status="ok" if row["ok"] else "error", **facts)
-        if (lives := living.get(row["run"])) is None:
-            lives = alive(self.path, row["run_id"], row["run_started_ns"])
-            living[row["run"]] = lives
+            if (text := facts[name]) is not None:
+                facts[name] = _json(text)
+        if ok is not None:
+            return CallRecord(status="ok" if ok else "error", **facts)
+        if (lives := living.get(run)) is None:
+            lives = alive(self.path, facts["run_id"], started_ns)
+            living[run] = lives
         return CallRecord(status="in_flight" if lives else "interrupted", **facts)
 
     def _run(self, row: sqlite3.Row) -> RunRecord:
