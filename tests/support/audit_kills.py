@@ -179,7 +179,11 @@ class Storm:
         self.problems += found["problems"]
 
     def _hold(self, writing: int) -> None:
-        drain(self._log, SystemClock(), lambda: True)
+        folder = self._log.parent / "audit.db-spool"
+        until = time.monotonic() + PATIENCE_S
+        # A drainer that a killed kernel has started may hold the log's lock a little longer.
+        while any(folder.iterdir()) and time.monotonic() < until:
+            drain(self._log, SystemClock(), lambda: True)
         with os.fdopen(writing, "w") as pipe:
             json.dump(self._held(), pipe)
 
