@@ -31,6 +31,8 @@ from benchmarks.fresh import WARM, fresh
 from benchmarks.guard import guard
 from benchmarks.lives import fan_out, nesting, restart, start
 from benchmarks.locks import lock_check
+from benchmarks.loops import PAIRS as LOOP_PAIRS
+from benchmarks.loops import loops
 from benchmarks.measure import Row, interleave, ratios
 from benchmarks.page import median, ratio
 from benchmarks.peers import pipe_echo, raw_echo
@@ -164,6 +166,7 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("16 plugins asleep for 1 s", "1 plugins asleep for 1 s"),
         ],
     ),
+    "event loops and streams": (loops, LOOP_PAIRS),
     "fifty plugins": (
         boot,
         [
