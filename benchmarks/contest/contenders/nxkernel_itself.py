@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nxkernel as nx
+from benchmarks.lives import alive
 from nxkernel import Blob
 
 NAME = "nxkernel, standard stack"
@@ -73,6 +75,7 @@ class Fleet:
 
     def __init__(self, kernel: nx.Kernel) -> None:
         self._kernel = kernel
+        self._victim = 0
         self._echo, self._pages, self._everybody = (
             getattr(kernel.hook, name) for name in ("echo", "pages", "everybody")
         )
@@ -93,10 +96,13 @@ class Fleet:
         return self._kernel.hook.nest(value=value)
 
     def victim(self) -> int:
-        return int(self._kernel.plugins["bench.p00"].pid or 0)
+        self._victim = int(self._kernel.plugins["bench.p00"].pid or 0)
+        return self._victim
 
     def revive(self) -> None:
-        """Nothing to do."""
+        """Wait until it is dead: a call on a dying worker fails, and the breaker would open."""
+        while alive(self._victim):
+            time.sleep(1e-4)
 
 
 @contextlib.contextmanager
