@@ -14,7 +14,7 @@
 # plugins/             what may run: manifest, lockfile, discovery, verified copies
 # worker/              everything that runs in the child: zygote, runner, context, guards
 # host/                the parent's side: launch, worker slots, gate, sandbox
-# middleware/          audit, policy, breaker, contracts, determinism
+# middleware/          audit, policy, breaker, contracts, determinism, tracing
 # audit/, storage/     append-only evidence; raw-first blobs and records
 # recording/           what crossed in each call of a run, to be replayed
 # run, kernel          the composition root: build the parts, boot, call
