@@ -68,7 +68,9 @@ class Killer:
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             template = psutil.Process(pid)
             calls = [each.pid for each in template.children()]
-            chosen = pid if self.dice.random() < 0.3 else self.dice.choice(calls or [pid])
+            if not calls:
+                return False  # Between two calls, or while the next template starts.
+            chosen = pid if self.dice.random() < 0.1 else self.dice.choice(calls)
             pidfd = os.pidfd_open(chosen)
             try:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
