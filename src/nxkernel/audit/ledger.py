@@ -206,7 +206,7 @@ def opened(path: Path, clock: Clock) -> Iterator[SqliteLedger]:
 def _open(path: Path, clock: Clock, stack: ExitStack) -> SqliteLedger:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = WriterLock(Path(f"{path}-writer"))
-    stack.callback(lock.close)
+    stack.callback(_let_go, lock)
     with lock:
         settle(path, clock)
         # A file may go once its rows are here, so they have to be safe from more than its end.
@@ -216,8 +216,14 @@ def _open(path: Path, clock: Clock, stack: ExitStack) -> SqliteLedger:
     return SqliteLedger(path, connection, lock, clock)
 
 
+def _let_go(lock: WriterLock) -> None:
+    with suppress(OSError):  # what reports an error when it is closed is closed all the same
+        lock.close()
+
+
 def _close(connection: sqlite3.Connection, lock: WriterLock) -> None:
-    with ExitStack() as stack:
+    """Close; whatever it says, all that was committed is there."""
+    with ExitStack() as stack, suppress(OSError, sqlite3.Error):
         with suppress(Busy):  # the last one to close also checkpoints
             stack.enter_context(lock)
         connection.close()

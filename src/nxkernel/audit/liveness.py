@@ -101,7 +101,8 @@ class Claim:
             with _held.lock:
                 if sys.platform == "win32":  # which removes nothing that is open
                     self.abandon()
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # without the lock it claims nothing, wherever it is
+                    self._path.unlink(missing_ok=True)
                 self.abandon()
 
     def abandon(self) -> None:
@@ -109,7 +110,8 @@ class Claim:
         if self._ours:
             self._ours = False
             _held.paths.discard(self._place)
-            os.close(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
 
 
 def _sweep(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -248,3 +249,27 @@ def test_no_argument_and_no_value_is_on_record(path: Path) -> None:
     """Neither the arguments of a call nor its value can be found in the file."""
     write_sample(path)
     assert b"geheim" not in path.read_bytes()
+
+
+def test_an_error_of_closing_is_no_error_of_a_row(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is there; a descriptor that reports an error is closed all the same."""
+    close = os.close
+
+    def failing(fd: int) -> None:
+        close(fd)
+        raise OSError(5, "Input/output error")
+
+    log = AuditLog(path, Ticks())
+    log.open()
+    with monkeypatch.context() as patch:
+        log.begin_run(boot_facts())
+        log.intend(make_call())
+        patch.setattr(os, "close", failing)
+        log._leave()
+        log.close()
+    monkeypatch.undo()
+    with opened(path, "run-2") as later:
+        later.end_run()
+    assert tables(path) == ["runs", "intents", "runs", "run_ends"]

@@ -115,4 +115,5 @@ class Segment:
         """Close the file; it is not to be used any more."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):  # its rows are there, and there is nothing to be done about it
+                os.close(fd)

@@ -21,6 +21,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -138,7 +139,8 @@ class Slots:
             self._free.clear()
             for memory in self._maps:
                 memory.close()
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
 
 def fence(path: Path) -> None:
