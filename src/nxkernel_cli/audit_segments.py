@@ -34,8 +34,10 @@ def rotate(place: Path, if_due: bool, as_json: bool) -> int:
     """Seal the file of a log that nobody writes to, and start the next one from its head."""
     from nxkernel._clock import SystemClock
     from nxkernel.audit import rotation
+    from nxkernel.audit.draining import drain
 
     log, sealed = log_path(place), None
+    drain(log, SystemClock(), lambda: True)  # what a killed kernel left belongs to this file
     if not if_due or rotation.is_due(log):
         sealed = rotation.rotate(log, SystemClock()).path
     if as_json:

@@ -65,7 +65,7 @@ def rotate(log: Path, clock: Clock) -> Segment:
             if listing(folder_of(log)):
                 raise AuditError(
                     f"{shown(log)} has spools: a kernel is at work, or what it left has not been "
-                    "taken; end it, read the log once, and try again"
+                    "taken; end it and try again"
                 )
             _seal(log, clock)
             return _go_on(log, clock)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.audit.logs import sample_rows, write_batches
+from nxkernel.audit.reader import AuditReader
+from tests.unit.audit.logs import make_call, opened, sample_rows, write_batches
 from tests.unit.cli.conftest import run
 
 
@@ -35,6 +36,20 @@ def test_a_log_is_sealed_moved_and_verified(data: Path, tmp_path: Path) -> None:
     assert "files that have them are not here" in run("audit", "verify", data).err
     assert run("audit", "proof", data, "3", "--archive", there).code == 0
     assert run("audit", "proof", data, "3").code == 1
+
+
+def test_what_a_killed_kernel_left_is_taken_before(tmp_path: Path) -> None:
+    """Its calls in flight are in the file that is sealed; those of a living one refuse it."""
+    log = tmp_path / "data" / "audit" / "audit.db"
+    with opened(log) as audit:
+        audit.intend(make_call())
+        refused = run("audit", "rotate", tmp_path / "data")
+        assert refused.code == 1
+        assert "a kernel is at work" in refused.err
+    sealed = run("audit", "rotate", tmp_path / "data", "--json").data["sealed"]
+    with AuditReader(Path(sealed)) as reader:
+        assert [call.status for call in reader.calls()] == ["interrupted"]
+    assert run("audit", "verify", tmp_path / "data").code == 0
 
 
 def test_a_missing_log_cannot_be_sealed(tmp_path: Path) -> None:
