@@ -262,7 +262,7 @@ def layers(console: Console) -> Any:
         for _ in range(2000):
             kernel.hook.echo(value=VALUE)
         explanation = kernel.explain("echo", cost=True)
-    console.print(str(explanation), markup=False, highlight=False)
+    console.print(str(explanation), markup=False, highlight=False, soft_wrap=True)
     return explanation.to_json()["cost"]
 
 
