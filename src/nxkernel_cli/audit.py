@@ -59,14 +59,31 @@ def verify(
     if key is not None and checkpoint_file is None:
         raise click.UsageError("--key is about a checkpoint: give --checkpoint too")
     checkpoint = None if checkpoint_file is None else _checkpoint(checkpoint_file, key)
-    found = reader.verify(
-        log_path(place), checkpoint, archives=archives, processes=os.cpu_count() or 1
-    )
+    path = log_path(place)
+    found = reader.verify(path, checkpoint, archives=archives, processes=os.cpu_count() or 1)
+    waiting = _waiting(path)
     if as_json:
-        emit(verification(found))
+        emit({**verification(found), "waiting": waiting})
     else:
         _print_verification(found)
+        if waiting:
+            note(
+                f"{waiting} more rows are on record and not yet in the tree: the end of their run "
+                "brings them there, or the next run if it was killed; verify again then"
+            )
     return OK if found.ok else INTEGRITY
+
+
+def _waiting(path: Path) -> int | None:
+    """Return how many rows no tree has yet, or None where the log cannot be read."""
+    from nxkernel.audit.reader import AuditReader
+    from nxkernel.errors import AuditError
+
+    try:
+        with AuditReader(path) as log:
+            return log.waiting()
+    except AuditError:
+        return None
 
 
 def _checkpoint(file: Path, key: str | None) -> Checkpoint:

@@ -35,7 +35,7 @@ def test_a_lost_call_is_made_again(zoo: Zoo) -> None:
 
 
 def test_each_attempt_is_on_record(zoo: Zoo) -> None:
-    """A row for the one that was lost and a row for the other, with a time and a fault of its own."""
+    """A row for the one that was lost and one for the other, each with its time and fault."""
     zoo.ask("fades", "again", value=["recorded", "exit", "answer"])
     first, second = recorded(zoo.kernel.run, hook="again")[-2:]
     assert [(row.attempt, row.status, row.error_code) for row in (first, second)] == [

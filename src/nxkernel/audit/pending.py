@@ -35,8 +35,10 @@ _FLAGS = os.O_RDONLY | files.CLOEXEC | files.BINARY
 
 
 @contextmanager
-def with_pending(connection: sqlite3.Connection, log: Path) -> Iterator[None]:
+def with_pending(connection: sqlite3.Connection, log: Path) -> Iterator[int]:
     """Let queries of the body see all rows that are on record, in one snapshot.
+
+    Gives how many of them the database does not have yet.
 
     *connection* is a reader's, of the log at *log*. What is not in the database is read before the
     body; rows that are appended later are not seen.
@@ -50,14 +52,14 @@ def with_pending(connection: sqlite3.Connection, log: Path) -> Iterator[None]:
     with ExitStack() as held:
         spools = [_Held(folder, left, held) for left in listing(folder)]
         if not spools:
-            yield
+            yield 0
             return
         with _scratch(connection):
             pending = _Pending(connection)
             for spool in spools:
                 pending.read(spool)
             pending.show()
-            yield
+            yield pending.count
 
 
 @contextmanager
@@ -111,6 +113,8 @@ class _Pending:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        #: Rows that were taken; the names that they need are none of them.
+        self.count = 0
         self._seq: int = self._one("SELECT ifnull(max(seq), 0) FROM main.batches")[0]
         self._names: dict[str, int] = {}
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
@@ -149,6 +153,7 @@ class _Pending:
             stored = table.store(facts, self._number)
         except (KeyError, NotCanonical):
             return None
+        self.count += 1
         return self._append(table, stored)
 
     def _append(self, table: Table, stored: tuple[Any, ...]) -> int:

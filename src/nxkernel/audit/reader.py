@@ -304,6 +304,18 @@ class AuditReader:
             facts["status"] = "running" if lives else "interrupted"
         return RunRecord(**facts)
 
+    def waiting(self) -> int:
+        """Return how many rows are on record and not yet in the database, where they are hashed.
+
+        Raises:
+            AuditError: when they cannot be read.
+        """
+        try:
+            with with_pending(self._connection, self.path) as count:
+                return count
+        except (sqlite3.Error, OSError) as error:
+            raise cannot("read", self.path, error) from error
+
     def _query(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
         """Ask all that is on record."""
         try:

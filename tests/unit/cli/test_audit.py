@@ -178,6 +178,24 @@ def test_a_file_that_is_no_checkpoint_is_refused(data: Path) -> None:
     assert "this is no checkpoint" in shown.err
 
 
+def test_verify_says_what_no_tree_has_yet(tmp_path: Path) -> None:
+    """Rows of a run that goes on are counted, and are in the tree when it has ended."""
+    data = tmp_path / "data"
+    (data / "audit").mkdir(parents=True)
+    with opened(data / "audit" / "audit.db") as log:
+        for name in ("1", "2"):
+            call = make_call(name)
+            log.finish(log.intend(call), call, ok(call), 10)
+        shown = run("audit", "verify", data)
+        begun = run("audit", "verify", data, "--json").data
+        log.end_run()
+    assert shown.code == 0
+    assert f"{begun['waiting']} more rows are on record and not yet in the tree" in shown.err
+    ended = run("audit", "verify", data, "--json").data
+    assert (begun["waiting"], ended["waiting"]) == (3, 0)
+    assert ended["rows"] >= begun["rows"] + begun["waiting"]
+
+
 @pytest.mark.parametrize("command", ["runs", "calls", "verify"])
 def test_a_missing_log_is_one_line(command: str, tmp_path: Path) -> None:
     """A wrong folder is told apart from an empty log."""
