@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from nxkernel._canonical import encode
 from nxkernel._trail import Trail, short_name, text_of
-from nxkernel._wire import Setup
+from nxkernel._wire import Failure, Setup
+from nxkernel.errors import DeterminismError, NxError
 
-__all__ = ["Description", "describe"]
+__all__ = ["BadValue", "Description", "describe", "failure"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 #: Longest message that crosses, in characters.
 MAX_MESSAGE = 2000
+
+
+class BadValue(Exception):
+    """A result that cannot cross, or arguments that do not fit the annotations."""
+
+    def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, dict(details)
 
 
 @attrs.frozen
@@ -28,6 +38,29 @@ class Description:
     #: ``exception``, ``frames``, ``traceback`` (with sources and causes, see ``_trail``), and of an
     #: ``OSError`` also ``errno`` and ``path``.
     details: dict[str, Any]
+
+
+def failure(seq: int, error: BaseException, inner: NxError | None, setup: Setup) -> Failure:
+    """Return what a call answers that *error* has ended; *inner* is what a wrapper was handed."""
+    if isinstance(error, BadValue):
+        code, text, details = error.code, error.message, error.details
+    elif inner is not None and error is inner:
+        # A wrapper that lets the inner error through does not make it its own.
+        code, text, details = inner.code, inner.message, {}
+    elif isinstance(error, DeterminismError):
+        code, text = error.code, error.message
+        details = describe(error, setup).details
+    else:
+        description = describe(error, setup)
+        code, text, details = "plugin.raised", description.message, description.details
+    return Failure(
+        seq=seq,
+        code=code,
+        message=text,
+        details=encode(details),
+        origin=str(getattr(error, "origin", "")),
+        plugin_us=0,
+    )
 
 
 def describe(error: BaseException, setup: Setup) -> Description:

@@ -19,16 +19,14 @@ from typing import Any
 
 import attrs
 
-from nxkernel._blob import Blobs, weight
-from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, encode
-from nxkernel._census import MAX_VALUES, has_too_many
+from nxkernel._blob import Blobs
+from nxkernel._canonical import decode, encode
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._iterators import NoStream, source_of
 from nxkernel._streams import Streams
 from nxkernel._tally import Tally
-from nxkernel._values import NotLiftable, item_hint, lift, lower
+from nxkernel._values import item_hint
 from nxkernel._wire import (
-    PIECE,
     Broker,
     Denied,
     Drawn,
@@ -51,12 +49,13 @@ from nxkernel._wire import (
     Window,
 )
 from nxkernel._wrappers import arriving, enter, forsake, leave
-from nxkernel.errors import CallRejected, DeterminismError, NxError
+from nxkernel.errors import CallRejected, NxError
 from nxkernel.worker.arena import Arena, Loan
 from nxkernel.worker.chance import Chance
 from nxkernel.worker.context import PluginContext
+from nxkernel.worker.crossing import Crossing
 from nxkernel.worker.denials import Lookout
-from nxkernel.worker.failure import describe
+from nxkernel.worker.failure import BadValue, failure
 from nxkernel.worker.flows import Answer, Flows
 from nxkernel.worker.meter import Meter
 from nxkernel.worker.parcels import Parcels
@@ -67,14 +66,6 @@ __all__ = ["Runner"]
 
 
 _log = logging.getLogger("nxkernel.plugin")
-
-
-class _BadValue(Exception):
-    """A result that cannot cross, or arguments that do not fit the annotations."""
-
-    def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
-        super().__init__(message)
-        self.code, self.message, self.details = code, message, dict(details)
 
 
 @attrs.define
@@ -110,7 +101,7 @@ class Runner:
         self._setup = setup
         self._lookout = lookout
         self._chance = chance
-        self._parcels = Parcels(arena)
+        self._crossing = Crossing(setup, Parcels(arena))
         self._impls: Mapping[str, FoundImpl] = {}
         self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
         self._brokered = 0
@@ -173,7 +164,7 @@ class Runner:
 
     def reborn(self, pipe: Pipe, arena: Arena | None) -> None:
         """Serve another host's end from now on, as if nothing had been called yet."""
-        self._pipe, self._parcels = pipe, Parcels(arena)
+        self._pipe, self._crossing = pipe, Crossing(self._setup, Parcels(arena))
         self._flows.pipe = pipe
         del self._stack[1:]
         self._brokered = 0
@@ -226,7 +217,7 @@ class Runner:
             answer: Answer | Failure = work()
         except BaseException as error:
             self.tell(seq, error)
-            answer = self._failure(seq, error, inner)
+            answer = failure(seq, error, inner, self._setup)
         else:
             self.tell(seq)
         finally:
@@ -234,7 +225,7 @@ class Runner:
             if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
                 sys.setrecursionlimit(room)
             self._stack.pop()
-        self._parcels.settled(frame.loans)
+        self._crossing.parcels.settled(frame.loans)
         answer.plugin_us, answer.used = frame.meter.read(below.meter)
         self._pipe.send(answer)
 
@@ -257,11 +248,11 @@ class Runner:
 
     def _phase(self, message: Invoke, inner: NxError | None) -> tuple[bytes, list[Piece]]:
         impl = self._impl(message)
-        blobs = self._parcels.opened(message.blobs, self._stack[-1].loans)
+        blobs = self._crossing.parcels.opened(message.blobs, self._stack[-1].loans)
         if message.phase == "teardown":
             inner_value = None if inner else decode(message.payload, blobs)
             return self._cross(self._teardown(impl, message, inner_value, inner), Any)[:2]
-        arguments = self._arguments(impl, decode(message.payload, blobs))
+        arguments = self._crossing.arguments(impl, decode(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
             if message.phase == "setup":
@@ -273,8 +264,8 @@ class Runner:
 
     def _stream(self, message: Invoke, window: Window) -> Answer:
         impl, frame = self._impl(message), self._stack[-1]
-        blobs = self._parcels.opened(message.blobs, frame.loans)
-        arguments = self._arguments(impl, decode(message.payload, blobs))
+        blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
+        arguments = self._crossing.arguments(impl, decode(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
             if inspect.iscoroutine(value):
@@ -282,7 +273,7 @@ class Runner:
         try:
             source = None if value is None else source_of(value)
         except NoStream as error:
-            raise _BadValue("contract.output", str(error), {}) from None
+            raise BadValue("contract.output", str(error), {}) from None
         hint = item_hint(impl.hints.get("return", Any))
         return self._flows.open(message.seq, source, hint, frame.streams, window)
 
@@ -291,17 +282,6 @@ class Runner:
         if impl is None:
             raise NxError(f"no hookimpl {message.impl!r} in this plugin")
         return impl
-
-    def _arguments(self, impl: FoundImpl, given: Mapping[str, Any]) -> dict[str, Any]:
-        names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
-        try:
-            return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
-        except NotLiftable as error:
-            raise _BadValue(
-                "provider.not_applicable",
-                f"an argument does not fit the hookimpl's annotation: {error}",
-                {"impl": impl.facts.impl},
-            ) from None
 
     def _teardown(self, impl: FoundImpl, message: Invoke, value: Any, inner: NxError | None) -> Any:
         generator = self._suspended.pop(message.token)
@@ -340,50 +320,9 @@ class Runner:
         if found:
             self._pipe.send(Drawn(within=seq, found=[finding.told() for finding in found]))
 
-    def _failure(self, seq: int, error: BaseException, inner: NxError | None) -> Failure:
-        if isinstance(error, _BadValue):
-            code, text, details = error.code, error.message, error.details
-        elif inner is not None and error is inner:
-            # A wrapper that lets the inner error through does not make it its own.
-            code, text, details = inner.code, inner.message, {}
-        elif isinstance(error, DeterminismError):
-            code, text = error.code, error.message
-            details = describe(error, self._setup).details
-        else:
-            description = describe(error, self._setup)
-            code, text, details = "plugin.raised", description.message, description.details
-        return Failure(
-            seq=seq,
-            code=code,
-            message=text,
-            details=encode(details),
-            origin=str(getattr(error, "origin", "")),
-            plugin_us=0,
-        )
-
     def _cross(self, value: Any, hint: Any) -> tuple[bytes, list[Piece], Blobs]:
-        """The canonical bytes of a result, by its annotation or else by what it is; its blobs,
-        as they travel and as they are.
-        """
-        try:
-            plain = lower(value, type(value) if hint is Any else hint, "result")
-            payload = bounded(encode(plain))
-            blobs = blobs_of(plain, payload)
-        except CallRejected as error:
-            raise _BadValue("contract.output", error.message, error.details) from None
-        except NotCanonical as error:
-            raise _BadValue("contract.output", f"result: {error}", {}) from None
-        size = _size(payload, blobs)
-        if size > self._setup.max_payload:
-            code = "contract.output" if self._setup.output_mb is None else "plugin.limit"
-            raise _BadValue(code, f"result {self._too_large(size)}", {"seen": size})
-        return payload, self._parcels.sent(blobs, self._stack[-1].loans), blobs
-
-    def _too_large(self, size: int) -> str:
-        text = f"has {size} bytes; the limit is {self._setup.max_payload}"
-        if self._setup.output_mb is None:
-            return text
-        return f"{text}, by output_mb = {self._setup.output_mb} below [limits] in the manifest"
+        """A result as bytes; its blobs, as they travel and as they are."""
+        return self._crossing.result(value, hint, self._stack[-1].loans)
 
     # -- brokered calls --------------------------------------------------------------------
 
@@ -408,31 +347,24 @@ class Runner:
             raise CallRejected("the stream was closed: it cannot call any more")
 
     def _request(self, hook: str, arguments: Mapping[str, Any]) -> Broker:
-        plain = {name: lower(v, type(v), name) for name, v in arguments.items()}
-        payload = encode(plain)
-        if has_too_many(payload):
-            raise CallRejected(f"the call of {hook!r} has more than {MAX_VALUES} values")
-        try:
-            blobs = blobs_of(plain, payload)
-        except NotCanonical as error:
-            raise CallRejected(f"the call of {hook!r} has {error}") from None
-        size = _size(payload, blobs)
-        if size > self._setup.max_payload:
-            raise CallRejected(f"the call of {hook!r} {self._too_large(size)}")
+        payload, blobs = self._crossing.request(hook, arguments)
+        loans = self._stack[-1].loans
         self._brokered += 1
         return Broker(
             seq=self._brokered,
             within=self._stack[-1].seq,
             hook=hook,
             payload=payload,
-            held=self._parcels.held(self._stack[-1].loans),
-            blobs=self._parcels.sent(blobs, self._stack[-1].loans),
+            held=self._crossing.parcels.held(loans),
+            blobs=self._crossing.parcels.sent(blobs, loans),
         )
 
     def _unwrap(self, reply: Reply) -> Any:
         if reply.error is not None:
             raise _remote(*reply.error)
-        return decode(reply.payload, self._parcels.opened(reply.blobs, self._stack[-1].loans))
+        return decode(
+            reply.payload, self._crossing.parcels.opened(reply.blobs, self._stack[-1].loans)
+        )
 
     def streams(self) -> Streams:
         """What the call on top draws from."""
@@ -457,11 +389,6 @@ def _depth() -> int:
 
 def _unwatched(_call: bool) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-def _size(payload: bytes, blobs: Blobs) -> int:
-    """How many bytes a value and its blobs take on the wire, at most."""
-    return len(payload) + weight(blobs) + PIECE * len(blobs)
 
 
 def _remote(code: str, message: str, origin: str) -> NxError:
