@@ -18,6 +18,7 @@ import pytest
 import nxkernel as nx
 from nxkernel.kernel.debugging import attach, socket_path
 from tests.process.conftest import Opens
+from tests.support.descriptors import open_files
 from tests.support.dialogue import Dialogue
 from tests.support.zoo import Zoo, allow, code_of, events, eventually, patient
 
@@ -267,10 +268,10 @@ def test_what_cannot_be_debugged_stops_the_boot(
 
 def test_sockets_are_closed_with_the_kernel(confinement: None, tmp_path: Path) -> None:
     """Pty, socket and thread end with the kernel, also when nobody attached and nobody called."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     with patient(tmp_path, "resides", hosting=HASTE):
-        assert len(os.listdir("/proc/self/fd")) > len(before)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+        assert len(open_files()) > len(before)
+    assert open_files() == before
 
 
 def test_the_hosts_own_terminal(confinement: None, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import nxkernel as nx
 from nxkernel.run import Run, standard_stack
 from tests.support.calls import FakeClock
+from tests.support.descriptors import open_files
 
 
 def test_ids_count_up_in_each_data_directory(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_runs_that_begin_together_get_ids_of_their_own(tmp_path: Path) -> None:
 
 def test_creating_a_run_keeps_no_file_open(tmp_path: Path) -> None:
     """The audit is opened by the kernel that uses it."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     Run.create(tmp_path)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_the_standard_stack_is_a_list_one_may_change(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from nxkernel import _forks, _temporary
 from nxkernel._system import files
 from nxkernel._temporary import sweep, temporary
+from tests.support.descriptors import open_files
 
 DEAD = "nxkernel-probe-abcdefgh.held"
 
@@ -27,7 +28,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_goes_with_its_block(root: Path) -> None:
     """With what is in it, in whatever mode; it is for its owner alone while it lasts."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     with temporary("probe") as folder:
         assert os.listdir(root) == [folder.name]
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -35,7 +36,7 @@ def test_a_folder_goes_with_its_block(root: Path) -> None:
         (folder / "closed" / "file").write_bytes(b"x")
         (folder / "closed").chmod(0o500)
     assert os.listdir(root) == []
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_nobody_forks_while_tempfile_holds_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from nxkernel._system import BSD, WINDOWS
 from nxkernel._system.linux import LINUX
 from nxkernel.dispatch.drivers import Bell, run_async, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
+from tests.support.descriptors import open_files
 
 Driver = Callable[[Effects[Any], Bell], Any]
 CLOCK = SystemClock()
@@ -74,10 +75,6 @@ def pipes() -> Iterator[list[Pipe]]:
 def reading(pipe: Pipe, deadline: float | None = None) -> Effects[Any]:
     signal = yield Io(pipe.read, None, deadline)
     return os.read(pipe.read, 100) if signal is Signal.READY else signal
-
-
-def open_files() -> list[str]:
-    return sorted(os.listdir("/proc/self/fd"))
 
 
 @drivers

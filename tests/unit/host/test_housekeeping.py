@@ -18,6 +18,7 @@ from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.logs import LogTail
 from nxkernel.host.workers import Exit, Worker
 from nxkernel.host.zygote import Zygote
+from tests.support.descriptors import open_files
 
 KILLED, STATUS_3 = 9, 3 << 8
 
@@ -257,12 +258,12 @@ def test_stopping_reads_what_is_left() -> None:
 def test_what_was_never_started_leaves_nothing_open() -> None:
     """A kernel may be built and thrown away."""
     gc.collect()
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(3):
         Housekeeper(lambda: None)
         Housekeeper(lambda: None).stop()
     gc.collect()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_what_fails_at_one_worker_ends_no_housekeeping(

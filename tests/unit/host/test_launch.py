@@ -18,6 +18,7 @@ from nxkernel.host.launch import Launch, setup, start
 from nxkernel.host.logs import LogTail
 from nxkernel.host.workers import Worker
 from nxkernel.host.zygote import Profile
+from tests.support.descriptors import open_files
 
 
 @attrs.frozen
@@ -58,10 +59,6 @@ class Zygote:
 
 def run(zygote: Zygote, launch: Launch = LAUNCH) -> Worker:
     return start(zygote, launch, LogTail(10), 3)  # type: ignore[arg-type]
-
-
-def open_files() -> list[str]:
-    return sorted(os.listdir("/proc/self/fd"))
 
 
 def test_a_worker_is_told_to_confine_itself_first() -> None:

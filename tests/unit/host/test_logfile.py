@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nxkernel._loglines import BEGINS, CONTINUES, SAYS, LogLine, parse
 from nxkernel.host import logfile
 from nxkernel.host.logfile import LogFile
+from tests.support.descriptors import open_files
 
 MIB = 1 << 20
 
@@ -144,6 +145,6 @@ def test_log_is_for_its_owner_alone(log: LogFile) -> None:
 
 def test_no_descriptor_stays_open(log: LogFile) -> None:
     """Nothing is inherited by a fork, or left for a close to forget."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     log.feed(b"text\n", 1)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before

@@ -14,6 +14,7 @@ from nxkernel._canonical import NotCanonical, blobs_of, encode
 from nxkernel._wire import ALIGNMENT, HEAVY, Inline, Slice
 from nxkernel.host.arena import KEPT, Arena, aligned, memory_file
 from nxkernel.host.parcels import Parcels
+from tests.support.descriptors import open_files
 
 HALF = 64 << 20
 LARGEST = 48 << 20
@@ -209,7 +210,7 @@ def mapped() -> set[int]:
 
 def test_a_closed_arena_leaves_nothing_open() -> None:
     """Neither a descriptor nor a mapping, however often it is closed."""
-    before, files = sorted(os.listdir("/proc/self/fd")), set()
+    before, files = open_files(), set()
     for _ in range(3):
         arena = Arena(memory_file(), HALF)
         files.add(os.fstat(arena.fd).st_ino)
@@ -217,7 +218,7 @@ def test_a_closed_arena_leaves_nothing_open() -> None:
         assert mapped() & files
         arena.close()
         arena.close()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
     assert not mapped() & files
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 from nxkernel._wire import Pong, pack
 from nxkernel.errors import ProtocolViolation
 from nxkernel.host.signed import SignedChannel, signed
+from tests.support.descriptors import open_files
 
 #: Writes to a socket that it inherits, and says its pid.
 WRITER = """
@@ -83,7 +83,3 @@ def test_descriptors_are_not_taken(ends: tuple[SignedChannel, socket.socket]) ->
     channel.pump()
     assert channel.next() == Pong(seq=1)
     assert len(open_files()) == before
-
-
-def open_files() -> list[str]:
-    return os.listdir("/proc/self/fd")

@@ -38,6 +38,7 @@ from nxkernel.host.launch import kill
 from nxkernel.host.transport import Brokered
 from nxkernel.host.workers import Worker
 from nxkernel.types import CallError, Outcome, Usage
+from tests.support.descriptors import open_files
 from tests.support.fake_workers import (
     Ended,
     Host,
@@ -951,9 +952,9 @@ def test_no_descriptor_is_left_of_any_worker() -> None:
                 host.call()
 
     play()
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     play()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_calls_of_many_threads_all_end_whatever_the_worker_does() -> None:

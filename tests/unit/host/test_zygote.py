@@ -13,6 +13,7 @@ import pytest
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.host.workers import Exit
 from nxkernel.host.zygote import Profile, Zygote
+from tests.support.descriptors import open_files
 
 #: Answers as a zygote does, reports one exit, and ends with its control socket.
 READY = """
@@ -36,10 +37,10 @@ def profile(tmp_path: Path, code: str) -> Profile:
 
 def test_an_interpreter_that_fails_is_quoted(tmp_path: Path) -> None:
     """Its last line says what to mend; nothing of it stays."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     with pytest.raises(KernelConfigError, match="ImportError: no module of ours"):
         Zygote(profile(tmp_path, "raise ImportError('no module of ours')"))
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_an_interpreter_that_says_nothing_is_told_so(tmp_path: Path) -> None:

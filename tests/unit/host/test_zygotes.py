@@ -17,6 +17,7 @@ from nxkernel.host.launch import Environment, Fence, Load
 from nxkernel.host.logs import LogTail
 from nxkernel.host.zygote import Profile
 from nxkernel.host.zygotes import Zygotes
+from tests.support.descriptors import open_files
 from tests.unit.host.test_launch import LAUNCH
 from tests.unit.host.test_zygote import READY, profile
 
@@ -43,11 +44,11 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     """Nothing is left open afterwards."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     made = Bench()
     yield made
     made.close()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 @pytest.fixture

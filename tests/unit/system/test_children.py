@@ -13,6 +13,7 @@ import pytest
 
 from nxkernel._system import BSD, Children, System
 from nxkernel._system.linux import LINUX
+from tests.support.descriptors import open_files
 
 ECHO = [sys.executable, "-S", "-c", "import sys; sys.exit(int(sys.stdin.readline()))"]
 FENCE_S = 60.0
@@ -21,14 +22,14 @@ FENCE_S = 60.0
 @pytest.fixture(params=[LINUX, BSD], ids=lambda system: system.name)
 def children(request: pytest.FixtureRequest) -> Iterator[Children]:
     system: System = request.param
-    descriptors, threads = sorted(os.listdir("/proc/self/fd")), threading.active_count()
+    descriptors, threads = open_files(), set(threading.enumerate())
     made = system.children()
     yield made
     made.finish()
     made.ended()
     made.close()
-    assert sorted(os.listdir("/proc/self/fd")) == descriptors
-    assert threading.active_count() == threads
+    assert open_files() == descriptors
+    assert set(threading.enumerate()) <= threads
 
 
 def start() -> subprocess.Popen[bytes]:

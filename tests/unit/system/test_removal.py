@@ -11,6 +11,7 @@ import pytest
 
 from nxkernel._system import removal
 from nxkernel._system.removal import discard
+from tests.support.descriptors import open_files
 
 DEEP = 3 * sys.getrecursionlimit()
 
@@ -105,8 +106,8 @@ def test_a_folder_that_is_moved_away_leads_nowhere(
 
 def test_no_descriptor_stays_open(place: Path) -> None:
     """Neither when it goes well nor when there is nothing."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     discard(place)
     with pytest.raises(FileNotFoundError):
         discard(place)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before

@@ -9,6 +9,7 @@ import pytest
 
 from nxkernel._system import BSD, WINDOWS, System, Waker
 from nxkernel._system.linux import LINUX
+from tests.support.descriptors import open_files
 
 SYSTEMS = [LINUX, BSD, WINDOWS]
 
@@ -52,11 +53,11 @@ def test_a_hundred_thousand_wakes_do_not_wait(waker: Waker) -> None:
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
 def test_close_gives_back_what_it_holds(system: System) -> None:
     """A waker is made for every call that waits at a gate."""
-    before = os.listdir("/proc/self/fd")
+    before = open_files()
     waker = system.waker()
     waker.open()
     waker.close()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_files() == before
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

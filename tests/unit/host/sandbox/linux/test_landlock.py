@@ -15,6 +15,7 @@ from nxkernel.errors import SandboxUnavailable
 from nxkernel.host.sandbox.linux import landlock
 from nxkernel.host.sandbox.linux.landlock import FsRules, TcpPorts, build_ruleset
 from tests.support.child import run_child
+from tests.support.descriptors import open_files
 
 APPLY = """
 import errno, socket
@@ -190,11 +191,11 @@ def test_symbolic_links_are_refused(tree: Path, below: str) -> None:
 
 def test_failed_ruleset_leaves_no_descriptor(tree: Path) -> None:
     """Each failed build closes what it opened."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(3):
         with pytest.raises(SandboxUnavailable):
             build_ruleset(FsRules(read=(str(tree), f"{tree}/absent")), TcpPorts())
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 @pytest.mark.parametrize(
