@@ -195,7 +195,7 @@ def test_one_at_a_time(path: Path) -> None:
 
 def test_a_drainer_that_cannot_write_says_so_and_loses_nothing(path: Path) -> None:
     """The disk may be full for it alone: rows wait where they are."""
-    dead_kernel(path, 200)
+    dead_kernel(path, 2_000)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
     done = drained(path, limit)
     assert done.returncode == 1
@@ -204,7 +204,7 @@ def test_a_drainer_that_cannot_write_says_so_and_loses_nothing(path: Path) -> No
     assert segments(path) != []
     assert drained(path).returncode == 0
     with AuditReader(path) as reader:
-        assert len([call for call in reader.calls() if call.status == "ok"]) == 200
+        assert len([call for call in reader.calls() if call.status == "ok"]) == 2_000
     assert verify(path).ok
 
 
