@@ -35,8 +35,11 @@ def rotate(place: Path, if_due: bool, as_json: bool) -> int:
     from nxkernel._clock import SystemClock
     from nxkernel.audit import rotation
     from nxkernel.audit.draining import drain
+    from nxkernel.audit.reader import AuditReader
 
     log, sealed = log_path(place), None
+    with AuditReader(log):
+        pass  # What is no log is refused before anything is written to it.
     drain(log, SystemClock(), lambda: True)  # what a killed kernel left belongs to this file
     if not if_due or rotation.is_due(log):
         sealed = rotation.rotate(log, SystemClock()).path

@@ -57,3 +57,14 @@ def test_a_missing_log_cannot_be_sealed(tmp_path: Path) -> None:
     shown = run("audit", "rotate", tmp_path)
     assert shown.code == 1
     assert "there is no audit log at" in shown.err
+
+
+def test_an_empty_file_is_not_made_a_log(tmp_path: Path) -> None:
+    """Rotating what is no log says so, and leaves it as it was."""
+    log = tmp_path / "audit.db"
+    log.touch()
+    shown = run("audit", "rotate", log)
+    assert shown.code == 1
+    assert "it is empty, not an audit log" in shown.err
+    assert log.stat().st_size == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["audit.db"]
