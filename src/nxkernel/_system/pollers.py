@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
-__all__ = ["Wait", "glimpse", "poll", "select_ready"]
+__all__ = ["Wait", "glimpse", "poll", "select_ready", "watcher"]
 
 #: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
 LONGEST_S = 86_400.0
@@ -27,6 +28,12 @@ class Wait(Protocol):
 
 
 if sys.platform != "win32":
+
+    def watcher(fd: int) -> Callable[[], object]:
+        """Return what looks whether *fd* can be read or has ended, which is true then."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return partial(poll.poll, 0)
 
     def glimpse(fd: int, seconds: float) -> bool:
         """Look at *fd* for so long without blocking; return whether it can be read."""
@@ -56,6 +63,10 @@ if sys.platform != "win32":
 
 
 else:
+
+    def watcher(fd: int) -> Callable[[], object]:
+        """Return what looks whether *fd* can be read or has ended, which is true then."""
+        return lambda: select.select([fd], [], [], 0)[0]
 
     def glimpse(fd: int, seconds: float) -> bool:
         """Return False: nobody looks there."""

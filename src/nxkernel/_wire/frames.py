@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,19 +20,23 @@ MAX_HANDSHAKE: Final = 1 << 20
 #: The frame header.
 LENGTH: Final = struct.Struct("<I")
 
-_encoder = msgspec.msgpack.Encoder()
+# Methods, once: both ends of the pipe do this for every message.
+_length, _announced = LENGTH.pack, LENGTH.unpack_from
+_HEADER: Final = LENGTH.size
+_encode = msgspec.msgpack.Encoder().encode
 _from_host: msgspec.msgpack.Decoder[FromHost] = msgspec.msgpack.Decoder(FromHost)
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 #: Of large frames. The others carry lists and maps of text, which would become many times as large.
 _large: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(
     Result | Item | Failure | Broker | Compiled
 )
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 def pack(message: FromHost | FromWorker) -> bytes:
     """Frame *message*."""
-    body = _encoder.encode(message)
-    return LENGTH.pack(len(body)) + body
+    body = _encode(message)
+    return _length(len(body)) + body
 
 
 def unpack_from_worker(body: bytes | bytearray | memoryview) -> FromWorker:
@@ -41,20 +45,18 @@ def unpack_from_worker(body: bytes | bytearray | memoryview) -> FromWorker:
     Raises:
         ProtocolViolation: for anything but exactly one known message.
     """
-    message: FromWorker = _unpack(_from_worker if len(body) <= MAX_HANDSHAKE else _large, body)
-    return message
+    decoder = _from_worker if len(body) <= MAX_HANDSHAKE else _large
+    try:
+        return decoder.decode(body)
+    except _UNREADABLE:
+        raise ProtocolViolation("a frame holds no message of the protocol") from None
 
 
 def unpack_from_host(body: bytes | bytearray | memoryview) -> FromHost:
     """Decode what the host sent."""
-    message: FromHost = _unpack(_from_host, body)
-    return message
-
-
-def _unpack(decoder: Any, body: Any) -> Any:
     try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _from_host.decode(body)
+    except _UNREADABLE:
         raise ProtocolViolation("a frame holds no message of the protocol") from None
 
 
@@ -63,10 +65,16 @@ class Inbox:
 
     def __init__(self, max_frame: int) -> None:
         self._max = max_frame
-        self._buffer = bytearray()
+        # Nearly always one read gives one whole frame: that is kept as it came.
+        self._buffer: bytes | bytearray = b""
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
+        if not self._buffer:
+            self._buffer = data
+            return
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)
         self._buffer += data
 
     @property
@@ -77,15 +85,17 @@ class Inbox:
     @property
     def whole(self) -> bool:
         """Whether a whole frame is there."""
-        return len(self._buffer) >= LENGTH.size and not self.missing
+        return len(self._buffer) >= _HEADER and not self.missing
 
     @property
     def missing(self) -> int:
         """Bytes that the frame under way still lacks, as far as its header is known."""
-        if len(self._buffer) < LENGTH.size:
+        held = len(self._buffer)
+        if held < _HEADER:
             return 0
-        (length,) = LENGTH.unpack_from(self._buffer)
-        return max(0, min(int(length), self._max) + LENGTH.size - len(self._buffer))
+        (length,) = _announced(self._buffer)
+        left: int = (length if length < self._max else self._max) + _HEADER - held
+        return left if left > 0 else 0
 
     def next(self) -> bytes | None:
         """Return the next whole body, or None.
@@ -93,14 +103,20 @@ class Inbox:
         Raises:
             ProtocolViolation: when a header announces more than the limit.
         """
-        if len(self._buffer) < LENGTH.size:
+        buffer = self._buffer
+        if len(buffer) < _HEADER:
             return None
-        (length,) = LENGTH.unpack_from(self._buffer)
+        (length,) = _announced(buffer)
         if length > self._max:
             raise ProtocolViolation(f"a frame announces {length} bytes; the limit is {self._max}")
-        end = LENGTH.size + length
-        if len(self._buffer) < end:
+        end = _HEADER + length
+        if len(buffer) < end:
             return None
-        body = bytes(memoryview(self._buffer)[LENGTH.size : end])
-        del self._buffer[:end]
+        if len(buffer) == end:
+            self._buffer = b""
+            return bytes(memoryview(buffer)[_HEADER:])
+        if not isinstance(buffer, bytearray):
+            self._buffer = buffer = bytearray(buffer)
+        body = bytes(memoryview(buffer)[_HEADER:end])
+        del buffer[:end]
         return body

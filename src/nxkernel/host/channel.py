@@ -7,8 +7,10 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from nxkernel._system.holding import close_all
+from nxkernel._system.pollers import watcher
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_worker
 from nxkernel.host.arena import Arena
 from nxkernel.host.parcels import Parcels
@@ -16,6 +18,7 @@ from nxkernel.host.parcels import Parcels
 __all__ = ["Channel", "SocketChannel"]
 
 _CHUNK = 1 << 16
+_NOTHING: Final = memoryview(b"")
 #: Bytes taken in one go before other channels get their turn.
 _BURST = 1 << 20
 
@@ -33,14 +36,15 @@ class Channel:
         self.command, self.result = command, result
         self._put, self._get = self._open()
         self._ends = [command, result]
+        self._look = watcher(result)
         self._inbox = Inbox(max_frame)
         #: The blobs beside its messages.
         self.parcels = Parcels(max_frame, arena)
-        self._backlog = memoryview(b"")
+        self._backlog = _NOTHING
         #: The worker closed its end, or ended.
         self.closed = False
 
-    def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
+    def _open(self) -> tuple[Callable[[bytes | memoryview], int], Callable[[int], bytes]]:
         """Return what writes and what reads, neither of which waits."""
         if sys.platform != "win32":
             os.set_blocking(self.command, False)
@@ -58,6 +62,11 @@ class Channel:
         return self._inbox.empty and not self.closed
 
     @property
+    def stirs(self) -> bool:
+        """Whether it may be otherwise than :attr:`quiet`; reads nothing, and may be wrong."""
+        return self.closed or not self._inbox.empty or bool(self._look())
+
+    @property
     def unheard(self) -> bool:
         """Whether bytes have been read that are in no message that was taken."""
         return not self._inbox.empty
@@ -70,9 +79,18 @@ class Channel:
     def send(self, message: FromHost) -> None:
         """Write *message*, as much as fits now; :meth:`pump` writes the rest."""
         data = pack(message)
-        # Copied only when something is left of the message before: a payload may be large.
-        self._backlog = memoryview(bytes(self._backlog) + data if self._backlog else data)
-        self._write()
+        if self._backlog:
+            # Copied only when something is left of the message before: a payload may be large.
+            data = bytes(self._backlog) + data
+        try:
+            written = self._put(data)
+        except OSError:
+            written = 0  # Nearly always all of it fits; else :meth:`_write` sees to it.
+        if written < len(data):
+            self._backlog = memoryview(data)[written:]
+            self._write()
+        elif self._backlog:
+            self._backlog = _NOTHING
 
     def pump(self) -> None:
         """Write and read whatever is possible without waiting."""
@@ -80,7 +98,29 @@ class Channel:
             return
         if self._backlog:
             self._write()
-        self._read()
+        inbox, taken = self._inbox, 0
+        missing = 0 if inbox.empty else inbox.missing
+        while taken < _BURST:
+            data = self._read(_CHUNK if missing <= _CHUNK else min(missing, _BURST))
+            if not data:
+                return
+            inbox.feed(data)
+            missing = inbox.missing
+            if not missing:
+                return
+            taken += len(data)
+
+    def _read(self, size: int) -> bytes:
+        """Return what is there, at most *size* bytes; nothing if it would have to wait."""
+        try:
+            data = self._get(size)
+        except BlockingIOError:
+            return b""
+        except ConnectionError:
+            data = b""  # A socket's way to say that the other end is gone.
+        if not data:
+            self.closed = True
+        return data
 
     def next(self) -> FromWorker | None:
         """Return the next whole message, or None.
@@ -99,24 +139,7 @@ class Channel:
             return
         except OSError:
             # EPIPE: the reader is gone. What it wrote before may still be read.
-            self._backlog = memoryview(b"")
-
-    def _read(self) -> None:
-        taken = 0
-        while taken < _BURST:
-            try:
-                data = self._get(max(_CHUNK, min(self._inbox.missing, _BURST)))
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                data = b""  # A socket's way to say that the other end is gone.
-            if not data:
-                self.closed = True
-                return
-            taken += len(data)
-            self._inbox.feed(data)
-            if self._inbox.missing == 0:
-                return
+            self._backlog = _NOTHING
 
     def close(self) -> None:
         """Close both pipes; safe to call twice."""
@@ -133,7 +156,7 @@ class SocketChannel(Channel):
         self._socket = end
         super().__init__(end.fileno(), end.fileno(), max_frame, arena)
 
-    def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
+    def _open(self) -> tuple[Callable[[bytes | memoryview], int], Callable[[int], bytes]]:
         self._socket.setblocking(False)
         return self._socket.send, self._socket.recv
 

@@ -10,10 +10,10 @@ from nxkernel._altered import altered
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, blobs_of, refers
 from nxkernel._clock import Clock
-from nxkernel._wire import Broker, Failure, Result, Window
-from nxkernel.dispatch.effects import Effects, Signal
+from nxkernel._wire import Broker, Failure, FromWorker, Result, Window
+from nxkernel.dispatch.effects import Effects, Io, Signal
 from nxkernel.host.custody import Custody
-from nxkernel.host.listening import hear
+from nxkernel.host.listening import after, hear
 from nxkernel.host.losing import lose
 from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
 from nxkernel.host.session import resumed
@@ -25,6 +25,7 @@ __all__ = ["UNWIND_S", "Brokers", "Conversation"]
 
 #: Seconds that a caller gets to deal with a nested call that used up their common deadline.
 UNWIND_S = 1.0
+_ANSWERS = (Result, Failure)
 
 
 class Brokers(Protocol):
@@ -39,7 +40,7 @@ class Brokers(Protocol):
         """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(eq=False)  # a frozen one takes twice as long to make, and each call makes one
 class Conversation:
     """What passes between the host and *worker* for *call*, which has its turn on it."""
 
@@ -50,17 +51,52 @@ class Conversation:
     call: Call
     frame: Frame
 
-    def hold(self) -> Effects[Outcome]:
-        """Send the call, and return what becomes of it."""
+    def hold(self, came: float, began: float) -> Effects[Outcome]:
+        """Send the call, and return what becomes of it.
+
+        *came*, *began*: when the call came, and when its worker was its own.
+        """
         self.send()
+        frame, channel = self.frame, self.worker.channel
+        first: FromWorker | Loss | None = None
+        if not (channel.backlog or channel.unheard):
+            # The usual case in line: all of it was written, and what comes is the answer.
+            signal = yield Io(channel.result, None, frame.limit)
+            first = after(self.worker, signal)
+        message: Result | Failure | Outcome
+        if isinstance(first, _ANSWERS) and first.seq == frame.seq:
+            message = first
+        else:
+            message = yield from self._attended(first)
+            if isinstance(message, Outcome):
+                return self._timed(message, came, began)
+        try:
+            outcome = answered(
+                self.call,
+                frame,
+                self.worker,
+                message,
+                queue_us=int((began - came) * 1e6),
+                transport_us=int((self.clock.monotonic() - began) * 1e6),
+            )
+        except NotCanonical as error:
+            outcome = yield from self.broken(f"an answer is not canonical: {error}")
+            return self._timed(outcome, came, began)
+        channel.parcels.lower(frame.mark)
+        self.keeper.heard_from(self.worker)
+        return self.keeper.explained(self.call, frame, outcome)
+
+    def _attended(self, message: FromWorker | Loss | None) -> Effects[Result | Failure | Outcome]:
+        """Serve what is asked, from *message* on, until the answer or another end comes."""
         while True:
-            message = yield from hear(self.clock, self.worker, self.frame)
+            message = yield from hear(self.clock, self.worker, self.frame, message)
             if isinstance(message, Broker) and message.within == self.frame.seq:
                 end = yield from self.serve(message)
                 if end is not None:
                     return end
-            elif isinstance(message, Result | Failure) and message.seq == self.frame.seq:
-                return (yield from self._answered(message))
+                message = None
+            elif isinstance(message, _ANSWERS) and message.seq == self.frame.seq:
+                return message
             elif isinstance(message, Loss):
                 return (yield from self.lose(message))
             else:
@@ -80,20 +116,11 @@ class Conversation:
             worker.process.allow_cpu(self.keeper.cpu_seconds)
         frame.mark = worker.channel.parcels.height
 
-    def _answered(self, message: Result | Failure) -> Effects[Outcome]:
-        try:
-            outcome = answered(self.call, self.frame, self.worker, message)
-        except NotCanonical as error:
-            return (yield from self.broken(f"an answer is not canonical: {error}"))
-        self.worker.channel.parcels.lower(self.frame.mark)
-        self.keeper.heard_from(self.worker)
-        return self.keeper.explained(self.call, self.frame, outcome)
-
-    def timed(self, outcome: Outcome, came: float, began: float, answered: float) -> Outcome:
-        """Return *outcome* with the times of a call that came, was sent and was answered then."""
+    def _timed(self, outcome: Outcome, came: float, began: float) -> Outcome:
+        """Return *outcome* of a call that was not answered, with its times until now."""
         timing = Timing(
             queue_us=int((began - came) * 1e6),
-            transport_us=int((answered - began) * 1e6),
+            transport_us=int((self.clock.monotonic() - began) * 1e6),
             plugin_us=outcome.timing.plugin_us,
             used=outcome.timing.used,
             instance=self.worker.generation,

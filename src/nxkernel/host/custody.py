@@ -116,6 +116,8 @@ class Custody(ABC):
 
         No secret is in it.
         """
+        if frame.drawn is None and frame.denied is None and outcome.error is None:
+            return outcome  # Nothing was told, and a value is the plugin's to give.
         self.record_draws(frame)
         advice = self.advice(frame)
         advisor = self._advisor

@@ -113,11 +113,10 @@ class FreshCalls:
             call=call,
             frame=frame,
         )
-        outcome = yield from conversation.hold()
-        answered = self._clock.monotonic()
+        outcome = yield from conversation.hold(came, began)
         if call.phase != "setup" or outcome.error is not None:
             yield from cell.dismiss(worker, frame)
-        return conversation.timed(outcome, came, began, answered)
+        return outcome
 
     def _found(
         self, cell: Cell, call: Call, frame: Frame, _came: float

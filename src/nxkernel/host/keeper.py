@@ -179,17 +179,16 @@ class Keeper(Custody):
 
     # -- what its supervisor hears ---------------------------------------------------------
 
-    def _occupied(self, occupied: bool) -> None:
-        self.taken(occupied)
-
     def taken(self, occupied: bool) -> None:
         """Note, under the slots' lock, that one of its places got its first call or lost its last.
 
         For its supervisor they are one.
         """
         self._taken += 1 if occupied else -1
-        if self._taken == int(occupied):
+        if self._taken == occupied:
             self.supervisor.occupied(occupied)
+
+    _occupied = taken
 
     def heard_from(self, worker: Worker) -> None:
         """*worker* answered a call: only the first answer of each is news."""

@@ -13,7 +13,7 @@ from nxkernel.host.replies import Loss
 from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Worker
 
-__all__ = ["Speaker", "hear", "receive"]
+__all__ = ["Speaker", "after", "hear", "receive"]
 
 
 class Speaker(Protocol):
@@ -45,9 +45,24 @@ def receive(clock: Clock, worker: Speaker, frame: Frame) -> Effects[FromWorker |
             channel.pump()
 
 
-def hear(clock: Clock, worker: Worker, frame: Frame) -> Effects[FromWorker | Loss]:
-    """Wait for the next message that is more than an account of what happened; keep that."""
-    message = yield from receive(clock, worker, frame)
+def after(worker: Speaker, signal: Signal) -> FromWorker | Loss | None:
+    """What a wait for *worker* has brought that ended with *signal*: None if nothing yet."""
+    if signal is Signal.CANCELLED:
+        return Loss("cancelled")
+    if signal is Signal.READY:
+        worker.channel.pump()
+    return _heard(worker)
+
+
+def hear(
+    clock: Clock, worker: Worker, frame: Frame, message: FromWorker | Loss | None = None
+) -> Effects[FromWorker | Loss]:
+    """Wait for the next message that is more than an account of what happened; keep that.
+
+    *message* is the next one, where it was taken already.
+    """
+    if message is None:
+        message = yield from receive(clock, worker, frame)
     if isinstance(message, Denied) and frame.may_tell(message):
         frame.denied = message
         message = yield from receive(clock, worker, frame)

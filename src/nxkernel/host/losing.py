@@ -10,11 +10,11 @@ from nxkernel.dispatch.effects import Effects, Gate
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import receive
 from nxkernel.host.replies import Loss, lost_with, words_for
-from nxkernel.host.slot import Frame
+from nxkernel.host.slot import Frame, Slot
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome
 
-__all__ = ["bury", "discard_stale", "give_up", "inter", "lose", "post_mortem"]
+__all__ = ["bury", "discard_stale", "give_up", "inter", "is_fit", "lose", "post_mortem"]
 
 #: Seconds to wait for the zygote's word on a worker that is gone.
 _EXIT_WAIT_S = 5.0
@@ -83,6 +83,13 @@ def give_up(keeper: Custody, frame: Frame) -> None:
     if frame.buries is not None:
         keeper.buried(frame.buries)
         frame.buries = None
+
+
+def is_fit(worker: Worker, slot: Slot, frame: Frame) -> bool:
+    """Whether :func:`discard_stale` would find nothing to do at *worker*, for all that is seen."""
+    if frame.lost_by is not None or worker.asked is not None or worker.forsaken:
+        return False
+    return not (slot.alone and worker.channel.stirs)
 
 
 def discard_stale(clock: Clock, keeper: Custody, frame: Frame) -> Effects[bool]:

@@ -141,9 +141,30 @@ def reply_to(request: Broker, brokered: Brokered, pieces: list[Piece]) -> Reply:
     )
 
 
-def answered(call: Call, frame: Frame, worker: Worker, message: Result | Failure) -> Outcome:
-    """Make the outcome; every byte of *message* is the worker's word and is checked here."""
-    timing = Timing(plugin_us=min(max(0, message.plugin_us), LONGEST_US), used=used(message.used))
+def answered(
+    call: Call,
+    frame: Frame,
+    worker: Worker,
+    message: Result | Failure,
+    *,
+    queue_us: int = 0,
+    transport_us: int = 0,
+) -> Outcome:
+    """Make the outcome; every byte of *message* is the worker's word and is checked here.
+
+    The times are the host's own, in microseconds.
+
+    Raises:
+        NotCanonical: when the value is not what it has to be.
+    """
+    plugin_us = message.plugin_us
+    timing = Timing(
+        queue_us=queue_us,
+        transport_us=transport_us,
+        plugin_us=plugin_us if 0 <= plugin_us <= LONGEST_US else min(max(0, plugin_us), LONGEST_US),
+        used=used(message.used),
+        instance=worker.generation,
+    )
     if isinstance(message, Failure):
         return _failure(call, frame, message, timing)
     shape = worker.channel.parcels.opened(message.payload, message.blobs, frame.mark)
@@ -168,9 +189,12 @@ def used(account: Used | None) -> Usage | None:
     """Return a worker's account of what a call used; a number that cannot be is none."""
     if account is None:
         return None
+    cpu_us = account.cpu_us if 0 <= account.cpu_us <= LONGEST_US else None
+    if account.peak_kb is None and account.rows is None:
+        return Usage(cpu_us=cpu_us)  # a small call, as most are
     read, written = account.rows or (None, None)
     return Usage(
-        cpu_us=_possible(account.cpu_us, LONGEST_US),
+        cpu_us=cpu_us,
         peak_kb=_possible(account.peak_kb, _LARGEST_KB),
         rows_read=_possible(read, _MOST_ROWS),
         rows_written=_possible(written, _MOST_ROWS),

@@ -36,7 +36,7 @@ class SignedChannel(SocketChannel):
         self._foreign = False
         super().__init__(end, max_frame, arena)
 
-    def _open(self) -> tuple[Callable[[memoryview], int], Callable[[int], bytes]]:
+    def _open(self) -> tuple[Callable[[bytes | memoryview], int], Callable[[int], bytes]]:
         self._socket.setblocking(False)
         return self._socket.send, self._signed
 

@@ -24,8 +24,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import attrs
-
 from nxkernel import _forks
 from nxkernel._wire import Denied, Drawn
 from nxkernel.dispatch.effects import Effects
@@ -48,13 +46,13 @@ class Turn(Protocol):
         """End the turn; its items are kept for the consumer."""
 
 
-@attrs.define(eq=False)
 class Frame:
-    """One call on a worker's stack."""
+    """One call on a worker's stack.
 
-    call_id: str
-    #: Absolute deadline, which nested calls share; grows while other calls hold the worker.
-    deadline: float
+    Made for every call, which needs few of the fields: the others are the class's until they are
+    set.
+    """
+
     #: Seconds beyond the deadline, to deal with a nested call that used it up.
     grace: float = 0.0
     #: May come on top of a frame that is starting the worker.
@@ -77,8 +75,6 @@ class Frame:
     denied: Denied | None = None
     #: What its worker says that it drew and no seed covers.
     drawn: Drawn | None = None
-    #: Plugins in which nested failures began; what the worker claims is held against it.
-    origins: set[str] = attrs.Factory(set)
     #: Whether an answer that it was given was degraded.
     degraded: bool = False
     #: Where its blobs begin in the worker's arena.
@@ -90,6 +86,25 @@ class Frame:
     #: The turn that stands in this call's way and is its to end, before it comes in.
     clears: Frame | None = None
     cleared: bool = False
+
+    def __init__(
+        self,
+        call_id: str,
+        deadline: float,
+        *,
+        historic: bool = False,
+        nested: bool = False,
+        origins: set[str] | None = None,
+    ) -> None:
+        self.call_id = call_id
+        #: Absolute deadline, which nested calls share; grows while other calls hold the worker.
+        self.deadline = deadline
+        if historic:
+            self.historic = True
+        if nested:
+            self.nested = True
+        #: Plugins in which nested failures began; what the worker claims is held against it.
+        self.origins: set[str] = set() if origins is None else origins
 
     def may_tell(self, account: Denied | Drawn) -> bool:
         """Whether *account* is about this call, and the first of its kind."""
@@ -212,6 +227,16 @@ class Slot:
         """Have whoever waits for *frame* look again."""
         self._call([frame])
 
+    def take(self, frame: Frame) -> bool:
+        """Put *frame* on the stack if nobody is there or waits, as :meth:`enter` would."""
+        with self._lock:
+            if self._stack or self._queue or self.closed:
+                return False
+            self._stack.append(frame)
+            frame.running = True
+            self.watch(True)
+            return True
+
     def _is_next(self, frame: Frame) -> bool:
         """Whether *frame* waits in front of all who may come at all."""
         if not self._is_crowded():
@@ -295,10 +320,10 @@ class Slot:
                 self._stack.remove(frame)
                 if not self._stack:
                     self.watch(False)
-            if frame in self._queue:
+            if self._queue and frame in self._queue:
                 self._queue.remove(frame)
-            called = self._called()
-        self._call(called)
+            called = self._called() if self._queue or self._stack else ()
+        self._ring(*called, self)
 
     def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> None:
         """*worker* is gone: every frame on its stack is lost, by the fault of *by*.

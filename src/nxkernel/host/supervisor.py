@@ -87,8 +87,8 @@ class Supervisor:
         self._record = record
         self._lock = threading.Lock()
         self._current = Supervision()
-        #: The latest value without a call, and the same one with calls.
-        self._turns = (self._current, self._current)
+        #: Whether calls are on its workers; None before the first one.
+        self._taken: bool | None = None
         self._news: _News = []
         _forks.register(self)
 
@@ -96,7 +96,7 @@ class Supervisor:
         """In a forked child: the workers are the parent's, and nobody holds the lock."""
         self._lock = threading.Lock()
         self._current = Supervision()
-        self._turns = (self._current, self._current)
+        self._taken = None
         self._news = []
 
     # -- what it hears -------------------------------------------------------------------
@@ -109,26 +109,29 @@ class Supervisor:
     def note(self, event: Event, by: str = "") -> None:
         """Note *event*; what there is to report waits for :meth:`publish`."""
         with self._lock:
-            now, before = self._clock.monotonic(), self._current
+            now, before = self._clock.monotonic(), self._caught_up()
             self._current = after(before, event, now, self.policy)
             if self._current is not before:
                 self._news += _news(before, self._current, now, self.policy, by)
 
     def occupied(self, taken: bool) -> None:
-        """Note that the first call came, or that the last one left.
+        """Note, under the slots' lock, that the first call came, or that the last one left.
 
-        The one event on the path of every call: two values take turns, and none is made.
+        The one event on the path of every call: what follows from it is worked out when somebody
+        asks.
         """
-        with self._lock:
-            idle, busy = self._turns
-            before, after_it = (idle, busy) if taken else (busy, idle)
-            if self._current is not before:
-                before = self._current
-                after_it = after(before, "called" if taken else "idle", 0.0, self.policy)
-                if after_it is before:
-                    return
-                self._turns = (before, after_it) if taken else (after_it, before)
-            self._current = after_it
+        self._taken = taken
+
+    def _caught_up(self) -> Supervision:
+        """Return the current value, with what was told of calls since.
+
+        Of calls that came and went only the last matters, and nothing else depends on the order.
+        """
+        if self._taken is None:
+            return self._current
+        event: Event = "called" if self._taken else "idle"
+        self._current = after(self._current, event, 0.0, self.policy)
+        return self._current
 
     def release(self, by: str) -> bool:
         """Forgive every death; returns whether the plugin was in quarantine or on probation."""
@@ -168,7 +171,8 @@ class Supervisor:
     @property
     def supervision(self) -> Supervision:
         """What is remembered now."""
-        return self._current
+        with self._lock:
+            return self._caught_up()
 
     def may_start(self) -> bool:
         """Whether a worker may be started now."""

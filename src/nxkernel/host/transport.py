@@ -22,7 +22,7 @@ from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
-from nxkernel.host.losing import discard_stale
+from nxkernel.host.losing import discard_stale, give_up, inter, is_fit
 from nxkernel.host.replies import (
     Brokered,
     cancelled,
@@ -33,7 +33,7 @@ from nxkernel.host.replies import (
     refused,
 )
 from nxkernel.host.retries import again
-from nxkernel.host.session import session
+from nxkernel.host.session import admitted, session
 from nxkernel.host.slot import RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
 from nxkernel.host.workers import Worker
@@ -84,16 +84,26 @@ class Transport:
         self._starter = Starter(callbacks, clock)
 
     def exchange(self, call: Call) -> Effects[Outcome]:
-        """Make *call* in its plugin's worker, again if that may be, and return the outcome."""
-        keeper = self._keeper(call)
-        if keeper is None:
-            return lost_with(call, RETIRED)
+        """Make *call* in its plugin's worker, again if that may be, and return the outcome.
+
+        In the usual case (a started, quiet worker that no other call is on, and an answer that
+        comes whole and first) it yields once: an ``Io`` without anything to write. Whoever drives
+        it by hand may wait for that and send ``Signal.READY``; whatever else it yields, and
+        whatever else happens, a driver of any kind can take over from there.
+        """
+        keeper = self._keepers.get(call.plugin)
+        if keeper is None or keeper.edition != call.edition:
+            keeper = self._others.get((call.plugin, call.edition))
+            if keeper is None:
+                return lost_with(call, RETIRED)
         while True:
             try:
                 outcome, deadline = yield from self._attempt(keeper, call)
             except AuditError as error:
                 # What became of its worker cannot be put on record: as if its own row could not.
                 return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
+            if outcome.error is None:
+                return outcome
             lost, repeated = call, again(call, outcome, deadline, self._clock.monotonic())
             # Refused it would hide why it was lost.
             if repeated is None or keeper.refusal(deadline) is not None:
@@ -107,8 +117,8 @@ class Transport:
     def _attempt(self, keeper: Keeper, call: Call) -> Effects[tuple[Outcome, float]]:
         """Make *call* once; returns its deadline too, moved by what was not the plugin's time."""
         frame = Frame(
-            call_id=call.call_id,
-            deadline=call.deadline,
+            call.call_id,
+            call.deadline,
             historic=call.historic,
             nested=call.depth > 0 or call.awaited,
         )
@@ -118,12 +128,17 @@ class Transport:
             return expired(call), call.deadline
         if call.stream:
             return (yield from self._streamed(keeper, call))
-        outcome = yield from self._made(keeper, call, frame, came)
-        if not frame.seq:
-            self.forsake(call)
+        # What a historic call leaves behind is what it is made for: it runs in the template.
+        if keeper.forks_calls and not call.lasting:
+            outcome = yield from self._fresh.attempt(keeper, call, frame, came)
+        else:
+            outcome = yield from self._turn(keeper, call, frame, came)
+        if frame.seq:
+            return outcome or cancelled(call), frame.deadline
+        self.forsake(call)
         # Lost before it was sent, it has used up nothing.
         unsent = call.deadline + (self._clock.monotonic() - came)
-        return outcome or cancelled(call), frame.deadline if frame.seq else unsent
+        return outcome or cancelled(call), unsent
 
     @once
     def _fresh(self) -> Any:
@@ -131,15 +146,6 @@ class Transport:
         with _forks.whole():  # A child forked in the middle of an import would wait for its end.
             module = import_module("nxkernel.host.fresh")
         return module.FreshCalls(self._callbacks, self._clock, self._starter)
-
-    def _made(
-        self, keeper: Keeper, call: Call, frame: Frame, came: float
-    ) -> Effects[Outcome | None]:
-        # What a historic call leaves behind is what it is made for: it runs in the template.
-        if keeper.forks_calls and not call.lasting:
-            made: Effects[Outcome | None] = self._fresh.attempt(keeper, call, frame, came)
-            return made
-        return self._session(keeper, frame, lambda: self._inside(keeper, call, frame, came))
 
     def _streamed(self, keeper: Keeper, call: Call) -> Effects[tuple[Outcome, float]]:
         made: list[Flow] = []
@@ -209,26 +215,48 @@ class Transport:
 
     # -- on the worker -------------------------------------------------------------------
 
+    def _turn(
+        self, keeper: Keeper, call: Call, frame: Frame, came: float
+    ) -> Effects[Outcome | None]:
+        """Make *call* in its turn: a :func:`session`, with the usual case in line.
+
+        Each shortcut asks what the general way would find, and takes that where it is in doubt.
+        """
+        slot = keeper.slot
+        try:
+            try:
+                if not slot.take(frame) and not (yield from admitted(keeper, frame)):
+                    return None
+                outcome = yield from self._inside(keeper, call, frame, came)
+                if frame.buries is not None:
+                    yield from inter(self._clock, keeper, frame)
+                return outcome
+            except BaseException:
+                give_up(keeper, frame)
+                raise
+            finally:
+                slot.leave(frame)
+        except BaseException:
+            # Once more, as in :func:`session`: an interrupt may have struck in the middle.
+            slot.leave(frame)
+            give_up(keeper, frame)
+            raise
+
     def _inside(self, keeper: Keeper, call: Call, frame: Frame, came: float) -> Effects[Outcome]:
-        worker = yield from self._worker(keeper, call, frame, came)
-        if isinstance(worker, Outcome):
-            return worker
+        worker = keeper.slot.worker
+        if worker is None or call.token is not None or not is_fit(worker, keeper.slot, frame):
+            found = yield from self._worker(keeper, call, frame, came)
+            if isinstance(found, Outcome):
+                return found
+            worker = found
         told = self._callbacks.told(call)
         if told is not None:
             return told
         began = self._clock.monotonic()
         # Time under other calls and for the start is not the plugin's to answer for.
         frame.deadline = math.inf if keeper.patient else call.deadline + (began - came)
-        conversation = Conversation(
-            clock=self._clock,
-            kernel=self._callbacks,
-            keeper=keeper,
-            worker=worker,
-            call=call,
-            frame=frame,
-        )
-        outcome = yield from conversation.hold()
-        return conversation.timed(outcome, came, began, self._clock.monotonic())
+        conversation = Conversation(self._clock, self._callbacks, keeper, worker, call, frame)
+        return (yield from conversation.hold(came, began))
 
     def _worker(
         self, keeper: Keeper, call: Call, frame: Frame, came: float

@@ -161,6 +161,8 @@ class Worker:
         Raises:
             ProtocolViolation: for bytes that the protocol forbids.
         """
+        if not self.strays:
+            return self.channel.next()
         while (message := self.channel.next()) is not None:
             stray = next((each for each in self.strays if each.takes(message)), None)
             if stray is None:

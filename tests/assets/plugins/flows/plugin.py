@@ -34,9 +34,10 @@ class Plugin:
     @hookimpl
     def once(self, value):
         """Never ends by itself, nor at an interrupt if it is to insist."""
-        print("under way", flush=True)
         while True:
             try:
+                # Within: who hears it may interrupt at once.
+                print("under way", flush=True)
                 time.sleep(3600)
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
