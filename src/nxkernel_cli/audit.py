@@ -11,6 +11,7 @@ import click
 from nxkernel_cli.audit_calls import calls, show, tail
 from nxkernel_cli.audit_export import export
 from nxkernel_cli.audit_place import log_path, place_argument
+from nxkernel_cli.audit_plugins import plugins
 from nxkernel_cli.audit_proof import key, proof
 from nxkernel_cli.audit_runs import diff, runs
 from nxkernel_cli.audit_segments import archive, archive_option, rotate
@@ -30,7 +31,7 @@ def audit() -> None:
     """Read and verify the record of all calls."""
 
 
-for command in (runs, calls, show, stats, diff, tail, export, proof, key, rotate, archive):
+for command in (runs, plugins, calls, show, stats, diff, tail, export, proof, key, rotate, archive):
     audit.add_command(command)
 
 

@@ -170,6 +170,34 @@ class TestReload:
         assert event.data["edition"] == 2
         assert verify(zoo.kernel.run.audit_log.path).ok
 
+    def test_record_says_what_it_asks_for_beside_its_grants(
+        self, open_zoo: Opens, tmp_path: Path
+    ) -> None:
+        """Of each edition; also of one that does not run for what it was not granted."""
+        asks = '[permissions]\nread = ["{media_dir}"]\n'
+        folder = write(tmp_path, "1", manifest=asks)
+        greedy = write(tmp_path, "1", name="greedy", manifest=f'{asks}network = ["tcp:443"]\n')
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken" / "plugin.toml").write_text("no manifest")
+        grant = nx.Grant(read=("{media_dir}",))
+        zoo = open_zoo(
+            patient,
+            folders=[folder, greedy, tmp_path / "broken"],
+            grants={"changes": grant, "greedy": grant},
+        )
+        write(tmp_path, "2")
+        zoo.kernel.reload("changes")
+        with AuditReader(zoo.kernel.run.audit_log.path) as reader:
+            rows = reader.plugins(zoo.kernel.run.id)
+        found = {r.edition: (r.permissions, r.grants) for r in rows if r.plugin == "changes"}
+        nothing = {kind: [] for kind in ("calls", "devices", "exec", "network", "read", "write")}
+        media = {**nothing, "read": ["{media_dir}"]}
+        assert found == {1: (media, media), 2: (nothing, nothing)}
+        *_, refused = [r for r in rows if r.plugin == "greedy"]
+        assert (refused.disabled, refused.grants) == ("permission.not_granted", nothing)
+        assert refused.permissions == {**media, "network": ["tcp:443"]}
+        assert {r.permissions for r in rows if r.plugin == "broken"} == {None}
+
     def test_historic_calls_are_replayed(self, open_zoo: Opens, tmp_path: Path) -> None:
         """Before its first call the new worker has heard what the old one heard."""
         folder = write(tmp_path, "1", hooks=("act", "told"), more=TOLD)

@@ -5,6 +5,7 @@ Without ``run``, the first column of every table but ``runs``: only the database
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ __all__ = ["call_facts", "event_facts", "intent_facts", "plugin_facts", "run_fac
 
 #: Domain of the digests over the facts of a header.
 HEADER = b"nx.audit.header.v2\0"
+#: Digest of no bytes: the code of a plugin that was not admitted was not read.
+NO_CODE = "sha256:" + hashlib.sha256().hexdigest()
 _UNKNOWN = Usage()
 #: Keys of ``BootFacts.header`` that have a column; all others go to ``environment``.
 _HEADER = frozenset(
@@ -89,12 +92,12 @@ def plugin_facts(facts: PluginFacts, disabled: str | None, at_ns: int) -> Facts:
         facts.id,
         facts.edition,
         facts.version,
-        facts.code_digest,
+        facts.code_digest or NO_CODE,
         facts.settings.digest,
         text_of(sorted(facts.tags)),
         text_of(sorted(facts.provides)),
         text_of(sorted(facts.requires)),
-        None,
+        None if facts.asked is None else text_of(attrs.asdict(facts.asked)),
         text_of(attrs.asdict(facts.grant)),
         facts.level,
         disabled,

@@ -19,7 +19,7 @@ from nxkernel._blob import NONE, Blobs
 from nxkernel._clock import Clock
 from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
-from nxkernel.settings import Grant, PluginSettings
+from nxkernel.settings import Grant, Permissions, PluginSettings
 from nxkernel.types import EMPTY, Call, CallError, Outcome, PluginId, RunId
 
 __all__ = [
@@ -52,6 +52,8 @@ class PluginFacts:
     requires: tuple[str, ...] = ()
     #: Effective grants.
     grant: Grant = attrs.field(factory=Grant)
+    #: What its manifest asks for, beside what was granted; None where no manifest was read.
+    asked: Permissions | None = None
     #: ``{hook: {"input": schema, "output": schema}}``, resolved from the manifest.
     contracts: Mapping[str, Mapping[str, Any]] = EMPTY
     #: Effective settings as they may be shown: secrets are masked.

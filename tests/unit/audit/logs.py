@@ -22,7 +22,7 @@ from nxkernel.audit.reader import VerifyReport, verify
 from nxkernel.audit.schema import BATCHES, CALLS, FORMAT, INTENTS, RUN_ENDS, RUNS, TABLES
 from nxkernel.audit.tree import Tree, leaf_hash
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
-from nxkernel.settings import Grant, PluginSettings, digest_of
+from nxkernel.settings import Grant, Permissions, PluginSettings, digest_of
 from nxkernel.types import Call, CallError, Digest, Outcome, PluginId, RunId, Timing
 
 CONTRACT = Path(__file__).resolve().parents[3] / "contracts" / "audit"
@@ -100,6 +100,7 @@ def facts_of(plugin: str = "ocr.rapid", **changes: Any) -> PluginFacts:
             "code_digest": DIGEST,
             "requires": ("store.records",),
             "grant": Grant(read=("{media_dir}",)),
+            "asked": Permissions(read=("{media_dir}",), network=("tcp:443",)),
             "settings": SETTINGS,
             "tags": ("ocr",),
             "provides": ("ocr.engine",),

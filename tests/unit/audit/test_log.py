@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import threading
@@ -16,9 +17,11 @@ from nxkernel.audit import ledger
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader
 from nxkernel.audit.schema import TABLES
-from nxkernel.dispatch.stack import Event
+from nxkernel.dispatch.stack import Event, PluginFacts
 from nxkernel.errors import AuditError
+from nxkernel.types import PluginId
 from tests.unit.audit.logs import (
+    DIGEST,
     Ticks,
     boot_facts,
     every_row,
@@ -168,6 +171,42 @@ def test_nothing_is_written_outside_a_run(path: Path, write: Callable[[AuditLog]
         write(log)
     log.close()
     assert rows_of(path) == []
+
+
+def test_a_plugin_that_was_not_admitted_has_its_row(path: Path) -> None:
+    """Nobody has read its code, and nobody may have read its manifest: that is no reason."""
+    unread = PluginFacts(id=PluginId("broken"), version="", code_digest="")
+    with opened(path) as log:
+        log.plugin(unread, disabled="plugin.manifest_invalid")
+    with AuditReader(path) as reader:
+        (record,) = reader.plugins()
+        assert [event.kind for event in reader.events()] == ["plugin.disabled"]
+    assert (record.plugin, record.disabled) == ("broken", "plugin.manifest_invalid")
+    assert record.permissions is None
+    assert record.code_digest == f"sha256:{hashlib.sha256().hexdigest()}"
+
+
+def test_evaluations_and_differences_of_templates_have_a_table(path: Path) -> None:
+    """Whoever makes them gives them to ``event``; a reader gets them back as they were."""
+    difference = {
+        "template": "answer.v2",
+        "before": DIGEST,
+        "after": "sha256:" + "0a" * 32,
+        "added": 2,
+        "removed": 1,
+        "hunks": [{"line": 3, "removed": ["Be brief."], "added": ["Be brief,", "and exact."]}],
+    }
+    verdict = {"template": "answer.v2", "cases": 20, "scores": {"correct": 0.95}, "call_id": "7"}
+    with opened(path) as log:
+        log.event(Event(kind="template.diff", data=difference))
+        log.event(Event(kind="prompts.evaluated", plugin="ocr.rapid", data=verdict))
+    assert tables(path) == ["runs", "evaluations", "evaluations"]
+    with AuditReader(path) as reader:
+        assert [(e.kind, e.plugin, e.data) for e in reader.events("run-1")] == [
+            ("template.diff", "", difference),
+            ("prompts.evaluated", "ocr.rapid", verdict),
+        ]
+    assert inspect(path).ok
 
 
 def test_a_closed_log_refuses_rows(path: Path) -> None:

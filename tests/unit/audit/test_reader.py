@@ -76,6 +76,7 @@ def test_plugins_with_digests_and_grants(path: Path) -> None:
     )
     nothing: dict[str, list[str]] = {"calls": [], "devices": [], "exec": [], "network": []}
     assert ocr.grants == {**nothing, "read": ["{media_dir}"], "write": []}
+    assert ocr.permissions == {**ocr.grants, "network": ["tcp:443"]}
     assert (ocr.disabled, store.disabled) == (None, "lock.mismatch")
     assert ocr.settings_digest == store.settings_digest
 

@@ -44,6 +44,22 @@ def nested(tmp_path: Path) -> Path:
     return folder
 
 
+def test_plugins_with_what_they_ask_for_beside_what_they_have(data: Path) -> None:
+    """What was asked for and not granted can be seen; of a run, or of every one."""
+    shown = run("audit", "plugins", data)
+    assert shown.code == 0
+    first, second = shown.out.splitlines()[-2:]
+    assert "network tcp:443; read {media_dir}  read {media_dir}" in first
+    assert first.count("network") == 1
+    assert second.rstrip().endswith("lock.mismatch")
+    found = run("audit", "plugins", data, "--run", "all", "--json").data["plugins"]
+    assert [(each["run_id"], each["plugin"]) for each in found] == [
+        *(("run-1", name) for name in ("ocr.rapid", "store")),
+        *(("run-2", name) for name in ("ocr.rapid", "store")),
+    ]
+    assert {tuple(each["permissions"]["network"]) for each in found} == {("tcp:443",)}
+
+
 def test_a_log_is_found_in_its_data_directory(tmp_path: Path) -> None:
     """A data directory and the database itself are both understood."""
     (tmp_path / "x.db").touch()
