@@ -13,13 +13,14 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 import msgspec
 
 from nxkernel._blob import MAX_BLOBS, NONE, Blob, Blobs, name_of, reference, referred
 from nxkernel._census import MAX_VALUES, has_too_many
-from nxkernel._shape import JSON_TYPES, Misshapen, Shape, survey
+from nxkernel._shape import JSON_TYPES, Misshapen, Shape, glance, marked, survey
 from nxkernel.types import Digest
 
 __all__ = [
@@ -33,7 +34,10 @@ __all__ = [
     "digest",
     "encode",
     "raw_digest",
+    "read",
     "refers",
+    "sealed",
+    "seen",
     "surveyed",
 ]
 
@@ -50,6 +54,25 @@ _BLOB = 1
 # The head of such a reference, which is never as short as a form of fixed length. The pattern may
 # also match inside a string.
 _REFERENCE = re.compile(rb"\xc7[\x2b-\xa7]\x01")
+#: Deepest nesting that the quick ways take; a value of data rarely has more, and the careful ways
+#: have no such bound.
+_QUICK_DEPTH = 64
+#: How deep the decoder that checks types goes; with each level it takes twice as long to make.
+_TYPED_DEPTH = 6
+#: Bytes up to which a value is bounded by its bytes alone.
+_SHORT = 1024
+# What the bytes of plain data lack: bin, extensions, short floats, and floats that are not finite.
+# Like the next, it may also match inside a string or a number.
+_ODD = re.compile(rb"[\xc4-\xca\xd4-\xd8]|\xcb[\x7f\xff][\xf0-\xff]")
+# Floats that are not finite; and with integers of more than 63 bits, which a validator may see.
+_ENDLESS = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+_DOUBTFUL = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xcf[\x80-\xff]")
+# The heads of lists and maps.
+_NESTING = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+_LARGEST = 1.7976931348623157e308
+
+
+_sha256, _u64 = hashlib.sha256, struct.Struct("<Q").pack
 
 
 class NotCanonical(ValueError):
@@ -95,9 +118,77 @@ def encode(value: Any) -> bytes:
         raise NotCanonical(f"no canonical form: {type(error).__name__}") from None
 
 
+@cache
+def _typed() -> msgspec.msgpack.Decoder[Any]:
+    """Return what decodes plain data of JSON's types alone, of few levels, and nothing else.
+
+    It checks while it decodes, at no cost that could be measured: types, keys, that floats are
+    finite and integers of 63 bits. What it refuses may be in order: the careful way says.
+    """
+    whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    finite = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+    leaf: Any = None | bool | whole | finite | str
+    found = leaf
+    for _ in range(_TYPED_DEPTH):
+        found = leaf | list.__class_getitem__(found) | dict.__class_getitem__((str, found))
+    return msgspec.msgpack.Decoder(found)
+
+
+def sealed(value: Any) -> bytes | None:
+    """Return the canonical bytes of *value* if it is certain that it is plain, else None.
+
+    Plain data of JSON's own types, exactly, is most of what crosses. Of that a few steps of the
+    interpreter tell what :func:`nxkernel._plain.plain` finds out part by part. None says nothing.
+
+    What the bytes say was so in one moment, whoever else changes *value* meanwhile.
+    """
+    try:
+        data = _encoder.encode(value)
+    except Exception:  # the code of a class that is about to be refused may have run
+        return None
+    # In this order: what has been encoded ends, whatever it refers to.
+    doubtful = _DOUBTFUL.search(data) is not None
+    return None if glance(value, _QUICK_DEPTH, MAX_VALUES, numbers=doubtful) is None else data
+
+
+def read(data: bytes, blobs: Blobs = NONE) -> Any:
+    """Decode canonical bytes of this side's own making, or of one that is trusted: unchecked.
+
+    *blobs* are those that the bytes may refer to.
+
+    Raises:
+        NotCanonical: when they are no MessagePack, or refer to other blobs.
+    """
+    decoder = msgspec.msgpack.Decoder(ext_hook=_resolver(blobs)) if blobs else _decoder
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
+
+
+def seen(value: Any, data: bytes | None = None) -> Shape | None:
+    """Return the shape of *value* if it can be told quickly: plain data of JSON's own types.
+
+    *data*: its canonical bytes, if it has been encoded already. None says nothing.
+
+    Raises:
+        NotCanonical: when it cannot be encoded.
+    """
+    if data is not None and len(data) <= _SHORT and _ODD.search(data) is None:
+        nested = len(data) - len(data.translate(None, _NESTING))
+        return Shape(value, nested, len(data), marked=marked(data))
+    found = glance(value, _QUICK_DEPTH, MAX_VALUES)
+    if found is None:
+        return None
+    data = encode(value) if data is None else data
+    if _ENDLESS.search(data) is not None and glance(value, *found, numbers=True) is None:
+        return None
+    return Shape(value, *found, marked=marked(data))
+
+
 def refers(data: bytes) -> bool:
     """Whether canonical bytes may refer to a blob; most do not, which is told at once."""
-    return _REFERENCE.search(data) is not None
+    return b"\xc7" in data and _REFERENCE.search(data) is not None
 
 
 def blobs_of(value: Any, data: bytes) -> Blobs:
@@ -142,11 +233,10 @@ def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
     Raises:
         NotCanonical: as :func:`decode`.
     """
-    decoder = msgspec.msgpack.Decoder(ext_hook=_resolver(blobs)) if blobs else _decoder
-    try:
-        value = decoder.decode(bounded(data))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
+    bounded(data)
+    if not blobs and (shape := _quickly(data)) is not None:
+        return shape
+    value = read(data, blobs)
     try:
         shape = survey(value, MAX_DEPTH, MAX_VALUES)
     except Misshapen as error:
@@ -156,6 +246,17 @@ def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
     if encode(value) != data:
         raise NotCanonical("the bytes are not the canonical encoding of their value")
     return shape.after(data)
+
+
+def _quickly(data: bytes) -> Shape | None:
+    """Decode what is certain to be in order; None says nothing."""
+    try:
+        value = _typed().decode(data)
+        if _encoder.encode(value) == data:
+            return Shape(value, _TYPED_DEPTH, len(data), marked=marked(data))
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        pass
+    return None
 
 
 def bounded(data: bytes) -> bytes:
@@ -171,8 +272,7 @@ def bounded(data: bytes) -> bytes:
 
 def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:
     """Return the 32 bytes of the domain-separated SHA-256 of *data*."""
-    state = hashlib.sha256(domain)
-    state.update(struct.pack("<Q", len(data)))
+    state = _sha256(domain + _u64(len(data)))
     state.update(data)
     return state.digest()
 

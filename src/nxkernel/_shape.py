@@ -7,10 +7,13 @@ may judge it spends more time there than in the judgement.
 
 from __future__ import annotations
 
+from collections.abc import Set
+from gc import get_referents
+from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
 
-__all__ = ["JSON_TYPES", "Misshapen", "Shape", "survey"]
+__all__ = ["JSON_TYPES", "Misshapen", "Shape", "glance", "survey"]
 
 #: JSON's own types, with the names that JSON Schema has for them.
 JSON_TYPES = {
@@ -23,6 +26,7 @@ JSON_TYPES = {
     type(None): "null",
 }
 _JSON = frozenset(JSON_TYPES)
+_all_json = _JSON.issuperset
 _CONTAINERS = frozenset((dict, list))
 _TEXT = frozenset((str,))
 #: Also part of a longer key or a text, so a hit only means "perhaps"; shorter, numbers would hit.
@@ -38,19 +42,16 @@ class Shape(NamedTuple):  # on the path of every call; a frozen attrs class take
 
     #: The value itself: of another one this says nothing.
     value: Any
-    #: How many containers lie around the innermost part; 0 for a scalar.
+    #: How many containers lie around the innermost part, at most; 0 for a scalar.
     depth: int
-    #: The value and all that is in it; keys do not count.
+    #: The value and all that is in it, at most; keys do not count.
     parts: int
-    #: The types of all that.
-    types: set[type]
+    #: The types of all that, or all that there may be.
+    types: Set[type] = _JSON
+    #: Whether all of it is of JSON's own types.
+    json: bool = True
     #: Whether a key may read like a mark of ours, such as ``$bytes``.
     marked: bool = False
-
-    @property
-    def json(self) -> bool:
-        """Whether all of it is of JSON's own types."""
-        return self.types <= _JSON
 
     def of(self, value: Any) -> bool:
         """Return whether it is *value* that this was found of."""
@@ -58,7 +59,87 @@ class Shape(NamedTuple):  # on the path of every call; a frozen attrs class take
 
     def after(self, data: bytes) -> Shape:
         """Return the shape as it is once the *data* of the value are known."""
-        return self._replace(marked=True) if any(mark in data for mark in _MARKS) else self
+        return self._replace(marked=True) if marked(data) else self
+
+    def counted(self) -> Shape:
+        """Return the shape with its depth and parts as they are, where they are bounds.
+
+        Raises:
+            Misshapen: when the value has been changed since.
+        """
+        found = survey(self.value, self.depth + 1, self.parts)
+        return found._replace(marked=self.marked)
+
+
+def marked(data: bytes) -> bool:
+    """Whether in *data*, the canonical bytes of a value, a key may read like a mark of ours."""
+    return b"$" in data and any(mark in data for mark in _MARKS)
+
+
+def glance(value: Any, deepest: int, most: int, *, numbers: bool = False) -> tuple[int, int] | None:
+    """Return at most how deep *value* is and how many parts it has, if it is what JSON has.
+
+    That is: all of it is exactly of JSON's own types, and within both limits. None says nothing.
+    Keys may be of all of those types: who goes by it has the bytes as well, where only text has a
+    place. With *numbers* floats are finite and integers below 2 to the 63rd, without they may be
+    any. A third of the time of :func:`survey`.
+    """
+    level, depth, parts = [value], -1, 0
+    while level:
+        if not _all_json(map(type, level)) or (numbers and not _are_plain(level)):
+            return None
+        depth += 1
+        parts += len(level)
+        if depth > deepest or parts > most:
+            return None
+        level = _within(level)
+    return depth, parts
+
+
+def _are_plain(level: list[Any]) -> bool:
+    """Whether the numbers in *level* are finite, and not too large; there is none too small."""
+    kinds = set(map(type, level))
+    whole = level if kinds == {int} else [item for item in level if type(item) is int]
+    return max(whole, default=0) < 1 << 63 and (
+        float not in kinds or all(map(isfinite, [item for item in level if type(item) is float]))
+    )
+
+
+def _referents(level: list[Any]) -> list[Any]:
+    return get_referents(*level)
+
+
+def _items(level: list[Any]) -> list[Any]:
+    dicts = [item for item in level if type(item) is dict]
+    lists = [item for item in level if type(item) is list]
+    below = list(chain.from_iterable(map(dict.values, dicts)))
+    below += chain.from_iterable(lists)
+    # A key of a type of its own is seen, and refused, as a part would be.
+    below += [key for key in chain.from_iterable(dicts) if type(key) is not str]
+    return below
+
+
+class _Probe:
+    """What has a dict of its own."""
+
+    def __init__(self) -> None:
+        self.part = 0.5
+
+
+def _shows_all() -> bool:
+    """Whether this interpreter's collector names all that a dict holds, of whatever kind it is.
+
+    From Python 3.13 on, it does not of a dict whose values lie within the object that it is of.
+    """
+    owner = _Probe()  # alive meanwhile: its dict is its own only as long
+    shown = get_referents([1.5], {"a": 2.5}, vars(owner), "a", 3.5)
+    return sorted(shown) == [0.5, 1.5, 2.5]
+
+
+#: Returns what lies in the containers of a level, in one step of the interpreter where it can:
+#: the collector's own look into them, which finds nothing in scalars. It shows the keys of a dict
+#: as well, but for those that are exactly strings.
+_within = _referents if _shows_all() else _items
 
 
 def survey(value: Any, deepest: int, most: int) -> Shape:
@@ -74,7 +155,7 @@ def survey(value: Any, deepest: int, most: int) -> Shape:
     keys: set[type] = set()
     if types.isdisjoint(_CONTAINERS):
         _check_floats([value])
-        return Shape(value, 0, 1, types)
+        return Shape(value, 0, 1, types, types <= _JSON)
     level, depth, parts = [value], 0, 1
     while level:
         below: list[Any] = []
@@ -93,7 +174,7 @@ def survey(value: Any, deepest: int, most: int) -> Shape:
         level = [] if kinds.isdisjoint(_CONTAINERS) else _containers(below, depth, deepest)
     if not keys <= _TEXT:
         raise Misshapen("a map key is no string")
-    return Shape(value, depth, parts, types)
+    return Shape(value, depth, parts, types, types <= _JSON)
 
 
 def _containers(items: list[Any], depth: int, deepest: int) -> list[Any]:

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nxkernel import _structure
-from nxkernel._canonical import MAX_DEPTH
+from nxkernel._blob import NONE, Blobs
+from nxkernel._canonical import MAX_DEPTH, blobs_of, bounded, encode, read, sealed
 from nxkernel._plain import Refused, plain, render
 from nxkernel._structure import needs_structuring
 from nxkernel.errors import CallRejected
@@ -29,6 +30,8 @@ __all__ = [
     "lower",
     "lower_arguments",
     "needs_structuring",
+    "packed",
+    "packed_arguments",
 ]
 
 
@@ -67,6 +70,40 @@ def lower_arguments(args: Mapping[str, Any], hints: Mapping[str, Any], hook: str
     # The dict of the arguments is the outermost of the levels that may nest.
     depth = MAX_DEPTH - 1
     return {name: _lower(value, hints.get(name), name, depth, hook) for name, value in args.items()}
+
+
+def packed(value: Any, hint: Any = Any, path: str = "value") -> tuple[bytes, Blobs]:
+    """Return the canonical bytes of what :func:`lower` gives, and the blobs in it.
+
+    Raises:
+        CallRejected: as :func:`lower`.
+        NotCanonical: when it has too many values or blobs.
+    """
+    data = None if needs_structuring(hint) else sealed(value)
+    if data is not None:
+        return bounded(data), NONE
+    plain = lower(value, hint, path)
+    data = bounded(encode(plain))
+    return data, blobs_of(plain, data)
+
+
+def packed_arguments(
+    args: dict[str, Any], hints: Mapping[str, Any], hook: str
+) -> tuple[dict[str, Any], bytes]:
+    """Return what :func:`lower_arguments` gives, and its canonical bytes.
+
+    Raises:
+        CallRejected: as :func:`lower_arguments`.
+        NotCanonical: when it has too many values.
+    """
+    data = None
+    if not hints or not any(map(needs_structuring, map(hints.get, args))):
+        data = sealed(args)
+    if data is not None:
+        # Decoded, they are a copy: of what crosses, whatever becomes of what was given.
+        return read(bounded(data)), data
+    lowered = lower_arguments(args, hints, hook)
+    return lowered, bounded(encode(lowered))
 
 
 def _lower(value: Any, hint: Any, path: str, depth: int, hook: str) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nxkernel import _canonical
 from nxkernel._blob import Blob
+from nxkernel._shape import survey
 
 TEXT = st.text()  # hypothesis makes no lone surrogates unless asked to
 SCALARS = (
@@ -95,3 +96,49 @@ def test_extensions_are_refused(code: int, data: bytes) -> None:
     for wrapped in (extension, b"\x91" + extension, b"\x81\xa1k" + extension):
         with pytest.raises(_canonical.NotCanonical):
             _canonical.decode(wrapped)
+
+
+#: Bytes that are nearly those of a value: some are changed, cut or repeated.
+@st.composite
+def nearly(draw: st.DrawFn) -> bytes:
+    data = bytearray(_canonical.encode(draw(VALUES)))
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(data)))
+        data[place : place + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(data)
+
+
+@given(nearly() | st.binary(max_size=40))
+def test_quick_decoding_refuses_what_careful_decoding_refuses(data: bytes) -> None:
+    """Whatever the bytes are: the same value, or the same words."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = decoded(data)
+        patch.setattr(_canonical, "_quickly", lambda data: None)
+        assert decoded(data) == quick
+
+
+def decoded(data: bytes) -> Any:
+    try:
+        return tagged(_canonical.decode(data))
+    except _canonical.NotCanonical as error:
+        return str(error)
+
+
+@given(VALUES)
+def test_what_is_read_is_what_was_written(value: Any) -> None:
+    """Reading without proof gives the value of canonical bytes."""
+    data = _canonical.encode(value)
+    assert tagged(_canonical.read(data, _canonical.blobs_of(value, data))) == tagged(value)
+
+
+@given(VALUES)
+def test_what_is_seen_of_bytes_holds(value: Any) -> None:
+    """Depth and parts that short bytes tell are bounds, and nothing but JSON is taken for it."""
+    data = _canonical.encode(value)
+    shape = survey(value, 200, 10**6)
+    for seen in (_canonical.seen(value, data), _canonical.seen(value)):
+        if seen is not None:
+            assert shape.json
+            assert seen.depth >= shape.depth
+            assert seen.parts >= shape.parts
+            assert seen.counted() == shape.after(data)

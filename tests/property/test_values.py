@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxkernel._canonical import decode, encode
-from nxkernel._values import lift, lower, lower_arguments
+from nxkernel._canonical import decode, encode, sealed
+from nxkernel._values import lift, lower, lower_arguments, packed, packed_arguments
 from nxkernel.errors import CallRejected
 from nxkernel.middleware.contracts import as_json
 from nxkernel.schemas import SchemaRegistry
@@ -146,6 +146,66 @@ def test_a_refusal_leads_to_its_place(value: Any) -> None:
             lower(part)
         assert caught.value.details["path"] == "value"
         error.message.encode()
+
+
+#: Mostly what the quick way takes, with what it must not.
+MIXED = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64)
+    | st.floats()
+    | st.sampled_from(["", "a", "π", "ÿ", "$bytes", "\ud800", b"a", (1,), {1}, 2**63, 2**63 - 1])
+    | st.sampled_from([float("inf"), float("-inf"), float("nan"), 1.7976931348623157e308]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "b", "é", "$b"]), inner),
+    max_leaves=12,
+)
+
+
+def outcome(make: Any) -> Any:
+    try:
+        return repr(make())
+    except CallRejected as error:
+        return error.message, error.details
+
+
+@given(ANYTHING | MIXED)
+def test_the_quick_way_and_the_careful_way_agree(value: Any) -> None:
+    """On what crosses, on its bytes, and on every word and place of a refusal."""
+    assert outcome(lambda: packed(value, Any, "x")[0]) == outcome(
+        lambda: encode(lower(value, Any, "x"))
+    )
+    arguments = {"v": value, "b": 1}
+    found = outcome(lambda: packed_arguments(arguments, {}, "h"))
+    assert found == outcome(lambda: _carefully(arguments))
+
+
+def _carefully(arguments: dict[str, Any]) -> Any:
+    data = encode(lower_arguments(arguments, {}, "h"))
+    # The quick way copies by decoding, which gives keys in their order.
+    quick = sealed(arguments) is not None
+    return (decode(data) if quick else lower_arguments(arguments, {}, "h")), data
+
+
+@given(MIXED, st.integers(60, 70), st.sampled_from([list, dict]))
+def test_depth_makes_no_difference(value: Any, levels: int, kind: type) -> None:
+    """Beyond the depth of the quick way, the careful one says the same."""
+    for _ in range(levels):
+        value = [value] if kind is list else {"a": value}
+    assert outcome(lambda: packed(value)[0]) == outcome(lambda: encode(lower(value)))
+
+
+@given(MIXED)
+def test_what_is_packed_is_a_copy(value: Any) -> None:
+    """What is done to an argument later does not reach what the stack sees."""
+    inner = [value]
+    given_ = {"v": inner}
+    try:
+        arguments, data = packed_arguments(given_, {}, "h")
+    except CallRejected:
+        return
+    inner.append(1)
+    assert repr(decode(data)) == repr(decode(encode(arguments)))
+    assert len(arguments["v"]) == 1
 
 
 def _subscripts(path: str) -> str:

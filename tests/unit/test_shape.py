@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
-from nxkernel import _canonical
-from nxkernel._shape import Misshapen, survey
+from nxkernel import _canonical, _shape
+from nxkernel._shape import Misshapen, glance, survey
 from nxkernel.schemas.instance import obstacle, shape_of
 from tests.support.schemas import VALUES
 
@@ -77,10 +82,116 @@ def test_the_quick_look_finds_no_less_than_the_slow_one(value: Any) -> None:
 
 @given(VALUES)
 def test_what_was_seen_while_decoding_is_what_is_there(value: Any) -> None:
-    """The decoder's shape is that of the value that it gives."""
+    """The decoder's shape is that of the value: its bounds hold, and can be made exact."""
     shape = _canonical.surveyed(_canonical.encode(value))
     again = survey(shape.value, 200, 10**6)
-    assert shape == again._replace(marked=shape.marked)
+    assert shape.counted() == again._replace(marked=shape.marked)
+    assert shape.depth >= again.depth
+    assert shape.parts >= again.parts
+    assert shape.json == again.json
+    assert shape.types >= again.types
+
+
+class Owner:
+    """Whose attributes lie in a dict of its own."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+
+class List(list[Any]):
+    """What would arrive as a list."""
+
+
+class Map(dict[str, Any]):
+    """What would arrive as a dict."""
+
+
+class Colour(StrEnum):
+    """Whose members would arrive as text."""
+
+    RED = "red"
+
+
+@pytest.fixture(params=[_shape._referents, _shape._items], ids=["collector", "items"])
+def within(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look in both ways that there are, whichever suits this interpreter."""
+    if request.param is _shape._items or _shape._shows_all():
+        monkeypatch.setattr(_shape, "_within", request.param)
+
+
+@pytest.mark.usefixtures("within")
+@given(VALUES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_glance_sees_what_a_survey_finds(value: Any) -> None:
+    """What it passes is of JSON's own types, with that depth and number of parts."""
+    shape = survey(value, 200, 10**6)
+    assert glance(value, 200, 10**6) == (shape.depth, shape.parts)
+
+
+@pytest.mark.usefixtures("within")
+@pytest.mark.parametrize(
+    "part",
+    [
+        {Text("b"): 2},
+        {Colour.RED: 1},
+        Text("a"),
+        int,
+        Colour.RED,
+        List([1]),
+        Map(a=1),
+        OrderedDict(a=1),
+        (1,),
+        {1},
+        frozenset({1}),
+        b"a",
+        bytearray(b"a"),
+        memoryview(b"a"),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        UUID(int=1),
+        Decimal(1),
+        Owner(1),
+        1j,
+    ],
+    ids=[f"{n}" for n in range(19)],
+)
+def test_a_glance_passes_nothing_but_json(part: Any) -> None:
+    """Nowhere in a value, also in a dict that an object has for its attributes."""
+    owner = Owner(part)
+    for value in (part, [part], {"a": part}, [[{"a": [1, part]}]], vars(owner), [1, vars(owner)]):
+        assert glance(value, 200, 10**6) is None
+        assert _canonical.sealed(value) is None
+
+
+@pytest.mark.usefixtures("within")
+@pytest.mark.parametrize("key", [1, None, True, 1.5])
+def test_a_key_of_another_type_has_no_bytes(key: Any) -> None:
+    """A glance may pass a key of JSON's types; who goes by it encodes, where it ends."""
+    for value in ({key: 1}, [{"a": 1, key: 2}]):
+        assert _canonical.sealed(value) is None
+        assert shape_of(value) is None
+
+
+@pytest.mark.usefixtures("within")
+def test_a_glance_ends_at_its_limits() -> None:
+    """With nothing to say, also where a value holds itself."""
+    assert glance(deep(7), 7, 100) == (7, 8)
+    assert glance(deep(8), 7, 100) is None
+    assert glance([0] * 99, 7, 100) == (1, 100)
+    assert glance([0] * 100, 7, 100) is None
+    cycle: list[Any] = []
+    cycle += [cycle] * 3
+    assert glance(cycle, 200, 10_000) is None
+
+
+def test_a_dict_that_once_had_another_key_is_looked_into() -> None:
+    """Whatever a dict has been, it is what it holds now that counts."""
+    value: dict[Any, Any] = {1: 2}
+    del value[1]
+    value["a"] = [1]
+    assert glance(value, 200, 100) is not None
+    value["a"] = [{1}]
+    assert glance(value, 200, 100) is None
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ class _TooMuch(Exception):
 
 def _parts(value: Any) -> int:
     shape = shape_of(value)
-    return MAX_INVALID if shape is None else shape.parts
+    return MAX_INVALID if shape is None else shape.counted().parts
 
 
 def groups_of(contracts: Sequence[Contract], value: Any) -> list[Group]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import attrs
 
-from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, surveyed
+from nxkernel._canonical import NotCanonical, decode, digest, surveyed
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
 from nxkernel._iterators import NoStream, source_of
 from nxkernel._tally import counting
 from nxkernel._trail import Trail, headline
-from nxkernel._values import NotLiftable, item_hint, lift, lower
+from nxkernel._values import NotLiftable, item_hint, lift, packed
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, KernelConfigError, NxError, PluginDisabled
 from nxkernel.host.replies import passed_on
@@ -129,9 +129,7 @@ class Builtins:
 def _crossed(call: Call, value: Any, hint: Any) -> Outcome:
     """The outcome of a value, or of an item, as it would have crossed."""
     try:
-        plain = lower(value, type(value) if hint is Any else hint, "result")
-        payload = bounded(encode(plain))
-        blobs = blobs_of(plain, payload)
+        payload, blobs = packed(value, type(value) if hint is Any else hint, "result")
     except (CallRejected, NotCanonical) as error:
         return Outcome.failed(call, "contract.output", _words(error), "plugin")
     shape = surveyed(payload, blobs)

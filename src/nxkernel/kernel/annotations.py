@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from nxkernel._values import NotLiftable, hints_of, item_hint, lift, lower_arguments
+from nxkernel._values import NotLiftable, hints_of, item_hint, lift, packed_arguments
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import Call, CallError, HookResult, Outcome
 
@@ -39,13 +39,14 @@ class Annotations:
         hint = self.of(spec).get("return", Any)
         return item_hint(hint) if spec.options.stream else hint
 
-    def lowered(self, spec: HookSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return *arguments* as plain data.
+    def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Return *arguments* as plain data, and their canonical bytes.
 
         Raises:
             CallRejected: when one cannot cross.
+            NotCanonical: when they have too many values.
         """
-        return lower_arguments(arguments, self.of(spec), spec.name)
+        return packed_arguments(arguments, self.of(spec), spec.name)
 
     def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the annotation; one that does not fit is its fault."""

@@ -91,30 +91,38 @@ class Intake:
             raise PluginFailed(f"calls nest deeper than {limit}", code="call.depth")
         # What came over the wire is plain already; lowering it again would only ask for
         # annotations that its sender never saw.
-        arguments = check_names(spec, _decoded(hook, payload, blobs))
+        given = _decoded(hook, payload, blobs)
+        arguments = check_names(spec, given)
+        if len(arguments) > len(given):  # with defaults, they have other bytes
+            payload = _encoded(hook, arguments)
         nest = self.nests.below(parent)
-        return self._assembled(spec, arguments, CallOptions(), nest, parent, deadline)
+        return self._assembled(spec, arguments, payload, CallOptions(), nest, parent, deadline)
 
     def _of_application(
         self, spec: HookSpec, arguments: Mapping[str, Any], options: CallOptions
     ) -> HookCall:
-        lowered = self.annotations.lowered(spec, check_names(spec, arguments))
-        return self._assembled(spec, lowered, options, self.nests.top)
+        given = check_names(spec, arguments)
+        try:
+            lowered, payload = self.annotations.packed(spec, given)
+        except NotCanonical as error:
+            raise _rejected(spec.name, error) from None
+        return self._assembled(spec, lowered, payload, options, self.nests.top)
 
     def _assembled(
         self,
         spec: HookSpec,
-        arguments: Mapping[str, Any],
+        arguments: dict[str, Any],
+        payload: bytes,
         options: CallOptions,
         nest: Nest,
         parent: Call | None = None,
         deadline: float | None = None,
     ) -> HookCall:
-        payload, blobs = self._crossing(spec, arguments)
+        blobs = self._blobs(spec, arguments, payload)
         name = digest(payload)
         return HookCall(
             spec=spec,
-            arguments=MappingProxyType(dict(arguments)),
+            arguments=MappingProxyType(arguments),
             payload=payload,
             blobs=blobs,
             input_digest=name,
@@ -125,12 +133,11 @@ class Intake:
             parent=parent,
         )
 
-    def _crossing(self, spec: HookSpec, arguments: Mapping[str, Any]) -> tuple[bytes, Blobs]:
+    def _blobs(self, spec: HookSpec, arguments: dict[str, Any], payload: bytes) -> Blobs:
         try:
-            payload = bounded(encode(arguments))
             blobs = blobs_of(arguments, payload)
         except NotCanonical as error:
-            raise CallRejected(f"arguments of {spec.name!r}: {error}", hook=spec.name) from None
+            raise _rejected(spec.name, error) from None
         size = len(payload) + weight(blobs)
         if size > self.hosting.max_frame:
             raise CallRejected(
@@ -138,7 +145,18 @@ class Intake:
                 f"{self.hosting.max_frame}, see Hosting(max_frame=)",
                 hook=spec.name,
             )
-        return payload, blobs
+        return blobs
+
+
+def _rejected(hook: str, error: NotCanonical) -> CallRejected:
+    return CallRejected(f"arguments of {hook!r}: {error}", hook=hook)
+
+
+def _encoded(hook: str, arguments: dict[str, Any]) -> bytes:
+    try:
+        return bounded(encode(arguments))
+    except NotCanonical as error:
+        raise _rejected(hook, error) from None
 
 
 def _decoded(hook: str, payload: bytes, blobs: Blobs) -> dict[str, Any]:

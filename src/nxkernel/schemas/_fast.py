@@ -58,14 +58,18 @@ def fast(schema: Any, size: int | None) -> Holds | None:
 
 def _judge(validator: Any, size: int) -> Holds:
     def holds(shape: Shape) -> bool:
-        if not judgeable(shape) or shape.parts * size > MAX_WORK:
-            return False
         try:
+            if not (_fits(shape, size) or (shape.json and _fits(shape.counted(), size))):
+                return False
             return bool(validator.is_valid(shape.value))
         except (ValueError, UnicodeError):  # a lone surrogate, a pattern beyond its limits
             return False
 
     return holds
+
+
+def _fits(shape: Shape, size: int) -> bool:
+    return judgeable(shape) and shape.parts * size <= MAX_WORK
 
 
 @cache

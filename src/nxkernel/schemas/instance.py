@@ -56,13 +56,20 @@ def shape_of(value: Any, data: bytes | None = None) -> Shape | None:
     have something in the way. *data*: its canonical bytes, if it has been encoded already.
     """
     try:
-        shape = survey(value, MAX_DEPTH + 1, MAX_NODES)
-        if judgeable(shape):
-            # Has canonical bytes only if its integers are of 64 bits.
-            return shape.after(_canonical.encode(value) if data is None else data)
+        shape = _canonical.seen(value, data)
+        if shape is None or not judgeable(shape):
+            shape = _surveyed(value, data)
+        return shape if judgeable(shape) else None
     except (Misshapen, _canonical.NotCanonical):
-        pass
-    return None
+        return None
+
+
+def _surveyed(value: Any, data: bytes | None) -> Shape:
+    shape = survey(value, MAX_DEPTH + 1, MAX_NODES)
+    if not judgeable(shape):
+        return shape
+    # Has canonical bytes only if its integers are of 64 bits.
+    return shape.after(_canonical.encode(value) if data is None else data)
 
 
 def judgeable(shape: Shape) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from nxkernel._blob import Blobs, weight
-from nxkernel._canonical import NotCanonical, blobs_of, bounded, encode
+from nxkernel._canonical import NotCanonical, blobs_of, encode
 from nxkernel._census import MAX_VALUES, has_too_many
 from nxkernel._hookimpls import FoundImpl
-from nxkernel._values import NotLiftable, lift, lower
+from nxkernel._values import NotLiftable, lift, lower, packed
 from nxkernel._wire import PIECE, Piece, Setup
 from nxkernel.errors import CallRejected
 from nxkernel.worker.arena import Loan
@@ -53,9 +53,7 @@ class Crossing:
             BadValue: when it cannot cross.
         """
         try:
-            plain = lower(value, type(value) if hint is Any else hint, "result")
-            payload = bounded(encode(plain))
-            blobs = blobs_of(plain, payload)
+            payload, blobs = packed(value, type(value) if hint is Any else hint, "result")
         except CallRejected as error:
             raise BadValue("contract.output", error.message, error.details) from None
         except NotCanonical as error:

@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 from nxkernel._blob import Blobs
-from nxkernel._canonical import decode, encode
+from nxkernel._canonical import encode, read
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._iterators import NoStream, source_of
 from nxkernel._streams import Streams
@@ -250,9 +250,9 @@ class Runner:
         impl = self._impl(message)
         blobs = self._crossing.parcels.opened(message.blobs, self._stack[-1].loans)
         if message.phase == "teardown":
-            inner_value = None if inner else decode(message.payload, blobs)
+            inner_value = None if inner else read(message.payload, blobs)
             return self._cross(self._teardown(impl, message, inner_value, inner), Any)[:2]
-        arguments = self._crossing.arguments(impl, decode(message.payload, blobs))
+        arguments = self._crossing.arguments(impl, read(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
             if message.phase == "setup":
@@ -265,7 +265,7 @@ class Runner:
     def _stream(self, message: Invoke, window: Window) -> Answer:
         impl, frame = self._impl(message), self._stack[-1]
         blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
-        arguments = self._crossing.arguments(impl, decode(message.payload, blobs))
+        arguments = self._crossing.arguments(impl, read(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
             if inspect.iscoroutine(value):
@@ -362,7 +362,7 @@ class Runner:
     def _unwrap(self, reply: Reply) -> Any:
         if reply.error is not None:
             raise _remote(*reply.error)
-        return decode(
+        return read(
             reply.payload, self._crossing.parcels.opened(reply.blobs, self._stack[-1].loans)
         )
 
