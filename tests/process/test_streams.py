@@ -7,15 +7,18 @@ import gc
 import os
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import nxkernel as nx
 from nxkernel._canonical import Sequence, digest, encode
+from nxkernel._tally import count
 from tests.process.conftest import Opens
 from tests.support.zoo import (
     FOLDER,
@@ -25,6 +28,7 @@ from tests.support.zoo import (
     Zoo,
     allow,
     eventually,
+    folder,
     patient,
     recorded,
 )
@@ -448,6 +452,74 @@ def test_the_row_has_count_size_and_digest_of_the_sequence(zoo: Zoo) -> None:
         sum(map(len, map(encode, items))),
     )
     assert last.details == {"items": 50} or '"items":50' in str(last.details)
+
+
+def test_the_row_has_what_all_its_turns_used(zoo: Zoo) -> None:
+    """Processor time and rows of each turn, whichever call ended it, and no time of the consumer.
+
+    The worker that made it stands there as well.
+    """
+    stream = flow(zoo, "spends", [[2, 3, 1]] * 40)
+    for _ in stream:
+        zoo.answers("flows")  # ends the turn
+    last = row(zoo)
+    assert last.cpu_us >= 40 * 2_000
+    assert last.plugin_us >= last.cpu_us * 0.9
+    assert (last.rows_read, last.rows_written) == (120, 40)
+    assert last.instance == zoo.kernel.plugins["flows"].starts
+    assert last.peak_kb is None or last.peak_kb > 1000
+
+
+@pytest.mark.parametrize("end", ["closed", "failed"])
+def test_a_stream_that_ends_early_has_used_something_too(zoo: Zoo, end: str) -> None:
+    """What was told of the turns before its end, and of the last one where that was answered."""
+    turns: list[Any] = [[3, 1, 0]] * 20
+    if end == "failed":
+        failed(flow(zoo, "spends", [*turns, ["odd", 0, 0]]))
+    else:
+        with flow(zoo, "spends", turns * 10) as stream:
+            for _ in range(20):
+                next(stream)
+    assert row(zoo).cpu_us >= 20 * 3_000
+    assert row(zoo).rows_read >= 20
+
+
+def test_a_builtin_has_an_account_of_its_stream(open_zoo: Opens) -> None:
+    """Like one of its calls: the time of this thread in its iterator, and the rows."""
+
+    class Builtin:
+        @nx.HookimplMarker("zoo")(specname="flow")
+        def here(self, value: Any) -> Iterator[Any]:
+            for each in range(3):
+                until = time.thread_time() + 0.005
+                while time.thread_time() < until:
+                    pass
+                count(rows_read=2)
+                yield each
+
+    zoo = open_zoo(patient, *ANIMALS, builtins={"here": Builtin()})
+    stream = zoo.kernel.options(only={"here"}).call("flow", value=[]).value
+    assert list(stream) == [0, 1, 2]
+    last = row(zoo)
+    assert (last.rows_read, last.cpu_us >= 15_000, last.plugin_us >= 15_000) == (6, True, True)
+
+
+def test_every_turn_is_within_the_span_of_its_call(open_zoo: Opens) -> None:
+    """A plugin finds the span around its stream at any item, and no other call's."""
+    zoo = open_zoo(traced, *ANIMALS)
+    one, two = flow(zoo, "traced", 40), flow(zoo, "traced", 40)
+    spans = [set(each) for each in zip(*zip(one, two, strict=True), strict=True)]
+    assert [len(each) for each in spans] == [1, 1]
+    assert spans[0] != spans[1]
+    assert all(each.startswith("00-") for each in spans[0] | spans[1])
+
+
+def traced(data: Path, *animals: str) -> nx.Kernel:
+    """A kernel whose stack begins with tracing."""
+    run = nx.Run.create(data, seed=7)
+    stack = [nx.Tracing(TracerProvider()), *nx.standard_stack(run)]
+    plugins = nx.discover(*map(folder, animals))
+    return nx.Kernel("zoo", specs=[Hooks], run=run, plugins=plugins, middleware=stack)
 
 
 def test_a_stream_draws_the_same_whoever_reads_it(zoo: Zoo) -> None:

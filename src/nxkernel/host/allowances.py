@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from nxkernel.host.accounts import Account
 from nxkernel.host.slot import Frame
 from nxkernel.types import Timing
 
@@ -27,15 +28,12 @@ class Allowance:
     _given: float = 0.0
     _queue_s: float = 0.0
     _busy_s: float = 0.0
-    _plugin_us: int = 0
+    #: What its turns used.
+    account: Account = attrs.Factory(Account)
 
     def queued(self, seconds: float) -> None:
         """It has waited so long for its worker."""
         self._queue_s += seconds
-
-    def measured(self, plugin_us: int) -> None:
-        """The plugin's own account of a turn."""
-        self._plugin_us += plugin_us
 
     def begin(self, frame: Frame, now: float) -> None:
         """The plugin goes on: the time since it stopped was not its own."""
@@ -58,7 +56,9 @@ class Allowance:
         return Timing(
             queue_us=int(self._queue_s * 1e6),
             transport_us=int(self._busy_s * 1e6),
-            plugin_us=self._plugin_us,
+            plugin_us=self.account.plugin_us,
+            used=self.account.used,
+            instance=self.account.instance,
         )
 
     def _settle(self, frame: Frame, now: float) -> None:

@@ -41,7 +41,7 @@ from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import give_up, inter
-from nxkernel.host.replies import LONGEST_US, Loss, answered, cancelled, closed, lost_with
+from nxkernel.host.replies import LONGEST_US, Loss, answered, cancelled, closed, lost_with, used
 from nxkernel.host.session import admitted
 from nxkernel.host.slot import Frame
 from nxkernel.host.tallies import Tally
@@ -55,6 +55,8 @@ Find = Callable[[Call, Frame, float], Effects[Worker | Outcome]]
 #: Messages of a turn beside its items, at most: accounts and ends, its own and of a Halt.
 _LAST_WORDS: Final = 7
 _NOTHING: Final = encode(None)
+#: What a turn ends with.
+_LastWord = Paused | Ended | Failure | Result
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -161,6 +163,7 @@ class Flow:
             self.keeper.slot.leave(frame)
             raise
         self.allowance.queued(self.clock.monotonic() - came)
+        self.allowance.account.instance = worker.generation
         self.turn, frame.turn, self._pausing = self._conversation(worker, frame), self, False
         self._take_up(self.turn, own=True)
         return self.turn
@@ -307,7 +310,7 @@ class Flow:
         if self._left.items == self.window.items and not self._pausing:
             return "it pauses a stream that it has not gone on with"
         self.opened = True
-        self._answered(turn, message.plugin_us)
+        self._answered(turn, message)
         if self.halting:
             # It had not read yet that the stream is to end: its answer to that is still to come.
             turn.frame.seq, turn.frame.denied, turn.frame.drawn = self._halted, None, None
@@ -319,7 +322,7 @@ class Flow:
 
     def _end(self, turn: Conversation, message: Ended) -> str:
         self.opened = True
-        self._answered(turn, message.plugin_us)
+        self._answered(turn, message)
         self.outcome = self._explained(turn, self._succeeded())
         self._leave(turn)
         return ""
@@ -328,7 +331,7 @@ class Flow:
         """The function failed, or its iterator; or it returned nothing, and no stream at all."""
         if isinstance(message, Result) and (self.opened or message.payload != _NOTHING):
             return "it answers a stream with a value"
-        self._answered(turn, message.plugin_us)
+        self._answered(turn, message)
         outcome = answered(self.call, turn.frame, turn.worker, message)
         self.outcome = self._explained(turn, outcome)
         self._leave(turn)
@@ -343,10 +346,11 @@ class Flow:
             attempts=self.call.attempt,
         )
 
-    def _answered(self, turn: Conversation, plugin_us: int) -> None:
+    def _answered(self, turn: Conversation, message: _LastWord) -> None:
         turn.worker.channel.parcels.lower(turn.frame.mark)
         self.keeper.heard_from(turn.worker)
-        self.allowance.measured(min(max(0, plugin_us), LONGEST_US))
+        plugin_us = min(max(0, message.plugin_us), LONGEST_US)
+        self.allowance.account.add(plugin_us, used(message.used))
 
     def _explained(self, turn: Conversation, outcome: Outcome) -> Outcome:
         return self.keeper.explained(self.call, turn.frame, outcome)

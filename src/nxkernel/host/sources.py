@@ -6,11 +6,12 @@ Nothing runs ahead here: the next item is made when the consumer asks for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
 from nxkernel.dispatch.effects import Effects, Offer, Signal
+from nxkernel.host.accounts import Account
 from nxkernel.host.replies import cancelled, closed
 from nxkernel.host.tallies import Tally
 from nxkernel.types import Call, Outcome
@@ -18,6 +19,8 @@ from nxkernel.types import Call, Outcome
 __all__ = ["Source", "Turns", "pulled"]
 
 T = TypeVar("T")
+#: What an iterator gives that has no more.
+_END: Final = object()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -31,12 +34,15 @@ class Source:
     crossed: Callable[[Any], Outcome]
     #: Makes the outcome of an exception.
     raised: Callable[[BaseException], Outcome]
+    #: What it used; measured where it runs.
+    account: Account = attrs.Factory(Account)
     _source: Generator[Any, Any, Any] | None = None
 
     def open(self) -> Outcome | None:
         """Make the iterator; returns the outcome when there is none."""
         try:
-            self._source = self.make()
+            with self.account.measured():
+                self._source = self.make()
         except Exception as error:
             return self.raised(error)
         return self.ended() if self._source is None else None
@@ -46,19 +52,19 @@ class Source:
         if self._source is None:
             return None
         try:
-            value = next(self._source)
-        except StopIteration:
-            return None
+            with self.account.measured():
+                value = next(self._source, _END)
         except Exception as error:
             return self.raised(error)
-        return self.crossed(value)
+        return None if value is _END else self.crossed(value)
 
     def close(self) -> Outcome | None:
         """Close the iterator; returns the failure if that fails."""
         source, self._source = self._source, None
         try:
             if source is not None:
-                source.close()
+                with self.account.measured():
+                    source.close()
         except Exception as error:
             return self.raised(error)
         return None
@@ -84,13 +90,13 @@ def pulled(source: Source, turns: Turns) -> Effects[Outcome]:
     tally = Tally()
     none = yield from turns.do(source.open)
     if none is not None:
-        return none
+        return attrs.evolve(none, timing=source.account.timing)
     try:
         outcome = yield from _handed_out(source, turns, tally)
     except BaseException:
         turns.drop(source.close)
         raise
-    return tally.on(outcome)
+    return attrs.evolve(tally.on(outcome), timing=source.account.timing)
 
 
 def _handed_out(source: Source, turns: Turns, tally: Tally) -> Effects[Outcome]:

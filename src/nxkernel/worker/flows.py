@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -38,8 +38,15 @@ __all__ = ["Answer", "Flow", "Flows"]
 Answer = Result | Paused | Ended
 #: A value as it crosses, by its annotation: bytes, the pieces beside it, the blobs in it.
 Cross = Callable[[Any, Any], tuple[bytes, list[Piece], Blobs]]
-#: Does some work as the call on top: its seq, what it draws from, the work.
-Perform = Callable[[int, Streams, Callable[[], Answer]], None]
+
+
+class Perform(Protocol):
+    """Does some work as the call on top, and answers for it."""
+
+    def __call__(
+        self, seq: int, streams: Streams, work: Callable[[], Answer], *, traceparent: str
+    ) -> None:
+        """*streams*: what it draws from; *traceparent*: the span around it, or empty."""
 
 
 @attrs.define(eq=False)
@@ -51,6 +58,8 @@ class Flow:
     streams: Streams
     #: The annotation of its items.
     hint: Any
+    #: The span around the call that opened it, or empty: that of each of its turns.
+    traceparent: str
     #: The global generators between its turns.
     kept: Outer | None = None
     #: The seq of the turn that it is in, or 0; and what the host has asked for meanwhile.
@@ -86,12 +95,13 @@ class Flows:
         source: Generator[Any, Any, Any] | None,
         hint: Any,
         streams: Streams,
+        traceparent: str,
         window: Window,
     ) -> Answer:
         """Run the first turn of *source*, or answer that there is none."""
         if source is None:
             return Result(seq=seq, payload=encode(None), plugin_us=0, blobs=[])
-        flow = self._flows[seq] = Flow(seq, source, streams, hint)
+        flow = self._flows[seq] = Flow(seq, source, streams, hint, traceparent)
         return self._turn(flow, seq, window)
 
     def accept(self, message: More | Pause | Halt) -> None:
@@ -106,9 +116,8 @@ class Flows:
     def _more(self, message: More) -> None:
         """Run the next turn of a stream."""
         flow = self._flow(message.token)
-        self._perform(
-            message.seq, flow.streams, lambda: self._turn(flow, message.seq, message.window)
-        )
+        seq, window = message.seq, message.window
+        self._as_call(flow, seq, lambda: self._turn(flow, seq, window))
 
     def _pause(self, message: Pause) -> None:
         """End the turn that is under way; it may have ended by itself meanwhile."""
@@ -124,7 +133,10 @@ class Flows:
         if flow.turn:
             flow.halted = True
         else:
-            self._perform(message.seq, flow.streams, lambda: self._halted(flow, message.seq))
+            self._as_call(flow, message.seq, lambda: self._halted(flow, message.seq))
+
+    def _as_call(self, flow: Flow, seq: int, work: Callable[[], Answer]) -> None:
+        self._perform(seq, flow.streams, work, traceparent=flow.traceparent)
 
     def closing(self, seq: int) -> bool:
         """Whether the call *seq* is a turn of a stream that is to end."""

@@ -195,7 +195,11 @@ class Runner:
         inner = None if message.error is None else _remote(*message.error)
         streams = Streams(message.seed or self._setup.import_seed)
         self._answer(
-            message.seq, streams, lambda: self._answered(message, inner), inner, message.traceparent
+            message.seq,
+            streams,
+            lambda: self._answered(message, inner),
+            inner,
+            traceparent=message.traceparent,
         )
 
     def _answer(
@@ -204,6 +208,7 @@ class Runner:
         streams: Streams,
         work: Callable[[], Answer],
         inner: NxError | None = None,
+        *,
         traceparent: str = "",
     ) -> None:
         """Do *work* as the call on top, and send what it answers or why it does not."""
@@ -275,7 +280,9 @@ class Runner:
         except NoStream as error:
             raise BadValue("contract.output", str(error), {}) from None
         hint = item_hint(impl.hints.get("return", Any))
-        return self._flows.open(message.seq, source, hint, frame.streams, window)
+        return self._flows.open(
+            message.seq, source, hint, frame.streams, message.traceparent, window
+        )
 
     def _impl(self, message: Invoke) -> FoundImpl:
         impl = self._impls.get(message.impl)

@@ -93,6 +93,20 @@ class Plugin:
         yield from range(after)
         yield object()
 
+    def _spends(self, turns):
+        """Burns so many milliseconds of the processor for each item, and counts rows."""
+        for ms, read, written in turns:
+            until = time.process_time() + ms / 1000
+            while time.process_time() < until:
+                pass
+            self.context.count(rows_read=read, rows_written=written)
+            yield ms
+
+    def _traced(self, count):
+        """The span around it, as it is seen at each item and on the way out."""
+        for _ in range(count):
+            yield self.context.traceparent
+
     def _dies(self, after):
         yield from range(after)
         os.kill(os.getpid(), signal.SIGKILL)
