@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -21,7 +24,11 @@ from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
-__all__ = ["Bell", "drive_async", "drive_blocking", "run_async", "run_blocking"]
+__all__ = ["Bell", "Orphans", "drive_async", "drive_blocking", "run_async", "run_blocking"]
+
+
+#: What ends calls that nobody awaits any more.
+Orphans = deque[Callable[[], None]]
 
 
 class Bell:
@@ -232,38 +239,72 @@ def _abandon(tasks: Tasks) -> None:
             tasks.close()
 
 
-async def run_async(root: Generator[Any, Any, Any], clock: Clock, bell: Bell) -> Any:
+async def run_async(
+    root: Generator[Any, Any, Any], clock: Clock, bell: Bell, orphans: Orphans | None = None
+) -> Any:
     """Run *root* to its end without blocking the event loop.
 
-    Cancelling the awaiting task cancels the call, as in :func:`run_blocking`.
+    Cancelling the awaiting task cancels the call, as in :func:`run_blocking`. *orphans* as in
+    :func:`drive_async`.
     """
     tasks = Tasks(root)
-    await drive_async(tasks, clock, bell)
+    await drive_async(tasks, clock, bell, orphans)
     return tasks.result
 
 
-async def drive_async(tasks: Tasks, clock: Clock, bell: Bell) -> None:
+async def drive_async(
+    tasks: Tasks, clock: Clock, bell: Bell, orphans: Orphans | None = None
+) -> None:
     """Run *tasks* until they are done or offer an item, without blocking the event loop.
 
-    Cancelling the awaiting task cancels them.
+    Cancelling the awaiting task cancels them. If it is thrown away instead, what ends them is
+    left in *orphans*: the garbage collector may do that in the middle of anything, and what they
+    have to do takes locks.
     """
     loop = asyncio.get_running_loop()
     watch = LoopWatch(loop) if has_readers(loop) else ThreadWatch(loop, bell.system)
     listener = _Listener(bell, watch.ring)
     try:
-        # While this one awaits, a call that blocks the loop takes it further.
-        company = join(tasks, bell, watch.disturb)
+        # While this one awaits, a call that blocks the loop takes it further. It is not held for
+        # that: of a loop that was closed nothing may be left but what the collector takes.
+        company = join(tasks, bell, partial(_disturb, weakref.ref(watch)))
         while not _settle(tasks, listener):
             watch.quiet()
-            tasks.retry()
-            if _settle(tasks, listener):
-                break
+            if tasks.gated:  # a ring that was forgotten may have been for one of them
+                tasks.retry()
+                if _settle(tasks, listener):
+                    break
             tasks.ready(await watch.wait(tasks.waits, _timeout(tasks, clock)))
             tasks.expire(clock.monotonic())
+            watch.keep(tasks.waits)
         company.leave()
-    except BaseException:
-        _abandon(tasks)
+    except GeneratorExit:
+        end = partial(_bury, tasks, listener, watch)
+        (end() if orphans is None else orphans.append(end))
         raise
+    except BaseException:
+        watch.keep(())
+        _abandon(tasks)
+        _leave(listener, watch)
+        raise
+    _leave(listener, watch)
+
+
+def _disturb(watch: weakref.ref[LoopWatch | ThreadWatch]) -> None:
+    found = watch()
+    if found is not None:
+        found.disturb()
+
+
+def _leave(listener: _Listener, watch: LoopWatch | ThreadWatch) -> None:
+    listener.tune(set())
+    watch.close()
+
+
+def _bury(tasks: Tasks, listener: _Listener, watch: LoopWatch | ThreadWatch) -> None:
+    """End a call whose event loop was closed over it."""
+    try:
+        _leave(listener, watch)
     finally:
-        listener.tune(set())
-        watch.close()
+        if not tasks.over:
+            _abandon(tasks)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol, Self
 
 from nxkernel import _forks
+from nxkernel.dispatch.drivers import Orphans
 from nxkernel.dispatch.effects import Signal
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected, KernelNotRunning
@@ -38,12 +39,15 @@ class Open:
         #: Those that the application let go of without a word. Only appended to: what the garbage
         #: collector does may happen in the middle of anything.
         self.forgotten: deque[Tasks] = deque()
+        #: What ends the calls whose event loop was closed over them; filled in the same way.
+        self.orphans: Orphans = deque()
         self.abandoned = False
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: its streams are the parent's."""
         self._tasks, self.abandoned = {}, True
+        self.orphans.clear()
 
     def add(self, tasks: Tasks) -> threading.Lock:
         """Note that a stream is open; returns what whoever drives it has to hold."""
@@ -54,7 +58,9 @@ class Open:
         self._tasks.pop(tasks, None)
 
     def tidy(self) -> None:
-        """End the streams that the application has let go of."""
+        """End the streams that the application has let go of, and calls that lost their loop."""
+        while self.orphans:
+            self.orphans.popleft()()
         while self.forgotten:
             tasks = self.forgotten.popleft()
             lock = self._tasks.get(tasks)
@@ -63,6 +69,7 @@ class Open:
 
     def end(self) -> None:
         """End them all, but for those that somebody drives: these end by themselves."""
+        self.tidy()
         for tasks, lock in list(self._tasks.items()):
             self._cancel(tasks, lock)
 

@@ -79,7 +79,7 @@ class Switchboard:
             parts.streams.tidy()
             generator = parts.desk.hook_call(hook, arguments, options)
             clock, bell = parts.given.run.clock, parts.plant.bell
-            result: HookResult = await run_async(generator, clock, bell)
+            result: HookResult = await run_async(generator, clock, bell, parts.streams.orphans)
             return result
 
     def _stream(
@@ -120,7 +120,8 @@ class _Drive:
         with parts.traffic:
             self._lifetime.check()
             parts.streams.tidy()
-            await drive_async(tasks, parts.given.run.clock, parts.plant.bell)
+            clock, bell = parts.given.run.clock, parts.plant.bell
+            await drive_async(tasks, clock, bell, parts.streams.orphans)
 
 
 def _refuse_in_the_way(parts: Parts) -> None:
@@ -128,7 +129,7 @@ def _refuse_in_the_way(parts: Parts) -> None:
 
     They might hold the worker that it waits for, and could never let go of it.
     """
-    if parts.traffic.here and not in_builtin() and asyncio._get_running_loop() is not None:
+    if asyncio._get_running_loop() is not None and parts.traffic.here and not in_builtin():
         raise CallRejected(
             "a blocking call in an event loop that has calls of this kernel under way could wait "
             "for them for ever; await kernel.acall(...), or call in another thread"

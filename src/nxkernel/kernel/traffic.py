@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable
+from threading import get_ident
 
 from nxkernel import _forks
 
@@ -16,37 +15,43 @@ class Traffic:
 
     A caller enters before it looks whether the kernel runs, and the kernel stops running before
     it looks for callers: so none slips through between the two.
+
+    Each thread counts for itself, so nobody waits for a lock, and the garbage collector may end a
+    call anywhere. It may do so in another thread, which then has one less than none: the sum is
+    right all the same.
     """
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        self._lock = threading.Lock()
-        #: Calls under way, and by thread those of it.
-        self.calls = 0
-        self._threads: Counter[int] = Counter()
+        #: Calls under way that each thread makes, or the tasks of its event loop.
+        self._threads: dict[int, int] = {}
         _forks.register(self)
 
     def abandon(self) -> None:
-        """In a forked child: no thread that could hold the lock is there."""
-        self._lock = threading.Lock()
+        """In a forked child: those of other threads never end here."""
+        own = self._threads.get(get_ident(), 0)
+        self._threads = {get_ident(): own} if own else {}
+
+    @property
+    def calls(self) -> int:
+        """Calls under way."""
+        return sum(list(self._threads.values()))
 
     @property
     def here(self) -> int:
-        """Calls under way that this thread makes, or the tasks of its event loop."""
-        with self._lock:
-            return self._threads.get(threading.get_ident(), 0)
+        """Calls under way in this thread."""
+        return max(0, self._threads.get(get_ident(), 0))
 
     def __enter__(self) -> None:
-        with self._lock:
-            self.calls += 1
-            self._threads[threading.get_ident()] += 1
+        own, threads = get_ident(), self._threads
+        threads[own] = threads.get(own, 0) + 1
 
     def __exit__(self, *exc_info: object) -> None:
-        with self._lock:
-            self.calls -= 1
-            last = self.calls == 0
-            self._threads[threading.get_ident()] -= 1
-            if not self._threads[threading.get_ident()]:
-                del self._threads[threading.get_ident()]
-        if last:
+        own, threads = get_ident(), self._threads
+        left = threads.get(own, 0) - 1
+        if left:
+            threads[own] = left
+        else:
+            del threads[own]
+        if self.calls == 0:
             self._ring()

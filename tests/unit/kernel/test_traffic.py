@@ -55,3 +55,17 @@ def test_a_thread_knows_its_own_calls() -> None:
         other.join()
         assert traffic.here == 1
     assert (seen, traffic.here) == ([0], 0)
+
+
+def test_a_call_may_end_in_another_thread() -> None:
+    """The collector ends what an event loop left where it happens to run: the sum is right."""
+    rings: list[int] = []
+    traffic = Traffic(lambda: rings.append(traffic.calls))
+    traffic.__enter__()
+    other = threading.Thread(target=lambda: traffic.__exit__(None, None, None))
+    other.start()
+    other.join()
+    assert (traffic.calls, rings) == (0, [0])
+    with traffic:
+        assert traffic.calls == 1
+    assert (traffic.calls, rings) == (0, [0, 0])
