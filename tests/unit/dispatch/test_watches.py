@@ -158,7 +158,7 @@ def test_a_cancelled_wait_leaves_nothing_watched(loop: Loop, pipes: Any) -> None
 
 
 def test_the_bell_forgets_a_loop_that_is_closed() -> None:
-    """A worker that is left later must not raise in the thread that leaves it, nor hold the loop."""
+    """A worker that is left later must not raise there, nor hold the loop."""
     gone, bell = Loop(), Bell()
     watch = LoopWatch(gone)
     bell.listen(watch.ring, "worker")
