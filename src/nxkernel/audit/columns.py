@@ -144,6 +144,17 @@ class Table:
             stored[at] = _STORE[kind](value) if kind != "NAME" else number(_text(value))
         return tuple(stored)
 
+    def text(self, facts: Facts) -> Facts:
+        """Return *facts* as the view shows them once they are stored; raises as :meth:`store`."""
+        shown = list(facts)
+        if len(shown) != len(self.columns):
+            raise NotCanonical(f"{self.name} has {len(self.columns)} columns")
+        for at, (kind, null) in self._checked:
+            value = shown[at]
+            if value is not None or not null:
+                shown[at] = _SHOW[kind](value)
+        return tuple(shown)
+
     def fault(self, stored: Sequence[object]) -> str:
         """Name a column whose value the format forbids, or return an empty text."""
         for column, value in zip(self.columns, stored, strict=True):
@@ -181,9 +192,13 @@ def _blob(value: object) -> bytes:
 
 
 def _digest(value: object) -> bytes:
+    return bytes.fromhex(_digest_text(value)[7:])
+
+
+def _digest_text(value: object) -> str:
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise _wrong(value)
-    return bytes.fromhex(value[7:])
+    return value
 
 
 def _unhex(value: object) -> bytes:
@@ -199,4 +214,12 @@ _STORE: dict[Kind, Callable[[object], int | str | bytes]] = {
     "BLOB": _blob,
     "DIGEST": _digest,
     "HEX": _unhex,
+}
+_SHOW: dict[Kind, Callable[[object], int | str | bytes]] = {
+    "INTEGER": _integer,
+    "TEXT": _text,
+    "NAME": _text,
+    "BLOB": _blob,
+    "DIGEST": _digest_text,
+    "HEX": lambda value: _unhex(value).hex(),
 }

@@ -1,203 +1,252 @@
 """For readers: rows that are on record and not yet in the database, as if they were.
 
-They are put into temporary tables of the reader's own connection, and temporary views of the same
-names lay both together, so that every query means all rows. Their numbers go on behind those of
-the database, and are not those that they will have there.
+They are decoded once and kept in temporary tables of the reader's own connection, beside the place
+in the spool that they came from. Each query begins a snapshot of the database, drops what that has
+by now, and reads what has come to the spools since.
+
+What is true at every query, whatever writers and drainers do meanwhile: a row that was on record
+before the query began is seen exactly once, in the database if the snapshot has it and else from
+its spool. So the order of steps matters:
+
+1. the folder is listed: what has gone before is in every snapshot that comes after;
+2. the snapshot begins: how far each file was taken stands still from now on;
+3. calls in flight are read: one that ends later has its row in a segment that is read later;
+4. the folder is listed again and the segments are read. One that the snapshot has not taken as a
+   whole and that is not there was taken and removed since: then all begins anew, with a snapshot
+   that has it.
+
+A file is known by its name, which no other is ever given, and by its inode. Whole frames are never
+changed or cut off, so what was read of it need not be read again; what was no whole frame is looked
+at in each query until it is one.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nxkernel._canonical import NotCanonical
-from nxkernel._system import files
-from nxkernel.audit.schema import INTENTS, NAMES, RUN_ENDS, RUNS, TABLES, Facts, Table
-from nxkernel.audit.spool.entries import Entry, has_too_large
-from nxkernel.audit.spool.folder import Left, folder_of, listing
-from nxkernel.audit.spool.remains import Remains, read_chunk
+import attrs
 
-__all__ = ["with_pending"]
+from nxkernel.audit.schema import INTENTS, RUNS
+from nxkernel.audit.spool.entries import Entry
+from nxkernel.audit.spool.folder import Left, SpoolName, folder_of, listing
+from nxkernel.audit.spool.remains import Remains, opened, read_chunk
+from nxkernel.audit.waiting import FIRST, NOWHERE, Waiting
 
-_BY_NAME = {table.name: table for table in TABLES}
-_MARK = "SELECT to_offset, ending FROM batches WHERE spool = ? ORDER BY seq DESC LIMIT 1"
+__all__ = ["Pending"]
+
+_MARK = "SELECT to_offset, ending FROM main.batches WHERE spool = ? ORDER BY seq DESC LIMIT 1"
 _RUN = (
     "SELECT min(r.seq) FROM main.batches AS b "
     "JOIN main.runs AS r ON r.seq BETWEEN b.first AND b.seq WHERE b.spool = ? AND b.from_offset = 0"
 )
-#: Rows that are held in memory until they are handed to SQLite, which spills to its own files.
-_AT_ONCE = 5000
-_FLAGS = os.O_RDONLY | files.CLOEXEC | files.BINARY
+#: How often a query begins anew because a file went while it read. Each time takes a file of
+#: 8 MiB, or a run that ended; one that goes on missing was taken away by somebody else.
+_TRIES = 5
 
 
-@contextmanager
-def with_pending(connection: sqlite3.Connection, log: Path) -> Iterator[int]:
-    """Let queries of the body see all rows that are on record, in one snapshot.
-
-    Gives how many of them the database does not have yet.
-
-    *connection* is a reader's, of the log at *log*. What is not in the database is read before the
-    body; rows that are appended later are not seen.
-
-    Raises:
-        sqlite3.Error, OSError: when something cannot be read.
-    """
-    folder = folder_of(log)
-    # The files are opened before the snapshot: one that has gone by then is in the snapshot, and
-    # one that goes later is held open.
-    with ExitStack() as held:
-        spools = [_Held(folder, left, held) for left in listing(folder)]
-        if not spools:
-            yield 0
-            return
-        with _scratch(connection):
-            pending = _Pending(connection)
-            for spool in spools:
-                pending.read(spool)
-            pending.show()
-            yield pending.count
+class _Gone(Exception):
+    """A file that the snapshot has not taken as a whole is not there."""
 
 
-@contextmanager
-def _scratch(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin a snapshot in which temporary tables may be made; its end takes them away again."""
-    connection.execute("PRAGMA query_only=OFF")
-    try:
-        connection.execute("BEGIN")
-        connection.execute("SELECT max(seq) FROM main.batches").fetchone()
-        yield
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute("PRAGMA query_only=ON")
+@attrs.define(eq=False)
+class _File:
+    """What is known of a segment."""
+
+    number: int
+    #: Device and inode.
+    identity: tuple[int, int]
+    #: Up to where the database has it, and up to where it was read.
+    taken: int
+    end: int
 
 
-class _Held:
-    """The files of one spool, open."""
+@attrs.define(eq=False)
+class _Spool:
+    """What is known of a spool."""
 
-    def __init__(self, folder: Path, left: Left, held: ExitStack) -> None:
-        self.folder, self.name = folder, left.name
-        self._held = held
-        self._open: dict[str, int] = {}
-        self._add(left)
-
-    def _add(self, left: Left) -> None:
-        for number in left.segments:
-            name = left.name.segment(number)
-            if name not in self._open:
-                with suppress(FileNotFoundError):
-                    self._open[name] = os.open(self.folder / name, _FLAGS)
-                    self._held.callback(os.close, self._open[name])
-
-    def segments(self) -> Iterator[tuple[str, int]]:
-        """Yield name and descriptor of each segment, also of those that have come meanwhile."""
-        yield from list(self._open.items())
-        seen = len(self._open)
-        for left in listing(self.folder):
-            if left.name == self.name:
-                self._add(left)
-        yield from list(self._open.items())[seen:]
-
-    def in_flight(self) -> list[Entry]:
-        """Return the calls that have not ended; to be asked before the segments are read."""
-        found = Remains(self.folder, self.name).in_flight()
-        return [Entry(INTENTS.name, number, facts) for number, facts in found]
+    name: SpoolName
+    #: Number of its run: in the database, or FIRST or more while it waits there.
+    run: int | None = None
+    #: By the number of the segment.
+    files: dict[int, _File] = attrs.field(factory=dict)
 
 
-class _Pending:
-    """Rows for the temporary tables, numbered as they come."""
+class Pending:
+    """What waits beside one log; lives as long as the *connection* of its reader."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, log: Path) -> None:
+        """Prepare *connection*, which is a reader's of the log at *log*.
+
+        Raises:
+            sqlite3.Error: when it takes no temporary tables.
+        """
         self._connection = connection
-        #: Rows that were taken; the names that they need are none of them.
-        self.count = 0
-        self._seq: int = self._one("SELECT ifnull(max(seq), 0) FROM main.batches")[0]
-        self._names: dict[str, int] = {}
-        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._folder = folder_of(log)
+        self._spools: dict[SpoolName, _Spool] = {}
+        self._files = NOWHERE
+        self._is_stale = False
+        with _writable(connection):
+            self._waiting = Waiting(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let the queries of the body see one state of all that is on record.
+
+        The tables are called ``every_calls`` and so on; rows that wait are in ``waiting_calls``.
+        What is appended later is not seen. Within another snapshot it is that one.
+
+        Raises:
+            sqlite3.Error, OSError: when something cannot be read.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        self._begin()
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def count(self) -> int:
+        """Return how many rows wait; to be asked within a snapshot."""
+        return self._waiting.count()
+
+    def _begin(self) -> None:
+        """Begin a snapshot in which everything is seen."""
+        for tries in range(_TRIES):
+            names = {left.name for left in listing(self._folder)}
+            self._connection.execute("BEGIN")
+            try:
+                with _writable(self._connection):
+                    self._catch_up(names)
+                return
+            except _Gone:
+                if tries + 1 == _TRIES:
+                    return
+                # What was read so far is right, and is not read again.
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._is_stale = True
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def _one(self, sql: str, *bound: object) -> Any:
         return self._connection.execute(sql, bound).fetchone()
 
-    def read(self, spool: _Held) -> None:
-        """Take what the database has not got of one spool."""
-        in_flight = [] if self._one(_MARK, spool.name.slots) else spool.in_flight()
-        (run,) = self._one(_RUN, spool.name.segment(1))
-        ended: set[int] = set()
-        for name, fd in spool.segments():
-            for entry in self._entries(name, fd):
+    def _catch_up(self, names: set[SpoolName]) -> None:
+        if self._is_stale:
+            self._waiting.clear()
+            self._spools.clear()
+            self._is_stale = False
+        self._one("SELECT max(seq) FROM main.batches")  # the snapshot begins
+        self._waiting.forget(NOWHERE)
+        flights = {name: self._in_flight(name) for name in names}
+        there = {left.name: left for left in listing(self._folder)}
+        missing = names - there.keys()
+        for name in self._spools.keys() - names:
+            self._drop(name)
+        try:
+            for name in sorted(names - missing):
+                missing |= self._spool(there[name], flights[name])
+        finally:
+            self._waiting.show()
+        if missing:
+            raise _Gone
+
+    def _in_flight(self, name: SpoolName) -> list[tuple[int, tuple[Any, ...]]]:
+        return [] if self._one(_MARK, name.slots) else Remains(self._folder, name).in_flight()
+
+    def _spool(self, left: Left, flights: Iterable[tuple[int, tuple[Any, ...]]]) -> set[SpoolName]:
+        """Read what is new in a spool; return its name if a file of it is missing."""
+        spool = self._spools.setdefault(left.name, _Spool(left.name))
+        self._find_run(spool)
+        whole, ended = True, set[int]()
+        for number in sorted({*left.segments, *spool.files}):
+            offset, ending = self._one(_MARK, left.name.segment(number)) or (0, None)
+            if ending is not None:
+                self._forget(spool, number)
+            else:
+                whole &= self._follows(left, number)
+                whole &= self._segment(spool, number, offset, ended)
+        for number, facts in flights:
+            if number not in ended:
+                self._waiting.add(Entry(INTENTS.name, number, facts), spool.run, NOWHERE)
+        return set() if whole else {left.name}
+
+    def _find_run(self, spool: _Spool) -> None:
+        """Ask for the number of the run, until the database has it."""
+        if spool.run is None or spool.run >= FIRST:
+            (found,) = self._one(_RUN, spool.name.segment(1))
+            if found is not None:
+                if spool.run is not None:
+                    self._waiting.renumber(spool.run, found)
+                spool.run = found
+
+    def _follows(self, left: Left, number: int) -> bool:
+        """Whether the segment before *number* is there too, or in the database as a whole."""
+        if number == 1 or number - 1 in left.segments:
+            return True
+        mark = self._one(_MARK, left.name.segment(number - 1))
+        return bool(mark and mark[1])
+
+    def _segment(self, spool: _Spool, number: int, taken: int, ended: set[int]) -> bool:
+        """Read what is new in a segment; return whether it was there."""
+        try:
+            with opened(self._folder / spool.name.segment(number)) as fd:
+                file = self._file(spool, number, os.fstat(fd), taken)
+                if file.taken < taken:
+                    self._waiting.forget(file.number, taken)
+                    file.taken, file.end = taken, max(file.end, taken)
+                self._read(spool, file, fd, ended)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _file(self, spool: _Spool, number: int, found: os.stat_result, taken: int) -> _File:
+        identity = (found.st_dev, found.st_ino)
+        file = spool.files.get(number)
+        if file is not None and (file.identity != identity or found.st_size < file.end):
+            self._forget(spool, number)
+            file = None
+        if file is None:
+            self._files += 1
+            file = spool.files[number] = _File(self._files, identity, taken, taken)
+        return file
+
+    def _read(self, spool: _Spool, file: _File, fd: int, ended: set[int]) -> None:
+        if os.fstat(fd).st_size <= file.end:
+            return
+        while (chunk := read_chunk(fd, file.end)).entries:
+            for entry in chunk.entries:
                 ended.add(entry.number)
-                seq = self._add(entry, run)
+                seq = self._waiting.add(entry, spool.run, file.number)
                 if entry.table == RUNS.name:
-                    run = seq
-        for entry in in_flight:
-            if entry.number not in ended:
-                self._add(entry, run)
+                    spool.run = seq
+            file.end = chunk.end
 
-    def _entries(self, name: str, fd: int) -> Iterator[Entry]:
-        offset, ending = self._one(_MARK, name) or (0, None)
-        while ending is None and (chunk := read_chunk(fd, offset)).entries:
-            yield from chunk.entries
-            offset = chunk.end
+    def _forget(self, spool: _Spool, number: int) -> None:
+        file = spool.files.pop(number, None)
+        if file is not None:
+            self._waiting.forget(file.number)
 
-    def _add(self, entry: Entry, run: int | None) -> int | None:
-        """Number a row; one whose run is lost, or that its table does not take, is not shown."""
-        facts: Facts = entry.facts if entry.table == RUNS.name else (run, *entry.facts)
-        if entry.table == RUN_ENDS.name:
-            facts = (*facts, "")  # the checkpoint before it is not known yet
-        try:
-            table = _BY_NAME[entry.table]
-            stored = table.store(facts, self._number)
-        except (KeyError, NotCanonical):
-            return None
-        self.count += 1
-        return self._append(table, stored)
+    def _drop(self, name: SpoolName) -> None:
+        """Forget a spool that had gone before the snapshot began, which has its rows."""
+        spool = self._spools.pop(name)
+        for number in list(spool.files):
+            self._forget(spool, number)
 
-    def _append(self, table: Table, stored: tuple[Any, ...]) -> int:
-        self._seq += 1
-        rows = self._rows.get(table.name)
-        if rows is None:
-            rows = self._rows[table.name] = []
-            self._create(table)
-        rows.append((self._seq, *stored))
-        if len(rows) == _AT_ONCE:
-            self._fill(table)
-        return self._seq
 
-    def _create(self, table: Table) -> None:
-        columns = ", ".join(("seq", *table.names))
-        self._connection.execute(f"CREATE TEMP TABLE {table.name}_pending ({columns})")
-
-    def _number(self, name: str) -> int:
-        if name not in self._names:
-            (known,) = self._one("SELECT max(seq) FROM main.names WHERE name = ?", name)
-            self._names[name] = int(known) if known else self._append(NAMES, (name,))
-        return self._names[name]
-
-    def show(self) -> None:
-        """Lay the rows over the tables of the database."""
-        tables = [_BY_NAME[name] for name in self._rows]
-        for table in tables:
-            columns = ", ".join(("seq", *table.names))
-            self._fill(table)
-            self._connection.execute(
-                f"CREATE TEMP VIEW {table.name} AS SELECT {columns} FROM main.{table.name} "
-                f"UNION ALL SELECT {columns} FROM temp.{table.name}_pending"
-            )
-        for table in tables:  # now that every table is laid over, the names too
-            self._connection.execute(table.view.replace("CREATE VIEW", "CREATE TEMP VIEW", 1))
-
-    def _fill(self, table: Table) -> None:
-        marks = ", ".join("?" * (1 + len(table.names)))
-        statement = f"INSERT INTO temp.{table.name}_pending VALUES ({marks})"
-        rows = self._rows[table.name]
-        try:
-            self._connection.executemany(statement, rows)
-        except OverflowError:  # the ledger records such a row as an event, so it is not shown
-            undo = f"DELETE FROM temp.{table.name}_pending WHERE seq >= ?"
-            self._connection.execute(undo, rows[0][:1])
-            self._connection.executemany(statement, (r for r in rows if not has_too_large(r)))
-        rows.clear()
+@contextmanager
+def _writable(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let the body make and fill temporary tables; the file is open for reading only anyway."""
+    connection.execute("PRAGMA query_only=OFF")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA query_only=ON")

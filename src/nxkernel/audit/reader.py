@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nxkernel.audit.comparison import Comparison, compare
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.filters import EVERYTHING, CallFilter
 from nxkernel.audit.liveness import alive
-from nxkernel.audit.pending import with_pending
+from nxkernel.audit.pending import Pending
 from nxkernel.audit.records import (
     CallRecord,
     CallTree,
@@ -22,7 +22,8 @@ from nxkernel.audit.records import (
     PluginRecord,
     RunRecord,
 )
-from nxkernel.audit.schema import CALLS, FORMAT, HAPPENINGS, INTENTS, PLUGINS, RUNS
+from nxkernel.audit.schema import FORMAT
+from nxkernel.audit.selects import CALL, DATABASE, EVENTS, PLUGINS_OF, RUNS_OF, WAITING
 from nxkernel.audit.statistics import Statistics, summary
 from nxkernel.audit.verification import Problem, VerifyReport, verify
 from nxkernel.errors import AuditError
@@ -30,57 +31,19 @@ from nxkernel.errors import AuditError
 __all__ = ["AuditReader", "Problem", "VerifyReport", "verify"]
 
 
-def _columns(table: str, names: Iterable[str]) -> str:
-    return ", ".join(f"{table}.{name}" for name in names)
-
-
-_RUNS = f"""
-SELECT runs.seq, {_columns("runs", RUNS.names)}, ends.status, ends.ended_ns,
-    ifnull(sums.calls, 0) AS calls, ifnull(sums.errors, 0) AS errors
-FROM runs_text AS runs
-LEFT JOIN (SELECT run, status, ended_ns FROM run_ends_text) AS ends ON ends.run = runs.seq
-LEFT JOIN (SELECT run, count(*) AS calls, sum(ok = 0) AS errors FROM calls GROUP BY run) AS sums
-    ON sums.run = runs.seq
-WHERE :run_id IS NULL OR runs.run_id = :run_id
-ORDER BY runs.seq
-"""
-_PLUGINS = f"""
-SELECT plugins.seq, runs.run_id, {_columns("plugins", PLUGINS.names)}
-FROM plugins_text AS plugins JOIN runs ON runs.seq = plugins.run
-WHERE :run_id IS NULL OR runs.run_id = :run_id
-ORDER BY plugins.seq
-"""
-_EVENTS = f"""
-SELECT every.seq, runs.run_id, every.at_ns, every.kind, every.plugin, every.data FROM (
-    {" UNION ALL ".join(f"SELECT * FROM {table.name}_text" for table in HAPPENINGS)}
-) AS every JOIN runs ON runs.seq = every.run
-WHERE (:run_id IS NULL OR runs.run_id = :run_id) AND (:kind IS NULL OR every.kind = :kind)
-ORDER BY every.seq
-"""
-_NO_END = ", ".join(f"NULL AS {name}" for name in CALLS.names[len(INTENTS.names) :])
-_RUN_OF = "runs.run_id, runs.started_ns AS run_started_ns"
-_ENDED = f"""
-SELECT calls.seq, {_columns("calls", CALLS.names)}, calls.started_ns AS began,
-    {_RUN_OF}
-FROM calls_text AS calls JOIN runs ON runs.seq = calls.run
-"""
-_OPEN = f"""
-SELECT intents.seq, {_columns("intents", INTENTS.names)}, {_NO_END},
-    intents.started_ns AS began, {_RUN_OF}
-FROM intents_text AS intents JOIN runs ON runs.seq = intents.run
-WHERE intents.seq NOT IN (SELECT intent_seq FROM calls WHERE intent_seq IS NOT NULL)
-"""
-_EVERY = f"{_ENDED} UNION ALL {_OPEN}"
-#: The columns of these, by place: a name for each of a million rows would cost more than the rest.
-_CALL = ("seq", *CALLS.names, "began", "run_id", "run_started_ns")
 #: Those that are no field of a record.
 _BESIDE = ("run", "ok", "began", "run_started_ns")
+_EVERY = (DATABASE.ended, WAITING.ended, DATABASE.unended, WAITING.unended)
+_UNENDED = (DATABASE.unended, WAITING.unended)
 #: Calls that are read in one transaction: a long one would keep the log's own files from shrinking.
 _PAGE = 2000
 
 
 class AuditReader:
     """Reads the log at *path*; it never writes, and holds up no writer.
+
+    One that is kept reads what waits to be taken into the database only once. It belongs to the
+    thread that made it.
 
     Raises:
         AuditError: when the file is missing or no audit log; and from every method, when reading
@@ -97,6 +60,11 @@ class AuditReader:
             )
         try:
             self._connection = open_reader(self.path, FORMAT)
+            try:
+                self._pending = Pending(self._connection, self.path)
+            except BaseException:
+                self._connection.close()
+                raise
         except sqlite3.Error as error:
             raise cannot("read", self.path, error) from error
         self._connection.row_factory = sqlite3.Row
@@ -113,11 +81,11 @@ class AuditReader:
 
     def runs(self, run_id: str | None = None) -> list[RunRecord]:
         """Return the runs, oldest first."""
-        return [self._run(row) for row in self._query(_RUNS, run_id=run_id)]
+        return [self._run(row) for row in self._query(RUNS_OF, run_id=run_id)]
 
     def plugins(self, run_id: str | None = None) -> list[PluginRecord]:
         """Return how plugins took part; the newest record of a plugin in a run counts."""
-        return [_plugin(row) for row in self._query(_PLUGINS, run_id=run_id)]
+        return [_plugin(row) for row in self._query(PLUGINS_OF, run_id=run_id)]
 
     def calls(
         self,
@@ -160,19 +128,24 @@ class AuditReader:
             yield row
         # What is not in the database yet has numbers that mean nothing to the next query.
         condition, said = where.where()
-        rest = self._query(
-            f"SELECT * FROM ({_EVERY if unended else _ENDED}) "
-            f"WHERE (ok IS NULL OR seq > :after) AND {condition} ORDER BY ok IS NULL, seq",
-            **said,
-            after=after,
-        )
-        calls = (self._call(row, {}) for row in rest)
+        rest = [
+            (f"SELECT * FROM ({DATABASE.ended}) WHERE seq > :after AND {condition} ORDER BY seq")
+        ]
+        rest.append(f"SELECT * FROM ({WAITING.ended}) WHERE {condition} ORDER BY seq")
+        if unended:
+            open_calls = (DATABASE.unended, WAITING.unended)
+            rest += (
+                f"SELECT * FROM ({each}) WHERE {condition} ORDER BY seq" for each in open_calls
+            )
+        with self._snapshot():
+            rows = [row for sql in rest for row in self._drained(sql, **said, after=after)]
+        calls = (self._call(row, {}) for row in rows)
         yield from (call for call in calls if call.duration_us is not None or where.takes(call))
 
     def _pages(self, where: CallFilter, after: int) -> Iterator[CallRecord]:
         condition, said = where.where()
         page = (
-            f"SELECT * FROM ({_ENDED}) WHERE seq > :after AND {condition} "
+            f"SELECT * FROM ({DATABASE.ended}) WHERE seq > :after AND {condition} "
             f"ORDER BY seq LIMIT {_PAGE}"
         )
         while rows := self._drained(page, **said, after=after):
@@ -180,27 +153,29 @@ class AuditReader:
             after = rows[-1]["seq"]
 
     def _open(self, where: CallFilter = EVERYTHING) -> list[CallRecord]:
-        return self._calls(where, among=_OPEN)
+        return self._calls(where, among=_UNENDED)
 
     def total(self, where: CallFilter = EVERYTHING) -> int:
         """Return how many calls :meth:`stream` will yield, in flight or not."""
         condition, said = where.where()
-        rows = self._query(f"SELECT count(*) AS n FROM ({_EVERY}) WHERE {condition}", **said)
-        return int(rows[0]["n"])
+        counts = [f"SELECT count(*) AS n FROM ({each}) WHERE {condition}" for each in _EVERY]
+        with self._snapshot():
+            return sum(self._drained(sql, **said)[0]["n"] for sql in counts)
 
     def latest(self, where: CallFilter = EVERYTHING, *, limit: int = 10) -> list[CallRecord]:
         """Return the calls that *where* takes and that ended last, in the order of their ends."""
         condition, said = where.where()
-        rows = self._query(
-            f"SELECT * FROM ({_ENDED}) WHERE {condition} ORDER BY seq DESC LIMIT :limit",
-            **said,
-            limit=limit,
-        )
+        rows: list[sqlite3.Row] = []
+        with self._snapshot():
+            for place in (WAITING, DATABASE):
+                newest = f"SELECT * FROM ({place.ended}) WHERE {condition} ORDER BY seq DESC"
+                left = limit - len(rows)
+                rows += self._drained(f"{newest} LIMIT :limit", **said, limit=left)
         return [self._call(row, {}) for row in reversed(rows)]
 
     def newest(self) -> int:
         """Return the ``seq`` of the call that ended last of those in the database, or 0."""
-        return int(self._drained("SELECT ifnull(max(seq), 0) AS n FROM calls")[0]["n"])
+        return int(self._drained("SELECT ifnull(max(seq), 0) AS n FROM main.calls")[0]["n"])
 
     def statistics(self, where: CallFilter = EVERYTHING) -> Statistics:
         """Return how long the calls that *where* takes took, and how they failed."""
@@ -234,18 +209,19 @@ class AuditReader:
         Raises:
             AuditError: when there is no such call.
         """
-        for run in reversed(self.runs(run_id)):
-            if rows := self._calls(
-                also="run = :run AND call_id = :call_id", run=run.seq, call_id=call_id
-            ):
-                return _tree(call_id, rows, self._descendants(run.seq, call_id))
+        with self._snapshot():  # the numbers of runs are those of one snapshot
+            for run in reversed(self.runs(run_id)):
+                if rows := self._calls(
+                    also="run = :run AND call_id = :call_id", run=run.seq, call_id=call_id
+                ):
+                    return _tree(call_id, rows, self._descendants(run.seq, call_id))
         raise AuditError(
             f"no call {call_id!r} in run {run_id!r}; list them with `nxkernel audit calls DATA_DIR`"
         )
 
     def events(self, run_id: str | None = None, kind: str | None = None) -> list[EventRecord]:
         """Return what happened beside the calls, oldest first."""
-        return [_event(row) for row in self._query(_EVENTS, run_id=run_id, kind=kind)]
+        return [_event(row) for row in self._query(EVENTS, run_id=run_id, kind=kind)]
 
     def _descendants(self, run: int, call_id: str) -> dict[str | None, list[CallRecord]]:
         """Return the rows below a call, by parent; one query for each level of nesting."""
@@ -263,25 +239,30 @@ class AuditReader:
         self,
         where: CallFilter = EVERYTHING,
         *,
-        among: str = _EVERY,
+        among: Sequence[str] = _EVERY,
         also: str = "1",
         limit: int = -1,
         **bound: Any,
     ) -> list[CallRecord]:
-        """Return calls in the order in which they began."""
+        """Return calls in the order in which they began, the newest *limit* unless it is -1."""
         condition, said = where.where()
-        rows = self._query(
-            f"SELECT * FROM ({among}) WHERE {condition} AND {also} "
-            "ORDER BY began DESC, seq DESC LIMIT :limit",
-            **said,
-            **bound,
-            limit=limit,
-        )
+        condition += f" AND {also}"
+        rows: list[sqlite3.Row] = []
+        with self._snapshot():
+            for calls in among:
+                sql = f"SELECT * FROM ({calls}) WHERE {condition}"
+                if limit >= 0:  # only the newest are put together, with their names
+                    newest = f"SELECT seq FROM ({calls}) WHERE {condition}"
+                    order = "ORDER BY began DESC, seq DESC LIMIT :limit"
+                    sql = f"SELECT * FROM ({calls}) WHERE seq IN ({newest} {order})"
+                rows += self._drained(sql, **said, **bound, limit=limit)
+        rows.sort(key=lambda row: (row["began"], row["seq"]))
         living: dict[int, bool] = {}
-        return [self._call(row, living) for row in reversed(rows)]
+        kept = rows if limit < 0 else rows[max(0, len(rows) - limit) :]
+        return [self._call(row, living) for row in kept]
 
     def _call(self, row: sqlite3.Row, living: dict[int, bool]) -> CallRecord:
-        facts: dict[str, Any] = dict(zip(_CALL, row, strict=True))
+        facts: dict[str, Any] = dict(zip(CALL, row, strict=True))
         run, ok, _, started_ns = (facts.pop(name) for name in _BESIDE)
         facts["historic"] = bool(facts["historic"])
         for name in ("details", "key", "stack_us"):
@@ -310,22 +291,25 @@ class AuditReader:
         Raises:
             AuditError: when they cannot be read.
         """
+        with self._snapshot():
+            return self._pending.count()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Let the queries of the body see one state of all that is on record."""
         try:
-            with with_pending(self._connection, self.path) as count:
-                return count
+            with self._pending.snapshot():
+                yield
         except (sqlite3.Error, OSError) as error:
             raise cannot("read", self.path, error) from error
 
     def _query(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
         """Ask all that is on record."""
-        try:
-            with with_pending(self._connection, self.path):
-                return self._drained(sql, **bound)
-        except (sqlite3.Error, OSError) as error:
-            raise cannot("read", self.path, error) from error
+        with self._snapshot():
+            return self._drained(sql, **bound)
 
     def _drained(self, sql: str, **bound: Any) -> list[sqlite3.Row]:
-        """Ask the database alone."""
+        """Ask, outside of a snapshot for what the database has now."""
         try:
             return self._connection.execute(sql, bound).fetchall()
         except sqlite3.Error as error:

@@ -13,11 +13,13 @@ import pytest
 from nxkernel._sqlite import open_reader
 from nxkernel.audit.draining import drain
 from nxkernel.audit.log import AuditLog
-from nxkernel.audit.pending import with_pending
+from nxkernel.audit.pending import Pending
 from nxkernel.audit.reader import AuditReader
 from nxkernel.audit.schema import FORMAT
+from nxkernel.audit.spool.remains import Chunk, read_chunk
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import Event
+from nxkernel.errors import AuditError
 from tests.unit.audit.logs import Ticks, boot_facts, facts_of, make_call, ok, opened
 
 
@@ -103,27 +105,68 @@ def test_a_reader_sees_a_call_of_another_thread_at_every_moment(path: Path) -> N
         assert [call.call_id for call in reader.calls()] == [str(n) for n in range(300)]
 
 
-def test_the_connection_is_as_it_was(path: Path) -> None:
-    """Nothing temporary is left, and it still cannot write."""
+def test_the_connection_stays_a_readers(path: Path) -> None:
+    """Tables of the database mean the database alone, and it still cannot write."""
     with opened(path) as log, closing(open_reader(path, FORMAT)) as connection:
         make(log, "1")
+        pending = Pending(connection, path)
         for _ in range(2):
-            with with_pending(connection, path):
-                assert connection.execute("SELECT count(*) FROM calls").fetchone() == (1,)
-        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
-        assert connection.execute("SELECT * FROM sqlite_temp_master").fetchall() == []
-        assert connection.execute("PRAGMA query_only").fetchone() == (1,)
-        assert not connection.in_transaction
+            with pending.snapshot():
+                assert connection.execute("SELECT count(*) FROM every_calls").fetchone() == (1,)
+                assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
+                assert connection.execute("PRAGMA query_only").fetchone() == (1,)
+            assert connection.execute("PRAGMA query_only").fetchone() == (1,)
+            assert not connection.in_transaction
 
 
 def test_a_query_that_fails_leaves_it_so_too(path: Path) -> None:
-    """Whatever the body raises."""
+    """Whatever the body raises; and the next query sees everything once."""
     with opened(path) as log, closing(open_reader(path, FORMAT)) as connection:
         make(log, "1")
-        with pytest.raises(KeyError), with_pending(connection, path):
+        pending = Pending(connection, path)
+        with pytest.raises(KeyError), pending.snapshot():
             raise KeyError
         assert connection.execute("PRAGMA query_only").fetchone() == (1,)
         assert not connection.in_transaction
+        with pending.snapshot():
+            assert connection.execute("SELECT count(*) FROM every_calls").fetchone() == (1,)
+
+
+def test_a_spool_that_cannot_be_read_once_is_read_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in the middle of reading leaves no row that is seen twice or never later."""
+    with opened(path) as log, AuditReader(path) as reader:
+        make(log, "1")
+        assert [call.call_id for call in reader.calls()] == ["1"]
+        make(log, "2")
+        with monkeypatch.context() as broken:
+
+            def fail(fd: int, offset: int) -> None:
+                raise OSError(5, "Input/output error")
+
+            broken.setattr("nxkernel.audit.pending.read_chunk", fail)
+            with pytest.raises(AuditError, match="Input/output error"):
+                reader.calls()
+        assert [call.call_id for call in reader.calls()] == ["1", "2"]
+
+
+def test_a_kept_reader_decodes_a_row_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further query decodes what has come since, and nothing else."""
+    decoded: list[int] = []
+
+    def counting(fd: int, offset: int) -> Chunk:
+        chunk = read_chunk(fd, offset)
+        decoded.append(len(chunk.entries))
+        return chunk
+
+    monkeypatch.setattr("nxkernel.audit.pending.read_chunk", counting)
+    with opened(path) as log, AuditReader(path) as reader:
+        for number in range(50):
+            make(log, str(number))
+            assert len(reader.calls()) == number + 1
+        reader.calls()
+    assert sum(decoded) == 1 + 50  # the run's own row is the first
 
 
 def test_a_row_of_another_process_that_is_torn_is_not_shown(path: Path) -> None:
