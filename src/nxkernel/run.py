@@ -58,20 +58,25 @@ class Run:
         seed: int | str = 0,
         clock: Clock | None = None,
         anchor: Anchor | None = None,
+        audit_rotate_mb: int | None = None,
     ) -> Run:
         """Lay out *data_dir* and a new run in it.
 
         Run ids count upwards from ``r000001`` in each data directory. *anchor* says how the
-        checkpoints of the audit are signed, and where a copy of them goes.
+        checkpoints of the audit are signed, and where a copy of them goes. A file of the audit that
+        has grown to *audit_rotate_mb* MiB is sealed and the audit goes on in the next one, also in
+        the middle of a run; without it, that is left to ``nxkernel audit rotate``.
 
         Raises:
-            KernelConfigError: for a seed that is neither an int nor a string.
+            KernelConfigError: for a seed that is neither an int nor a string, and for
+                *audit_rotate_mb* that is no whole number from 1.
             StorageError: when the folders cannot be made.
         """
         if isinstance(seed, bool) or not isinstance(seed, int | str):
             raise KernelConfigError(f"seed must be an int or a str, not {type(seed).__name__}")
         root = Path(data_dir).absolute()
         clock = clock or SystemClock()
+        log = AuditLog(root / "audit" / "audit.db", clock, anchor=anchor, rotate_mb=audit_rotate_mb)
         try:
             (root / "audit").mkdir(parents=True, exist_ok=True, mode=0o700)
             folder = _claim(root / "runs")
@@ -82,7 +87,7 @@ class Run:
             data_dir=root,
             dir=folder,
             seed=seed,
-            audit_log=AuditLog(root / "audit" / "audit.db", clock, anchor=anchor),
+            audit_log=log,
             clock=clock,
             started_ns=clock.wall_ns(),
         )
@@ -118,7 +123,7 @@ def begun_as(run: Run, folder: Path, *, seed: int | str, started_ns: int) -> Run
         dir=folder,
         seed=seed,
         started_ns=started_ns,
-        audit_log=AuditLog(run.audit_log.path, run.clock),
+        audit_log=AuditLog(run.audit_log.path, run.clock, rotate_mb=run.audit_log.rotate_mb),
     )
 
 

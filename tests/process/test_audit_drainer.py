@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from nxkernel._system import files
 from nxkernel.audit import starting
 from nxkernel.audit.reader import AuditReader, verify
+from nxkernel.audit.segments import segments_of
 from tests.support.zoo import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,13 +50,15 @@ def say(text):
 
 
 @contextmanager
-def kernel(path: Path, script: str) -> Iterator[subprocess.Popen[str]]:
+def kernel(
+    path: Path, script: str, change: tuple[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Start a kernel in a process of its own."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
     }
-    command = [sys.executable, "-c", KERNEL + script, str(path)]
+    command = [sys.executable, "-c", KERNEL.replace(*(change or ("", ""))) + script, str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as child:
@@ -106,7 +110,7 @@ import threading
 from nxkernel.audit import starting
 # A drainer that would go on for ever, but for the end of its input.
 starting._BOOT = starting._BOOT.replace(
-    "sys.exit(main(sys.argv[1]))",
+    "sys.exit(main(*sys.argv[1:3]))",
     "gone = __import__('nxkernel.audit.draining').audit.draining._watch_the_starter(); gone.wait()",
 )
 write(100)
@@ -325,3 +329,96 @@ def test_a_disk_that_is_really_full_loses_no_row(path: Path) -> None:
     assert (sound, left) == (True, [])
     assert len(refusals) >= 3
     assert {message.partition("; ")[2] for message in refusals[:3]} == {"free some disk space"}
+
+
+def rows_of(path: Path) -> list[tuple[str, str, str]]:
+    """Return run, number and status of every call in all files of a log."""
+    found = []
+    for segment in segments_of(path):
+        with AuditReader(segment.path) as reader:
+            found += [(call.run_id, call.call_id, call.status) for call in reader.calls()]
+    return found
+
+
+def test_a_log_is_rotated_beside_living_kernels(path: Path) -> None:
+    """Two of them, in processes of their own: they let go of the file, and go on in the next."""
+    script = """
+for word in iter(sys.stdin.readline, "end\\n"):
+    write(50)
+    say("written")
+log.end_run()
+log.close()
+say("closed")
+"""
+    other = script.replace("write(50)", "write(20)")
+    with kernel(path, script) as one, kernel(path, other) as two:
+        for _ in range(3):
+            for child in (one, two):
+                tell(child, "more")
+            assert run_cli("audit", "rotate", path).returncode == 0
+        for child in (one, two):
+            tell(child, "end")
+    assert len(segments_of(path)) == 4
+    found = Counter((call_id, status) for _, call_id, status in rows_of(path))
+    assert set(found.values()) == {3, 6}
+    assert sum(found.values()) == 3 * (50 + 20)
+    assert verify(path).ok
+    assert segments(path) == []
+
+
+def tell(child: subprocess.Popen[str], word: str) -> None:
+    """Say *word* to a kernel and wait for its answer."""
+    assert child.stdin is not None
+    child.stdin.write(f"{word}\n")
+    child.stdin.flush()
+    assert said(child) in ("written", "closed")
+
+
+def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run ``nxkernel`` in a process of its own."""
+    command = [sys.executable, "-m", "nxkernel_cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_drainer_seals_what_has_grown_large(path: Path) -> None:
+    """By itself, beside the kernel that has started it; all is there once."""
+    script = """
+write(9000)
+say("written")
+log.end_run()
+log.close()
+say("closed")
+"""
+    grown = "Starter(Path(path))", "Starter(Path(path), 1 << 20)"
+    with kernel(path, script, grown) as child:
+        assert said(child) == "written"
+        eventually(lambda: len(segments_of(path)) > 1, "a file is sealed")
+        assert said(child) == "closed"
+    found = Counter(rows_of(path))
+    assert found == Counter(("run-1", str(number), "ok") for number in range(9000))
+    assert verify(path).ok
+
+
+def test_a_stopped_kernel_holds_a_rotation_up(path: Path) -> None:
+    """Nothing is sealed while it has the file open, the error says so, and nothing is lost."""
+    script = """
+write(30)
+say("written")
+sys.stdin.readline()
+log.end_run()
+log.close()
+say("closed")
+"""
+    with kernel(path, script) as child:
+        assert said(child) == "written"
+        child.send_signal(signal.SIGSTOP)
+        refused = run_cli("audit", "rotate", path)
+        assert refused.returncode == 1
+        assert "database is locked; stop the program that holds the database" in refused.stderr
+        assert len(segments_of(path)) == 1
+        child.send_signal(signal.SIGCONT)
+        assert run_cli("audit", "rotate", path).returncode == 0
+        tell(child, "")
+    assert len(segments_of(path)) == 2
+    assert Counter(rows_of(path)) == Counter(("run-1", str(n), "ok") for n in range(30))
+    assert verify(path).ok

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import nxkernel as nx
-from nxkernel.run import Run, standard_stack
+from nxkernel.run import Run, begun_as, standard_stack
 from tests.support.calls import FakeClock
 from tests.support.descriptors import open_files
 
@@ -112,3 +112,20 @@ def test_the_standard_stack_is_a_list_one_may_change(tmp_path: Path) -> None:
     names = [each.name for each in standard_stack(run)]
     assert names == ["audit", "policy", "breaker", "contracts", "determinism"]
     assert standard_stack(run) is not standard_stack(run)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "256"])
+def test_a_size_to_seal_files_at_is_a_whole_number(tmp_path: Path, value: Any) -> None:
+    """Anything else is refused before a folder is made."""
+    with pytest.raises(nx.KernelConfigError, match="rotate_mb must be a whole number of MiB"):
+        Run.create(tmp_path / "data", audit_rotate_mb=value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_log_knows_at_which_size_it_is_sealed(tmp_path: Path) -> None:
+    """Also that of a run that begins as a recorded one did."""
+    run = Run.create(tmp_path / "data", audit_rotate_mb=64)
+    assert run.audit_log.rotate_mb == 64
+    again = begun_as(run, tmp_path / "again", seed=1, started_ns=1)
+    assert again.audit_log.rotate_mb == 64
+    assert Run.create(tmp_path / "data").audit_log.rotate_mb is None

@@ -16,6 +16,7 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.rotation import settle
 from nxkernel.audit.schema import FORMAT, RUN_ENDS, RUNS, TABLES, Facts, Table, table_of
+from nxkernel.audit.seams import LATEST, MARK, RUN_OF
 from nxkernel.audit.spool.drainer import Mark, Moved
 from nxkernel.audit.spool.entries import Entry, has_too_large
 from nxkernel.audit.spool.folder import SpoolName, folder_of, listing
@@ -30,13 +31,6 @@ REJECTED = "audit.rejected"
 #: The run of rows whose run's own row was damaged before it came here.
 _NO_RUN = 0
 _BY_NAME = {table.name: table for table in TABLES}
-_MARK = "SELECT to_offset, ending FROM batches WHERE spool = ? ORDER BY seq DESC LIMIT 1"
-# The run's row is the first of its spool; a batch begins with the row of the batch before it.
-_RUN = (
-    "SELECT min(runs.seq) FROM batches JOIN runs ON runs.seq BETWEEN batches.first AND batches.seq "
-    "WHERE batches.spool = ? AND batches.from_offset = 0"
-)
-_SPOOLS = "SELECT max(spool) FROM batches WHERE spool IS NOT NULL"
 
 
 class SqliteLedger:
@@ -60,7 +54,7 @@ class SqliteLedger:
     def mark(self, file: str) -> tuple[int, str | None]:
         """Return up to where *file* was taken, and how it ends or None."""
         if file not in self._marks:
-            found = self._connection.execute(_MARK, (file,)).fetchone()
+            found = self._connection.execute(MARK, (file,)).fetchone()
             self._marks[file] = found or (0, None)
         return self._marks[file]
 
@@ -143,13 +137,13 @@ class SqliteLedger:
 
     def _run_of(self, spool: SpoolName) -> int:
         if spool not in self._runs:
-            (seq,) = self._connection.execute(_RUN, (spool.segment(1),)).fetchone()
+            (seq,) = self._connection.execute(RUN_OF, (spool.segment(1),)).fetchone()
             self._runs[spool] = seq or _NO_RUN
         return self._runs[spool]
 
     def next_spool(self, claim: str) -> SpoolName:
         """Return a name that no spool of this log has had; for whoever holds the lock."""
-        (newest,) = self._connection.execute(_SPOOLS).fetchone()
+        (newest,) = self._connection.execute(LATEST).fetchone()
         there = [left.name.number for left in listing(folder_of(self._path))]
         return SpoolName(max([int(newest[:8]) if newest else 0, *there]) + 1, claim)
 

@@ -32,7 +32,7 @@ from nxkernel.audit.settings import settings_events
 from nxkernel.audit.starting import Starter
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
-from nxkernel.errors import AuditError
+from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.types import Call, Outcome
 
 __all__ = ["AuditLog", "RowWriter"]
@@ -74,6 +74,12 @@ class AuditLog:
 
     *durability* ``"process"`` keeps every row through the death of any process, ``"power"`` also
     through the loss of power, at the price of a disk flush for each row.
+
+    A file of the log that has grown to *rotate_mb* MiB is sealed, and the log goes on in the next
+    one; also in the middle of a run. None leaves it one file until somebody rotates it.
+
+    Raises:
+        KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class AuditLog:
         clock: Clock,
         *,
         durability: Durability = "process",
+        rotate_mb: int | None = None,
         writer: RowWriter | None = None,
         anchor: Anchor | None = None,
     ) -> None:
@@ -92,7 +99,16 @@ class AuditLog:
         #: How checkpoints are signed, and where else they go.
         self.anchor = anchor or Anchor()
         self._clock = clock
-        self._writer = writer or Writer(self.path, clock, durability, drainer=Starter(self.path))
+        #: What *rotate_mb* was.
+        self.rotate_mb = _checked(rotate_mb)
+        most = None if rotate_mb is None else rotate_mb << 20
+        self._writer = writer or Writer(
+            self.path,
+            clock,
+            durability,
+            drainer=Starter(self.path, most),
+            rotate_bytes=most,
+        )
         self._claim: Claim | None = None
         _forks.register(self)
 
@@ -217,3 +233,13 @@ class AuditLog:
 
     def _no_run(self) -> AuditError:
         return AuditError(f"no run has begun in {shown(self.path)}; begin one first")
+
+
+def _checked(rotate_mb: Any) -> int | None:
+    if rotate_mb is None:
+        return None
+    if isinstance(rotate_mb, bool) or not isinstance(rotate_mb, int) or rotate_mb < 1:
+        raise KernelConfigError(
+            f"rotate_mb must be a whole number of MiB, from 1, or None; not {rotate_mb!r}"
+        )
+    return rotate_mb

@@ -67,16 +67,17 @@ def segments_of(log: Path, elsewhere: Sequence[Path] = ()) -> list[Segment]:
     Raises:
         AuditError: when there is no log.
     """
-    if not log.is_file():
-        raise AuditError(f"there is no audit log at {shown(log)}", details={"path": str(log)})
-    if _NAME.fullmatch(log.name):
+    if log.is_file() and _NAME.fullmatch(log.name):
         return [Segment(0, log)]
     found = {
         each.first: each
         for folder in (*elsewhere, sealed_folder(log))
         for each in sealed_in(folder)
     }
-    return [*sorted(found.values()), Segment(0, log)]
+    # A rotation that was killed may have left no file to write to, until the next who writes.
+    if not log.is_file() and not sealed_in(sealed_folder(log)):
+        raise AuditError(f"there is no audit log at {shown(log)}", details={"path": str(log)})
+    return [*sorted(found.values()), *([Segment(0, log)] if log.is_file() else ())]
 
 
 @contextmanager

@@ -23,27 +23,29 @@ _log = logging.getLogger("nxkernel.audit")
 # It imports what it needs and nothing of the application's: no site, no environment, no current
 # directory, only the folders of this package and of the two that it builds on.
 _BOOT = (
-    "import sys; sys.path[:0] = sys.argv[2:]; "
-    "from nxkernel.audit.draining import main; sys.exit(main(sys.argv[1]))"
+    "import sys; sys.path[:0] = sys.argv[3:]; "
+    "from nxkernel.audit.draining import main; sys.exit(main(*sys.argv[1:3]))"
 )
 _MOST_BYTES = 4096
 
 
-def command(log: Path) -> list[str]:
-    """Return the command that drains the log at *log*."""
+def command(log: Path, rotate_bytes: int | None = None) -> list[str]:
+    """Return the command that drains the log at *log*, and seals what is *rotate_bytes* large."""
     places = {
         str(Path(package.__file__ or "").resolve().parents[1]): None
         for package in (nxkernel, msgspec, attr)
     }
     # -I: neither the environment nor the current directory says what is imported.
-    return [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(log.absolute()), *places]
+    what = (str(log.absolute()), "" if rotate_bytes is None else str(rotate_bytes))
+    return [sys.executable, "-I", "-S", "-B", "-c", _BOOT, *what, *places]
 
 
 class Starter:
     """Starts a drainer for one log, one at a time."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, rotate_bytes: int | None = None) -> None:
         self._log = log
+        self._rotate_bytes = rotate_bytes
         self.abandon()
         _forks.register(self)
 
@@ -99,7 +101,7 @@ class Starter:
     def _run(self) -> tuple[str, int]:
         with _forks.whole():
             child = subprocess.Popen(
-                command(self._log),
+                command(self._log, self._rotate_bytes),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -16,11 +16,14 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot
 from nxkernel.audit.ledger import FAILURES, SqliteLedger, opened
 from nxkernel.audit.liveness import claimed
+from nxkernel.audit.request import is_asked
+from nxkernel.audit.rotation import is_due, rotate
 from nxkernel.audit.schema import CALLS, RUNS, Facts, Table
 from nxkernel.audit.spool.drainer import Drainer
 from nxkernel.audit.spool.entries import Fact, entry
 from nxkernel.audit.spool.folder import folder_of
 from nxkernel.audit.spool.spool import ROLL_BYTES, Open, Spool
+from nxkernel.audit.watch import Watch
 from nxkernel.errors import AuditError
 
 __all__ = ["Draining", "Writer"]
@@ -57,6 +60,7 @@ class Writer:
         *,
         drainer: Draining | None = None,
         roll_bytes: int = ROLL_BYTES,
+        rotate_bytes: int | None = None,
     ) -> None:
         self.path = path
         self._folder = folder_of(path)
@@ -64,6 +68,7 @@ class Writer:
         self._durability: Durability = durability
         self._drainer = drainer
         self._roll_bytes = roll_bytes
+        self._rotate_bytes = rotate_bytes
         self._spool: Spool | None = None
         #: Held while this process uses the database, and while it is forked.
         self._mutex = threading.Lock()
@@ -71,6 +76,9 @@ class Writer:
         #: database that nobody has open has no files that its readers could share.
         self._kept: ExitStack | None = None
         self._ledger: SqliteLedger | None = None
+        #: Whether it is to be open, but for who seals it.
+        self._keeps = False
+        self._watch = Watch(self._look)
         self._resting = self._was_kept = False
         _forks.register(self)
         _forks.rest(self)
@@ -94,6 +102,16 @@ class Writer:
         if kept is not None:
             kept.close()
 
+    def _look(self) -> None:
+        """Let go of the database while somebody wants to seal it."""
+        asked = is_asked(self.path)
+        with self._mutex:
+            if asked:
+                self._let_go()
+            elif self._keeps and self._ledger is None:
+                with suppress(AuditError):  # whoever needs it says what is wrong
+                    self._keep()
+
     def open(self) -> None:
         """Make sure that there is a log and that it can be used.
 
@@ -112,6 +130,8 @@ class Writer:
         with self._mutex:
             if self._ledger is None:
                 self._keep()
+            self._keeps = True
+        self._watch.start()
         with self._database() as ledger:
             try:
                 first = entry(RUNS.name, _plain(facts))
@@ -182,16 +202,31 @@ class Writer:
                     lambda claim: claimed(self.path, claim),
                     dead_only=True,
                 ).drain()
-                return ledger.checkpoint()
+                checkpoint = ledger.checkpoint()
             except FAILURES as error:
                 raise cannot("write", self.path, error) from error
+        self._rotate_if_due()
+        return checkpoint
+
+    def _rotate_if_due(self) -> None:
+        """Seal a file that is large enough, unless somebody has it open: then the next one does."""
+        most = self._rotate_bytes
+        if most is None or not is_due(self.path, most_bytes=most):
+            return
+        with self._mutex:
+            self._keeps = False
+            self._let_go()
+        with suppress(AuditError):
+            rotate(self.path, self._clock, waits=False)
 
     def close(self) -> None:
         """End what has not been ended, and the drainer."""
         self.end()
         if self._drainer is not None:
             self._drainer.stop()
+        self._watch.stop()
         with self._mutex:
+            self._keeps = False
             self._let_go()
 
     # -- forks of the process ----------------------------------------------------------------
@@ -219,7 +254,8 @@ class Writer:
     def abandon(self) -> None:
         """In the child: no run has begun here. Its parent's spool lets go by itself."""
         self._mutex = threading.Lock()
-        self._resting = self._was_kept = False
+        self._resting = self._was_kept = self._keeps = False
+        self._watch.abandon()
         # Kept for ever, should it be open all the same: it must not even be closed here.
         self._inherited = self._kept
         self._spool = self._kept = self._ledger = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nxkernel.audit.reader import AuditReader
-from tests.unit.audit.logs import make_call, opened, sample_rows, write_batches
+from tests.unit.audit.logs import make_call, ok, opened, sample_rows, write_batches
 from tests.unit.cli.conftest import run
 
 
@@ -39,16 +39,27 @@ def test_a_log_is_sealed_moved_and_verified(data: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_kernel_left_is_taken_before(tmp_path: Path) -> None:
-    """Its calls in flight are in the file that is sealed; those of a living one refuse it."""
+    """Its calls in flight are in the file that is sealed."""
     log = tmp_path / "data" / "audit" / "audit.db"
     with opened(log) as audit:
         audit.intend(make_call())
-        refused = run("audit", "rotate", tmp_path / "data")
-        assert refused.code == 1
-        assert "a kernel is at work" in refused.err
     sealed = run("audit", "rotate", tmp_path / "data", "--json").data["sealed"]
     with AuditReader(Path(sealed)) as reader:
         assert [call.status for call in reader.calls()] == ["interrupted"]
+    assert run("audit", "verify", tmp_path / "data").code == 0
+
+
+def test_a_kernel_may_be_at_work(tmp_path: Path) -> None:
+    """Its run goes on in the next file, with what was in flight."""
+    log = tmp_path / "data" / "audit" / "audit.db"
+    with opened(log) as audit:
+        call = make_call()
+        intent = audit.intend(call)
+        assert run("audit", "rotate", tmp_path / "data").code == 0
+        audit.finish(intent, call, ok(call), 1)
+        audit.end_run()
+    with AuditReader(log) as reader:
+        assert [(c.run_id, c.call_id, c.status) for c in reader.calls()] == [("run-1", "1", "ok")]
     assert run("audit", "verify", tmp_path / "data").code == 0
 
 
