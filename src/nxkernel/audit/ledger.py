@@ -217,7 +217,7 @@ def _let_go(lock: WriterLock) -> None:
 
 def _close(connection: sqlite3.Connection, lock: WriterLock) -> None:
     """Close; whatever it says, all that was committed is there."""
-    with ExitStack() as stack, suppress(OSError, sqlite3.Error):
-        with suppress(Busy):  # the last one to close also checkpoints
+    with suppress(OSError, sqlite3.Error), ExitStack() as stack:
+        with suppress(Busy, OSError):  # the last one to close also checkpoints
             stack.enter_context(lock)
         connection.close()

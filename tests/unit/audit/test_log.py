@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nxkernel import _sqlite
 from nxkernel.audit import ledger
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader
@@ -312,3 +313,24 @@ def test_an_error_of_closing_is_no_error_of_a_row(
     with opened(path, "run-2") as later:
         later.end_run()
     assert tables(path) == ["runs", "intents", "runs", "run_ends"]
+
+
+@pytest.mark.parametrize("name", ["try_lock", "unlock"])
+def test_a_lock_that_fails_while_it_is_closed_is_no_error_of_a_row(
+    path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is there, and the database is closed all the same."""
+
+    def failing(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    log = AuditLog(path, Ticks())
+    log.begin_run(boot_facts())
+    log.end_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(_sqlite.files, name, failing)
+        log.close()
+    assert not path.with_name("audit.db-shm").exists()
+    with opened(path, "run-2") as later:
+        later.end_run()
+    assert inspect(path).ok
