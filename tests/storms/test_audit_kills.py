@@ -1,4 +1,4 @@
-"""Whoever writes, drains or recovers the audit's log is killed: nothing on record is lost."""
+"""Whoever writes, drains, rotates or recovers the audit's log is killed: no row is lost."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 from tests.support import interpreter
 from tests.support.storms import Storm
 
-#: Kernels, drainers and recoveries that are killed in a round, of each.
+#: Kernels, drainers, rotations and recoveries that are killed in a round, of each.
 AT_ONCE = 4
 
 
 def test_no_kill_loses_a_row(storm: Storm, tmp_path: Path) -> None:
-    """Of kernels, drainers and recoveries, four at a time on one log, at random instants.
+    """Of kernels, drainers, rotations and recoveries, four at a time on one log.
 
-    Every row that a kernel was told of is there once, every call in flight is a row or
-    interrupted, the log verifies, no file is left behind and no process.
+    At random instants. Every row that a kernel was told of is there once, in one of the log's
+    files, every call in flight is a row or interrupted, the log verifies, nothing else is left
+    behind and no process.
     """
     rounds = storm.size(short=3, full=500 // AT_ONCE)
     python = interpreter.own()
@@ -34,4 +35,6 @@ def test_no_kill_loses_a_row(storm: Storm, tmp_path: Path) -> None:
         storm.tell(what, much)
     assert found["problems"] == []
     assert found["counted"]["kernels killed"] == rounds * AT_ONCE
+    assert found["counted"]["rotations killed"] == rounds * AT_ONCE
     assert found["counted"]["acknowledged rows"] > 0
+    assert found["counted"]["files sealed"] > 0

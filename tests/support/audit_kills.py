@@ -1,4 +1,4 @@
-"""Kernels, drainers and recoveries on one audit log, each killed at a random instant.
+"""Kernels, drainers, rotations and recoveries on one audit log, each killed at a random instant.
 
 ``python -m tests.support.audit_kills SEED ROUNDS FOLDER`` prints one JSON object: what was killed,
 and every way in which the log does not agree with what its writers were told.
@@ -20,14 +20,18 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nxkernel._clock import SystemClock
+from nxkernel.audit import watch
 from nxkernel.audit.draining import drain
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader, verify
+from nxkernel.audit.records import CallRecord
+from nxkernel.audit.rotation import rotate
+from nxkernel.audit.segments import Segment, segments_of
 from nxkernel.audit.starting import Starter
 from nxkernel.audit.writer import Writer
 from nxkernel.errors import AuditError
@@ -39,8 +43,13 @@ KERNELS = 4
 #: Longest lives of what is killed, in seconds: one of each is drawn first. The shortest ones end
 #: while the run begins.
 KERNEL_S, DRAINER_S, RECOVERY_S = (0.03, 0.2, 0.6), (0.01, 0.05, 0.4), (0.005, 0.02, 0.1)
+ROTATION_S = (0.02, 0.1, 0.5)
 #: Small, so that segments come and go while kernels live.
 ROLL_BYTES = 30_000
+#: Small too: a drainer seals a file that is as large.
+ROTATE_BYTES = 600_000
+#: Seconds between two looks of a kernel at whether it should let go of the database.
+MOMENT_S = 0.01
 #: Rounds on one log: to verify a log takes as long as it is large.
 ON_ONE_LOG = 10
 #: Seconds until what lost its starter has ended, however busy the machine.
@@ -65,7 +74,9 @@ def forked(job: Callable[[], None]) -> int:
 def kernel(log: Path, run_id: str, told: int) -> None:
     """Make calls in two threads until the end, and tell what is on record by now."""
     clock = SystemClock()
-    writer = Writer(log, clock, drainer=Starter(log), roll_bytes=ROLL_BYTES)
+    watch.MOMENT_S = MOMENT_S
+    starter = Starter(log, ROTATE_BYTES)
+    writer = Writer(log, clock, drainer=starter, roll_bytes=ROLL_BYTES, rotate_bytes=ROTATE_BYTES)
     audit = AuditLog(log, clock, writer=writer)
     audit.begin_run(boot_facts(run_id))
 
@@ -91,8 +102,22 @@ def drain_for_ever(log: Path) -> None:
     """Drain again and again."""
     while True:
         with contextlib.suppress(AuditError):  # the log is only just being made
-            drain(log, SystemClock(), lambda: True)
+            drain(log, SystemClock(), lambda: True, rotate_bytes=ROTATE_BYTES)
         time.sleep(0.001)
+
+
+def rotate_for_ever(log: Path) -> None:
+    """Seal a file as soon as it has any rows, again and again."""
+    while True:
+        with contextlib.suppress(AuditError):  # there is nothing to seal, or a drainer is at it
+            rotate(log, SystemClock())
+        time.sleep(0.001)
+
+
+def _calls(files: list[Segment]) -> Iterator[CallRecord]:
+    for file in files:
+        with AuditReader(file.path) as reader:
+            yield from reader.stream()
 
 
 class Storm:
@@ -129,9 +154,12 @@ class Storm:
             moments.append((self._moment(KERNEL_S), child))
         drainers = [forked(lambda: drain_for_ever(self._log)) for _ in range(KERNELS)]
         moments += [(self._moment(DRAINER_S), child) for child in drainers]
+        rotations = [forked(lambda: rotate_for_ever(self._log)) for _ in range(KERNELS)]
+        moments += [(self._moment(ROTATION_S), child) for child in rotations]
         self._kill(moments, pipes)
         self.counted["kernels killed"] += KERNELS
         self.counted["drainers killed"] += KERNELS
+        self.counted["rotations killed"] += KERNELS
         for _ in range(KERNELS):
             child = forked(lambda: drain_for_ever(self._log))
             self._kill([(self._moment(RECOVERY_S), child)], {})
@@ -194,14 +222,15 @@ class Storm:
         counted: Counter[str] = Counter()
         rows: dict[str, Counter[str]] = {}
         ended: dict[str, set[str]] = {}
-        with AuditReader(self._log) as reader:
-            for call in reader.stream():
-                rows.setdefault(call.run_id, Counter())[call.call_id] += 1
-                counted[f"calls {call.status}"] += 1
-                if call.status == "ok":
-                    ended.setdefault(call.run_id, set()).add(call.call_id)
-                elif call.status != "interrupted":
-                    problems.append(f"{call.run_id} {call.call_id} is {call.status}")
+        files = segments_of(self._log)
+        counted["files sealed"] = len(files) - 1
+        for call in _calls(files):
+            rows.setdefault(call.run_id, Counter())[call.call_id] += 1
+            counted[f"calls {call.status}"] += 1
+            if call.status == "ok":
+                ended.setdefault(call.run_id, set()).add(call.call_id)
+            elif call.status != "interrupted":
+                problems.append(f"{call.run_id} {call.call_id} is {call.status}")
         for run_id, text in self._told.items():
             said = [line.split() for line in text.splitlines()]
             begun = {call_id for what, call_id in said if what == "I"}
