@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pluggy
 
-from nxkernel._values import hints_of
+from nxkernel._values import hints_of, needs_structuring
 from nxkernel.errors import PluginDisabled
 from nxkernel.types import HookName, ImplFacts
 
@@ -24,6 +24,18 @@ class FoundImpl:
     function: Callable[..., Any]
     #: Annotations of its arguments and, under ``return``, of its result.
     hints: Mapping[str, Any]
+    #: The names of its arguments.
+    names: frozenset[str] = attrs.field(init=False)
+    #: Whether the annotation of any of them asks for more than plain values.
+    lifted: bool = attrs.field(init=False)
+
+    @names.default
+    def _names(self) -> frozenset[str]:
+        return frozenset((*self.facts.args, *self.facts.kwargs))
+
+    @lifted.default
+    def _lifted(self) -> bool:
+        return any(map(needs_structuring, map(self.hints.get, self.names)))
 
 
 def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:

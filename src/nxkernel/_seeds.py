@@ -48,6 +48,14 @@ def enc(parts: Iterable[Part]) -> bytes:
 
 
 def _enc(part: object) -> bytes:
+    if type(part) is bytes:  # most are another each time
+        return b"b" + len(part).to_bytes(4, "little") + part
+    return _known(part)
+
+
+# Words and ordinals come again with each call. By type, for 1 and True are equal.
+@lru_cache(maxsize=1024, typed=True)
+def _known(part: object) -> bytes:
     if isinstance(part, str):
         tag, body = b"s", part.encode()
     elif isinstance(part, bytes):

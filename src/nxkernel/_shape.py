@@ -84,29 +84,34 @@ def glance(value: Any, deepest: int, most: int, *, numbers: bool = False) -> tup
     place. With *numbers* floats are finite and integers below 2 to the 63rd, without they may be
     any. A third of the time of :func:`survey`.
     """
-    level, depth, parts = [value], -1, 0
-    while level:
-        if not _all_json(map(type, level)) or (numbers and not _are_plain(level)):
+    level, parts = [value], 0
+    for depth in range(deepest + 1):
+        if not (_are_plain(level) if numbers else _all_json(map(type, level))):
             return None
-        depth += 1
         parts += len(level)
-        if depth > deepest or parts > most:
+        if parts > most:
             return None
-        level = _within(level)
-    return depth, parts
+        level = get_referents(*level) if _SHOWS_ALL else _items(level)
+        if not level:
+            return depth, parts
+    return None
 
 
 def _are_plain(level: list[Any]) -> bool:
-    """Whether the numbers in *level* are finite, and not too large; there is none too small."""
+    """Whether *level* is of JSON's types, its floats finite, and no integer too large.
+
+    There is none too small: it could not be encoded.
+    """
     kinds = set(map(type, level))
-    whole = level if kinds == {int} else [item for item in level if type(item) is int]
-    return max(whole, default=0) < 1 << 63 and (
-        float not in kinds or all(map(isfinite, [item for item in level if type(item) is float]))
-    )
+    if float in kinds and not all(map(isfinite, _of(float, level, kinds))):
+        return False
+    if int in kinds and max(_of(int, level, kinds)) >= 1 << 63:
+        return False
+    return kinds <= _JSON
 
 
-def _referents(level: list[Any]) -> list[Any]:
-    return get_referents(*level)
+def _of(kind: type, level: list[Any], kinds: set[type]) -> list[Any]:
+    return level if len(kinds) == 1 else [item for item in level if type(item) is kind]
 
 
 def _items(level: list[Any]) -> list[Any]:
@@ -136,10 +141,10 @@ def _shows_all() -> bool:
     return sorted(shown) == [0.5, 1.5, 2.5]
 
 
-#: Returns what lies in the containers of a level, in one step of the interpreter where it can:
-#: the collector's own look into them, which finds nothing in scalars. It shows the keys of a dict
-#: as well, but for those that are exactly strings.
-_within = _referents if _shows_all() else _items
+#: Whether what lies in the containers of a level is had in one step of the interpreter: by the
+#: collector's own look into them, which finds nothing in scalars. It shows the keys of a dict as
+#: well, but for those that are exactly strings.
+_SHOWS_ALL = _shows_all()
 
 
 def survey(value: Any, deepest: int, most: int) -> Shape:

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nxkernel import _structure
+from nxkernel._arguments import Arguments
 from nxkernel._blob import NONE, Blobs
-from nxkernel._canonical import MAX_DEPTH, blobs_of, bounded, encode, read, sealed
+from nxkernel._canonical import MAX_DEPTH, blobs_of, bounded, encode, sealed
 from nxkernel._plain import Refused, plain, render
 from nxkernel._structure import needs_structuring
 from nxkernel.errors import CallRejected
@@ -89,7 +90,7 @@ def packed(value: Any, hint: Any = Any, path: str = "value") -> tuple[bytes, Blo
 
 def packed_arguments(
     args: dict[str, Any], hints: Mapping[str, Any], hook: str
-) -> tuple[dict[str, Any], bytes]:
+) -> tuple[Arguments, bytes]:
     """Return what :func:`lower_arguments` gives, and its canonical bytes.
 
     Raises:
@@ -100,10 +101,11 @@ def packed_arguments(
     if not hints or not any(map(needs_structuring, map(hints.get, args))):
         data = sealed(args)
     if data is not None:
-        # Decoded, they are a copy: of what crosses, whatever becomes of what was given.
-        return read(bounded(data)), data
+        # What crosses is what the bytes say, whatever becomes of what was given.
+        return Arguments(bounded(data)), data
     lowered = lower_arguments(args, hints, hook)
-    return lowered, bounded(encode(lowered))
+    data = bounded(encode(lowered))
+    return Arguments(data, lowered), data
 
 
 def _lower(value: Any, hint: Any, path: str, depth: int, hook: str) -> Any:

@@ -113,11 +113,10 @@ class Colour(StrEnum):
     RED = "red"
 
 
-@pytest.fixture(params=[_shape._referents, _shape._items], ids=["collector", "items"])
+@pytest.fixture(params=[True, False], ids=["collector", "items"])
 def within(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look in both ways that there are, whichever suits this interpreter."""
-    if request.param is _shape._items or _shape._shows_all():
-        monkeypatch.setattr(_shape, "_within", request.param)
+    monkeypatch.setattr(_shape, "_SHOWS_ALL", request.param and _shape._shows_all())
 
 
 @pytest.mark.usefixtures("within")

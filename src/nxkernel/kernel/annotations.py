@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel._arguments import Arguments
 from nxkernel._values import NotLiftable, hints_of, item_hint, lift, packed_arguments
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import Call, CallError, HookResult, Outcome
@@ -39,7 +40,7 @@ class Annotations:
         hint = self.of(spec).get("return", Any)
         return item_hint(hint) if spec.options.stream else hint
 
-    def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[Arguments, bytes]:
         """Return *arguments* as plain data, and their canonical bytes.
 
         Raises:

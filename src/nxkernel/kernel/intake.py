@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from nxkernel._arguments import Arguments
 from nxkernel._blob import Blobs, weight
 from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode
 from nxkernel.errors import CallRejected, PluginFailed
@@ -96,7 +96,8 @@ class Intake:
         if len(arguments) > len(given):  # with defaults, they have other bytes
             payload = _encoded(hook, arguments)
         nest = self.nests.below(parent)
-        return self._assembled(spec, arguments, payload, CallOptions(), nest, parent, deadline)
+        shown = Arguments(payload, arguments)
+        return self._assembled(spec, shown, payload, CallOptions(), nest, parent, deadline)
 
     def _of_application(
         self, spec: HookSpec, arguments: Mapping[str, Any], options: CallOptions
@@ -111,7 +112,7 @@ class Intake:
     def _assembled(
         self,
         spec: HookSpec,
-        arguments: dict[str, Any],
+        arguments: Arguments,
         payload: bytes,
         options: CallOptions,
         nest: Nest,
@@ -122,7 +123,7 @@ class Intake:
         name = digest(payload)
         return HookCall(
             spec=spec,
-            arguments=MappingProxyType(arguments),
+            arguments=arguments,
             payload=payload,
             blobs=blobs,
             input_digest=name,
@@ -133,12 +134,12 @@ class Intake:
             parent=parent,
         )
 
-    def _blobs(self, spec: HookSpec, arguments: dict[str, Any], payload: bytes) -> Blobs:
+    def _blobs(self, spec: HookSpec, arguments: Arguments, payload: bytes) -> Blobs:
         try:
             blobs = blobs_of(arguments, payload)
         except NotCanonical as error:
             raise _rejected(spec.name, error) from None
-        size = len(payload) + weight(blobs)
+        size = len(payload) + (weight(blobs) if blobs else 0)
         if size > self.hosting.max_frame:
             raise CallRejected(
                 f"arguments of {spec.name!r} have {size} bytes; the limit is "

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from nxkernel._arguments import plain_of
 from nxkernel.dispatch.stack import BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError, ManifestInvalid, SchemaInvalid
 from nxkernel.findings import KINDS, Group, Plan
@@ -32,6 +35,22 @@ __all__ = ["Contracts", "as_json", "derived"]
 _UNSEALED = (
     f"describes an answer, which leaves only by a hook that says so: @hookspec(returns={ANSWER!r})"
 )
+
+
+@attrs.frozen
+class _InForce:
+    """What holds for the calls of one hook of one edition of a plugin."""
+
+    input: Contract | None
+    output: Contract | None
+    narrower_input: Contract | None
+    narrower_output: Contract | None
+    #: Those of a provider's result, the hook's first.
+    outputs: tuple[Contract, ...] = attrs.field(init=False)
+
+    @outputs.default
+    def _outputs(self) -> tuple[Contract, ...]:
+        return tuple(each for each in (self.output, self.narrower_output) if each is not None)
 
 
 class Contracts:
@@ -69,6 +88,8 @@ class Contracts:
         self._hooks: dict[tuple[str, Side], Contract] = {}
         #: By plugin, edition, hook and side.
         self._plugins: dict[tuple[PluginId, int, str, Side], Contract] = {}
+        #: What is in force for a call, by plugin, edition and hook: looked up once for each.
+        self._in_force: dict[tuple[PluginId, int, str], _InForce] = {}
         #: The latest arguments that were found in order: a fan-out asks once for each provider.
         self._latest: tuple[str, str] | None = None
 
@@ -88,7 +109,7 @@ class Contracts:
         self._hooks |= {
             key: self._own(facts, place, *key, raw) for place, key, raw in given_by(self._given)
         }
-        self._plugins = {}
+        self._plugins, self._in_force = {}, {}
         self._latest = None
         for plugin in sorted(facts.plugins):
             self._boot_plugin(facts.plugins[plugin])
@@ -114,24 +135,29 @@ class Contracts:
             ManifestInvalid: for a contract that is malformed.
         """
         self._boot_plugin(facts)
+        self._in_force = {}
 
     def plugin_removed(self, facts: PluginFacts) -> None:
         """Forget the schemas of an edition that gets no calls any more."""
         gone = (facts.id, facts.edition)
         self._plugins = {key: each for key, each in self._plugins.items() if key[:2] != gone}
+        self._in_force = {}
 
     def around(self, call: Call) -> Layer:
         """Check the arguments, send the call on, check the result."""
-        if call.phase != "teardown" and (refusal := self._check_input(call)):
+        force = self._of(call)
+        if call.phase != "teardown" and (refusal := self._check_input(call, force)):
             return refusal
         outcome = yield call
         if outcome.error is not None or outcome.value is None or call.phase == "setup":
             return outcome
-        return self._check_output(call, outcome)
+        return self._check_output(call, outcome, force)
 
     def item(self, call: Call, outcome: Outcome) -> Outcome:
         """Check an item of a stream: the output contract is that of each one."""
-        return outcome if outcome.value is None else self._check_output(call, outcome)
+        if outcome.value is None:
+            return outcome
+        return self._check_output(call, outcome, self._of(call))
 
     def allowances(self, hook: str) -> list[tuple[str, str]]:
         """Return from which lists of a result of *hook* elements may be dropped: place and kind.
@@ -210,11 +236,20 @@ class Contracts:
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def _check_input(self, call: Call) -> Outcome | None:
-        own = self._hooks.get((call.hook, "input"))
+    def _of(self, call: Call) -> _InForce:
+        key = (call.plugin, call.edition, call.hook)
+        known = self._in_force  # as it is now: another thread may begin a new one
+        found = known.get(key)
+        if found is None:
+            own = (self._hooks.get((call.hook, side)) for side in SIDES)
+            narrower = (self._plugins.get((*key, side)) for side in SIDES)
+            found = known[key] = _InForce(*own, *narrower)
+        return found
+
+    def _check_input(self, call: Call, force: _InForce) -> Outcome | None:
+        own, narrower = force.input, force.narrower_input
         if own and (issues := self._arguments(call, own)):
             return _refuse(call, "contract.input", "caller", "hook", issues)
-        narrower = self._plugins.get((call.plugin, call.edition, call.hook, "input"))
         if narrower and (issues := _issues(narrower, call)):
             return _refuse(call, "provider.not_applicable", "host", "plugin", issues)
         return None
@@ -228,15 +263,14 @@ class Contracts:
             self._latest = key
         return issues
 
-    def _check_output(self, call: Call, outcome: Outcome) -> Outcome:
-        own = self._hooks.get((call.hook, "output"))
+    def _check_output(self, call: Call, outcome: Outcome, force: _InForce) -> Outcome:
         if call.phase == "teardown":
-            return self._of_wrapper(call, outcome, own)
-        narrower = self._plugins.get((call.plugin, call.edition, call.hook, "output"))
-        contracts = [each for each in (own, narrower) if each is not None]
-        if not contracts:
+            return self._of_wrapper(call, outcome, force.output)
+        if not force.outputs:
             return outcome
-        return self._results.of_provider(call, outcome, contracts, lambda: self._in_sight(call))
+        return self._results.of_provider(
+            call, outcome, force.outputs, lambda: self._in_sight(call, force)
+        )
 
     def _of_wrapper(self, call: Call, outcome: Outcome, own: Contract | None) -> Outcome:
         if own is None or outcome.output_digest == call.input_digest:
@@ -245,10 +279,10 @@ class Contracts:
             return self._results.of_provider(call, outcome, [own], tuple)
         return self._results.of_wrapper(call, outcome, own)
 
-    def _in_sight(self, call: Call) -> list[Group]:
+    def _in_sight(self, call: Call, force: _InForce) -> list[Group]:
         """The artifacts among the arguments of *call*, which hold: its input was checked."""
-        own = self._hooks.get((call.hook, "input"))
-        return own.plan.groups(dict(call.arguments), given=True) if own else []
+        own = force.input
+        return own.plan.groups(plain_of(call.arguments), given=True) if own else []
 
 
 def _contract(whose: str, compiled: CompiledSchema, place: str = "") -> Contract:
@@ -263,7 +297,7 @@ def _contract(whose: str, compiled: CompiledSchema, place: str = "") -> Contract
 
 def _issues(contract: Contract, call: Call) -> list[SchemaIssue]:
     """What is wrong with the arguments of *call*, which have been encoded already."""
-    return issues_of(contract.compiled, dict(call.arguments), data=call.payload)
+    return issues_of(contract.compiled, plain_of(call.arguments), data=call.payload)
 
 
 def _refuse(

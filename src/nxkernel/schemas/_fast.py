@@ -57,19 +57,20 @@ def fast(schema: Any, size: int | None) -> Holds | None:
 
 
 def _judge(validator: Any, size: int) -> Holds:
+    is_valid, most = validator.is_valid, MAX_WORK // size
+
+    def fits(shape: Shape) -> bool:
+        return judgeable(shape) and shape.parts <= most
+
     def holds(shape: Shape) -> bool:
         try:
-            if not (_fits(shape, size) or (shape.json and _fits(shape.counted(), size))):
-                return False
-            return bool(validator.is_valid(shape.value))
+            if fits(shape) or (shape.json and fits(shape.counted())):
+                return bool(is_valid(shape.value))
         except (ValueError, UnicodeError):  # a lone surrogate, a pattern beyond its limits
-            return False
+            pass
+        return False
 
     return holds
-
-
-def _fits(shape: Shape, size: int) -> bool:
-    return judgeable(shape) and shape.parts * size <= MAX_WORK
 
 
 @cache

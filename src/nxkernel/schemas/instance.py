@@ -57,8 +57,9 @@ def shape_of(value: Any, data: bytes | None = None) -> Shape | None:
     """
     try:
         shape = _canonical.seen(value, data)
-        if shape is None or not judgeable(shape):
-            shape = _surveyed(value, data)
+        if shape is not None and judgeable(shape):
+            return shape
+        shape = _surveyed(value, data)
         return shape if judgeable(shape) else None
     except (Misshapen, _canonical.NotCanonical):
         return None

@@ -28,12 +28,14 @@ class Crossing:
     setup: Setup
     parcels: Parcels
 
-    def arguments(self, impl: FoundImpl, given: Mapping[str, Any]) -> dict[str, Any]:
+    def arguments(self, impl: FoundImpl, given: dict[str, Any]) -> dict[str, Any]:
         """Return what of *given* the hookimpl takes, by its annotations.
 
         Raises:
             BadValue: when something does not fit them.
         """
+        if not impl.lifted and given.keys() == impl.names:
+            return given
         names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
         try:
             return {name: lift(given[name], impl.hints.get(name, Any)) for name in names}
