@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nxkernel._blob import Blob as Blob
     from nxkernel.audit.anchor import Anchor as Anchor
     from nxkernel.audit.filters import CallFilter as CallFilter
-    from nxkernel.audit.reader import AuditReader as AuditReader
+    from nxkernel.audit.whole import AuditReader as AuditReader
     from nxkernel.errors import ERROR_CODES as ERROR_CODES
     from nxkernel.errors import AuditError as AuditError
     from nxkernel.errors import BreakerOpen as BreakerOpen
@@ -119,7 +119,7 @@ _EXPORTS = {
     "standard_stack": "nxkernel.run",
     "Anchor": "nxkernel.audit.anchor",
     "Audit": "nxkernel.middleware.audit",
-    "AuditReader": "nxkernel.audit.reader",
+    "AuditReader": "nxkernel.audit.whole",
     "Breaker": "nxkernel.middleware.breaker",
     "Contracts": "nxkernel.middleware.contracts",
     "Determinism": "nxkernel.middleware.determinism",

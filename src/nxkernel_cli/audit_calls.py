@@ -171,6 +171,7 @@ def tail(
 
         def pause() -> None:
             time.sleep(_INTERVAL_S)
+            reader.make_way()
             settling.settle()
 
         newer = following.follow(reader, pause, where, newest)

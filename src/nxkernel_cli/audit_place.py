@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from nxkernel.audit.filters import CallFilter
-    from nxkernel.audit.reader import AuditReader
+    from nxkernel.audit.whole import AuditReader
 
 __all__ = [
     "ALL",
@@ -113,7 +113,7 @@ def log_path(place: Path) -> Path:
 
 def reader_at(place: Path) -> AuditReader:
     """Open the audit log of *place*."""
-    from nxkernel.audit.reader import AuditReader
+    from nxkernel.audit.whole import AuditReader
 
     return AuditReader(log_path(place))
 

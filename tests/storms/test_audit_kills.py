@@ -18,8 +18,9 @@ def test_no_kill_loses_a_row(storm: Storm, tmp_path: Path) -> None:
     """Of kernels, drainers, rotations and recoveries, four at a time on one log.
 
     At random instants. Every row that a kernel was told of is there once, in one of the log's
-    files, every call in flight is a row or interrupted, the log verifies, nothing else is left
-    behind and no process.
+    files, every call in flight is a row or interrupted, the log verifies, and no process is left
+    behind. Nor is a file, but for those with the end of a write that was cut short, which the log
+    names.
     """
     rounds = storm.size(short=3, full=500 // AT_ONCE)
     python = interpreter.own()

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nxkernel._clock import SystemClock
-from nxkernel.audit import watch
+from nxkernel.audit import segments, watch
 from nxkernel.audit.draining import drain
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader, verify
@@ -47,7 +47,7 @@ ROTATION_S = (0.02, 0.1, 0.5)
 #: Small, so that segments come and go while kernels live.
 ROLL_BYTES = 30_000
 #: Small too: a drainer seals a file that is as large.
-ROTATE_BYTES = 600_000
+ROTATE_BYTES = 300_000
 #: Seconds between two looks of a kernel at whether it should let go of the database.
 MOMENT_S = 0.01
 #: Rounds on one log: to verify a log takes as long as it is large.
@@ -103,7 +103,7 @@ def drain_for_ever(log: Path) -> None:
     while True:
         with contextlib.suppress(AuditError):  # the log is only just being made
             drain(log, SystemClock(), lambda: True, rotate_bytes=ROTATE_BYTES)
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def rotate_for_ever(log: Path) -> None:
@@ -118,6 +118,16 @@ def _calls(files: list[Segment]) -> Iterator[CallRecord]:
     for file in files:
         with AuditReader(file.path) as reader:
             yield from reader.stream()
+
+
+def _torn(files: list[Segment]) -> set[str]:
+    """Return the names of files whose end is on record as no row."""
+    query = "SELECT DISTINCT spool FROM batches WHERE ending LIKE 'torn:%'"
+    names: set[str] = set()
+    for file in files:
+        with segments.opened(file) as connection:
+            names.update(name for (name,) in connection.execute(query))
+    return {name.replace(".spool", ".torn") for name in names}
 
 
 class Storm:
@@ -216,14 +226,16 @@ class Storm:
             json.dump(self._held(), pipe)
 
     def _held(self) -> dict[str, Any]:
-        left = [path.name for path in (self._log.parent / "audit.db-spool").iterdir()]
-        problems = [f"left behind: {name}" for name in left]
+        files = segments_of(self._log)
+        left = {path.name for path in (self._log.parent / "audit.db-spool").iterdir()}
+        # A write that a SIGKILL cut short, at the end of a page: no row that anybody was told of.
+        torn = _torn(files)
+        problems = [f"left behind: {name}" for name in left - torn]
+        problems += [f"not kept: {name}" for name in torn - left]
         problems += [problem.message for problem in verify(self._log).problems]
-        counted: Counter[str] = Counter()
+        counted = Counter({"files sealed": len(files) - 1, "writes cut short": len(torn)})
         rows: dict[str, Counter[str]] = {}
         ended: dict[str, set[str]] = {}
-        files = segments_of(self._log)
-        counted["files sealed"] = len(files) - 1
         for call in _calls(files):
             rows.setdefault(call.run_id, Counter())[call.call_id] += 1
             counted[f"calls {call.status}"] += 1

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from nxkernel._sqlite import open_reader
 from nxkernel.audit.comparison import Comparison, compare
@@ -28,12 +28,12 @@ from nxkernel.audit.statistics import Statistics, summary
 from nxkernel.audit.verification import Problem, VerifyReport, verify
 from nxkernel.errors import AuditError
 
-__all__ = ["AuditReader", "Problem", "VerifyReport", "verify"]
+__all__ = ["EVERY", "AuditReader", "Problem", "VerifyReport", "verify"]
 
 
 #: Those that are no field of a record.
 _BESIDE = ("run", "ok", "began", "run_started_ns")
-_EVERY = (DATABASE.ended, WAITING.ended, DATABASE.unended, WAITING.unended)
+EVERY = (DATABASE.ended, WAITING.ended, DATABASE.unended, WAITING.unended)
 _UNENDED = (DATABASE.unended, WAITING.unended)
 #: Calls that are read in one transaction: a long one would keep the log's own files from shrinking.
 _PAGE = 2000
@@ -69,7 +69,7 @@ class AuditReader:
             raise cannot("read", self.path, error) from error
         self._connection.row_factory = sqlite3.Row
 
-    def __enter__(self) -> AuditReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,7 +158,7 @@ class AuditReader:
     def total(self, where: CallFilter = EVERYTHING) -> int:
         """Return how many calls :meth:`stream` will yield, in flight or not."""
         condition, said = where.where()
-        counts = [f"SELECT count(*) AS n FROM ({each}) WHERE {condition}" for each in _EVERY]
+        counts = [f"SELECT count(*) AS n FROM ({each}) WHERE {condition}" for each in EVERY]
         with self._snapshot():
             return sum(self._drained(sql, **said)[0]["n"] for sql in counts)
 
@@ -239,7 +239,7 @@ class AuditReader:
         self,
         where: CallFilter = EVERYTHING,
         *,
-        among: Sequence[str] = _EVERY,
+        among: Sequence[str] = EVERY,
         also: str = "1",
         limit: int = -1,
         **bound: Any,

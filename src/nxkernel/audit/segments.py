@@ -23,7 +23,7 @@ from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.schema import FORMAT
 from nxkernel.errors import AuditError
 
-__all__ = ["MANIFEST", "Segment", "opened", "sealed_folder", "segments_of"]
+__all__ = ["MANIFEST", "Segment", "opened", "plain_path", "sealed_folder", "segments_of"]
 
 MANIFEST = "manifest.jsonl"
 _NAME = re.compile(r"([0-9]{12})\.db(\.gz)?")
@@ -89,14 +89,21 @@ def opened(segment: Segment) -> Iterator[sqlite3.Connection]:
     """
     with ExitStack() as stack:
         try:
-            path = _unpacked(segment, stack) if segment.is_packed else segment.path
+            path = plain_path(segment, stack)
             connection = stack.enter_context(closing(open_reader(path, FORMAT)))
         except (sqlite3.Error, OSError, EOFError) as error:
             raise cannot("read", segment.path, error) from error
         yield connection
 
 
-def _unpacked(segment: Segment, stack: ExitStack) -> Path:
+def plain_path(segment: Segment, stack: ExitStack) -> Path:
+    """Return where a segment is that is not compressed, until *stack* is closed.
+
+    Raises:
+        OSError, EOFError: when it cannot be unpacked.
+    """
+    if not segment.is_packed:
+        return segment.path
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nxkernel-"))
     path = Path(folder) / segment.path.stem
     with gzip.open(segment.path) as packed, path.open("wb") as plain:

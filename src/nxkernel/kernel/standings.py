@@ -59,7 +59,7 @@ class Standings:
         if run.audit_log.path.exists():
             since_ns = self.until_ns - int(window_s * 1e9)
             with _forks.whole():
-                from nxkernel.audit.reader import AuditReader
+                from nxkernel.audit.whole import AuditReader
             with AuditReader(run.audit_log.path) as reader:
                 self.records = _records(reader, since_ns)
 

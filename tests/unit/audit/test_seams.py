@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nxkernel._clock import Clock
 from nxkernel.audit import draining, rotation
 from nxkernel.audit.ledger import opened as ledger_opened
 from nxkernel.audit.log import AuditLog
@@ -40,9 +41,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit" / "audit.db"
 
 
-def log_at(path: Path, **options: Any) -> AuditLog:
+def log_at(path: Path, *, clock: Clock | None = None, **options: Any) -> AuditLog:
     """Return a log whose spool has small files."""
-    clock = Ticks()
+    clock = clock or Ticks()
     writer = Writer(path, clock, drainer=Ended(), roll_bytes=ROLL_BYTES, **options)
     return AuditLog(path, clock, writer=writer)
 
