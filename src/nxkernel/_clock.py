@@ -19,8 +19,6 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine; built by the composition root alone."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall_ns(self) -> int:
-        return time.time_ns()
+    # The functions themselves: a call looks at the time a dozen times.
+    monotonic = staticmethod(time.monotonic)
+    wall_ns = staticmethod(time.time_ns)

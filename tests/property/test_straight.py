@@ -28,7 +28,8 @@ from nxkernel._wire import (
     pack,
 )
 from nxkernel.dispatch.drivers import run_blocking
-from nxkernel.dispatch.effects import Effects, Io, Signal
+from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
+from nxkernel.dispatch.tasks import Tasks
 from nxkernel.host.channel import Channel
 from nxkernel.host.replies import impl_facts
 from nxkernel.host.slot import Slot
@@ -160,3 +161,23 @@ def test_the_usual_case_waits_once_and_for_the_answer_alone() -> None:
             effects.send(Signal.READY)
         assert stop.value.value.ok
         assert not keeper.slot.occupied
+
+
+def test_a_call_whose_caller_went_away_before_it_is_not_sent() -> None:
+    """Also one that would find its worker free: of the rest of a cancelled tree nothing is made."""
+    teller = Teller([["answer"]] * 2, random.Random(0), Mutator(random.Random(0), corpus()))
+    with ScriptedHost({"p": teller}, impl_facts([IMPL]), broker) as host:
+        assert host.call("p").ok
+
+        def tree() -> Effects[list[Outcome]]:
+            yield Gate(lambda: False)
+            return [(yield from host.transport.exchange(the_call(host.clock, plugin="p")))]
+
+        tasks = Tasks(tree())
+        tasks.step()
+        tasks.cancel()
+        tasks.step()
+        (outcome,) = tasks.result
+        assert (outcome.error.code, teller.call) == ("call.cancelled", 1)
+        assert host.call("p").ok
+        assert host.keepers["p"].starts == 1  # type: ignore[index]

@@ -47,7 +47,13 @@ if sys.platform != "win32":
 
     def poll(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:
         """Return what is ready within *timeout* seconds; for any number of descriptors."""
+        if timeout is not None:
+            # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
+            timeout = int(min(timeout, LONGEST_S) * 1000) + 1
         poll = select.poll()
+        if ear < 0 and len(waits) == 1 and waits[0].write is None:  # as for nearly every call
+            poll.register(waits[0].read, select.POLLIN)
+            return {waits[0].read} if poll.poll(timeout) else set()
         for wait in waits:
             poll.register(wait.read, select.POLLIN)
             if wait.write is not None:
@@ -56,9 +62,6 @@ if sys.platform != "win32":
                 poll.register(wait.write, select.POLLOUT | both)
         if ear >= 0:
             poll.register(ear, select.POLLIN)
-        if timeout is not None:
-            # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
-            timeout = int(min(timeout, LONGEST_S) * 1000) + 1
         return {fd for fd, _ in poll.poll(timeout)}
 
 

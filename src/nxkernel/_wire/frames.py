@@ -65,37 +65,37 @@ class Inbox:
 
     def __init__(self, max_frame: int) -> None:
         self._max = max_frame
-        # Nearly always one read gives one whole frame: that is kept as it came.
-        self._buffer: bytes | bytearray = b""
+        #: A body that came alone and whole, as nearly every one does; those after it are in
+        #: the buffer.
+        self._alone: bytes | None = None
+        self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
-        if not self._buffer:
-            self._buffer = data
-            return
-        if not isinstance(self._buffer, bytearray):
-            self._buffer = bytearray(self._buffer)
+        if self.empty:
+            size = len(data) - _HEADER
+            if size >= 0 and _announced(data)[0] == size <= self._max:
+                self._alone = data[_HEADER:]
+                return
         self._buffer += data
 
     @property
     def empty(self) -> bool:
         """Whether every byte that came was part of a frame that was taken."""
-        return not self._buffer
+        return self._alone is None and not self._buffer
 
     @property
     def whole(self) -> bool:
         """Whether a whole frame is there."""
-        return len(self._buffer) >= _HEADER and not self.missing
+        return self._alone is not None or (len(self._buffer) >= _HEADER and not self.missing)
 
     @property
     def missing(self) -> int:
         """Bytes that the frame under way still lacks, as far as its header is known."""
-        held = len(self._buffer)
-        if held < _HEADER:
+        if self._alone is not None or len(self._buffer) < _HEADER:
             return 0
         (length,) = _announced(self._buffer)
-        left: int = (length if length < self._max else self._max) + _HEADER - held
-        return left if left > 0 else 0
+        return max(0, min(int(length), self._max) + _HEADER - len(self._buffer))
 
     def next(self) -> bytes | None:
         """Return the next whole body, or None.
@@ -103,20 +103,18 @@ class Inbox:
         Raises:
             ProtocolViolation: when a header announces more than the limit.
         """
-        buffer = self._buffer
-        if len(buffer) < _HEADER:
+        body = self._alone
+        if body is not None:
+            self._alone = None
+            return body
+        if len(self._buffer) < _HEADER:
             return None
-        (length,) = _announced(buffer)
+        (length,) = _announced(self._buffer)
         if length > self._max:
             raise ProtocolViolation(f"a frame announces {length} bytes; the limit is {self._max}")
         end = _HEADER + length
-        if len(buffer) < end:
+        if len(self._buffer) < end:
             return None
-        if len(buffer) == end:
-            self._buffer = b""
-            return bytes(memoryview(buffer)[_HEADER:])
-        if not isinstance(buffer, bytearray):
-            self._buffer = buffer = bytearray(buffer)
-        body = bytes(memoryview(buffer)[_HEADER:end])
-        del buffer[:end]
+        body = bytes(memoryview(self._buffer)[_HEADER:end])
+        del self._buffer[:end]
         return body

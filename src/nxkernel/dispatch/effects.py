@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import attrs
 
-__all__ = ["Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
+__all__ = ["LEAVING", "Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,18 @@ class Signal(enum.Enum):
     CLOSED = "closed"
     #: To an :class:`Offer` alone: the item may not be shown to anybody.
     REFUSED = "refused"
+
+
+class Leaving(threading.local):
+    """Whether this thread runs calls whose caller went away: each of their waits ends at once.
+
+    Who goes without a wait where one is usual has to look here first, and to wait then.
+    """
+
+    now = False
+
+
+LEAVING = Leaving()
 
 
 @attrs.frozen

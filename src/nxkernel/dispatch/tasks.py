@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from nxkernel.dispatch.effects import Effect, Fork, Gate, Io, Offer, Signal
+from nxkernel.dispatch.effects import LEAVING, Effect, Fork, Gate, Io, Offer, Signal
 
 __all__ = ["Tasks"]
 
@@ -166,7 +166,7 @@ class Tasks:
     def _run(self, task: _Task, value: Any) -> None:
         task.started = True
         try:
-            effect = task.generator.send(value)
+            effect = _leave(task, value) if self.cancelled else task.generator.send(value)
         except StopIteration as stop:
             self._finish(task, stop.value)
         else:
@@ -221,6 +221,15 @@ class Tasks:
         if parent.missing == 0:
             results, parent.results = parent.results, []
             self._runnable.append((parent, results))
+
+
+def _leave(task: _Task, value: Any) -> Effect:
+    """Resume *task*, of a call whose caller went away."""
+    LEAVING.now, before = True, LEAVING.now
+    try:
+        return task.generator.send(value)
+    finally:
+        LEAVING.now = before
 
 
 def _passed(wait: Io | Gate, now: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import attrs
@@ -51,13 +52,12 @@ class Conversation:
     call: Call
     frame: Frame
 
-    def hold(self, came: float, began: float) -> Effects[Outcome]:
-        """Send the call, and return what becomes of it.
-
-        *came*, *began*: when the call came, and when its worker was its own.
-        """
+    def hold(self, came: float) -> Effects[Outcome]:
+        """Send the call, which *came* then, and return what becomes of it."""
+        frame, channel, began = self.frame, self.worker.channel, self.clock.monotonic()
+        # Time under other calls and for the start is not the plugin's to answer for.
+        frame.deadline = math.inf if self.keeper.patient else self.call.deadline + (began - came)
         self.send()
-        frame, channel = self.frame, self.worker.channel
         first: FromWorker | Loss | None = None
         if not (channel.backlog or channel.unheard):
             # The usual case in line: all of it was written, and what comes is the answer.
@@ -105,7 +105,8 @@ class Conversation:
     def send(self, window: Window | None = None) -> None:
         """Send the call; *window* is what the first turn of a stream may send."""
         self.begin()
-        pieces = self.worker.channel.parcels.sent(self.call.blobs, self.frame.mark)
+        blobs = self.call.blobs
+        pieces = self.worker.channel.parcels.sent(blobs, self.frame.mark) if blobs else []
         self.worker.channel.send(invocation(self.call, self.frame, pieces, window))
 
     def begin(self) -> None:

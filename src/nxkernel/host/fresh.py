@@ -8,7 +8,6 @@ have a slot of their own, and a call that the plugin makes to itself has another
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -103,8 +102,6 @@ class FreshCalls:
         worker = yield from self._found(cell, call, frame, came)
         if isinstance(worker, Outcome):
             return worker
-        began = self._clock.monotonic()
-        frame.deadline = math.inf if cell.patient else call.deadline + (began - came)
         conversation = Conversation(
             clock=self._clock,
             kernel=self._kernel,
@@ -113,7 +110,7 @@ class FreshCalls:
             call=call,
             frame=frame,
         )
-        outcome = yield from conversation.hold(came, began)
+        outcome = yield from conversation.hold(came)
         if call.phase != "setup" or outcome.error is not None:
             yield from cell.dismiss(worker, frame)
         return outcome

@@ -81,6 +81,8 @@ class Keeper(Custody):
         self._launcher = launcher
         self.housekeeper = housekeeper
         self._check_status = check_status
+        if not forks_calls:
+            slot.watch = supervisor.occupied  # It has one place, whose word is the plugin's.
         _forks.register(self)
 
     # -- starting ------------------------------------------------------------------------

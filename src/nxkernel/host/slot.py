@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from nxkernel import _forks
@@ -91,9 +91,9 @@ class Frame:
         self,
         call_id: str,
         deadline: float,
-        *,
         historic: bool = False,
         nested: bool = False,
+        *,
         origins: set[str] | None = None,
     ) -> None:
         self.call_id = call_id
@@ -313,17 +313,27 @@ class Slot:
     def leave(self, frame: Frame) -> None:
         """Take *frame* off the stack or out of the queue."""
         with self._lock:
-            if frame.clears is not None:  # an interrupt struck before it could
-                frame.clears.running, frame.clears.idle = False, True
-                frame.clears = None
-            if frame in self._stack:
-                self._stack.remove(frame)
-                if not self._stack:
-                    self.watch(False)
-            if self._queue and frame in self._queue:
-                self._queue.remove(frame)
-            called = self._called() if self._queue or self._stack else ()
+            stack = self._stack
+            if len(stack) == 1 and stack[0] is frame and not self._queue and not frame.clears:
+                stack.clear()
+                self.watch(False)
+                called: Sequence[Frame] = ()
+            else:
+                called = self._left(frame)
         self._ring(*called, self)
+
+    def _left(self, frame: Frame) -> Sequence[Frame]:
+        """Take *frame* out from among others; returns whose turn it is."""
+        if frame.clears is not None:  # an interrupt struck before it could
+            frame.clears.running, frame.clears.idle = False, True
+            frame.clears = None
+        if frame in self._stack:
+            self._stack.remove(frame)
+            if not self._stack:
+                self.watch(False)
+        if frame in self._queue:
+            self._queue.remove(frame)
+        return self._called()
 
     def lose(self, worker: Worker, by: Frame, end: Callable[[Worker], None]) -> None:
         """*worker* is gone: every frame on its stack is lost, by the fault of *by*.

@@ -6,7 +6,6 @@ workers under way, and asyncio can drive the same code.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -16,7 +15,7 @@ from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._once import once
 from nxkernel._wire import Window
-from nxkernel.dispatch.effects import Effects
+from nxkernel.dispatch.effects import LEAVING, Effects
 from nxkernel.errors import AuditError, NxError
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
@@ -91,54 +90,60 @@ class Transport:
         it by hand may wait for that and send ``Signal.READY``; whatever else it yields, and
         whatever else happens, a driver of any kind can take over from there.
         """
-        keeper = self._keepers.get(call.plugin)
-        if keeper is None or keeper.edition != call.edition:
-            keeper = self._others.get((call.plugin, call.edition))
-            if keeper is None:
-                return lost_with(call, RETIRED)
+        keeper = self._keeper(call)
+        if keeper is None:
+            return lost_with(call, RETIRED)
         while True:
+            came = self._clock.monotonic()
+            if came >= call.deadline:
+                self.forsake(call)
+                return expired(call)
+            nested = call.depth > 0 or call.awaited
+            frame = Frame(call.call_id, call.deadline, call.historic, nested)
             try:
-                outcome, deadline = yield from self._attempt(keeper, call)
+                made = yield from self._attempt(keeper, call, frame, came)
             except AuditError as error:
                 # What became of its worker cannot be put on record: as if its own row could not.
                 return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
-            if outcome.error is None:
-                return outcome
-            lost, repeated = call, again(call, outcome, deadline, self._clock.monotonic())
-            # Refused it would hide why it was lost.
-            if repeated is None or keeper.refusal(deadline) is not None:
-                return outcome
-            try:
-                self._callbacks.retrying(lost, outcome, repeated)
-            except NxError as error:
-                return Outcome.failed(lost, error.code, error.message, "host")
-            call = repeated
+            if not (frame.seq or call.stream):
+                self._unsent(call, frame, came)
+            if made is not None and made.error is None:
+                return made
+            following = self._following(keeper, call, made or cancelled(call), frame.deadline)
+            if isinstance(following, Outcome):
+                return following
+            call = following
 
-    def _attempt(self, keeper: Keeper, call: Call) -> Effects[tuple[Outcome, float]]:
-        """Make *call* once; returns its deadline too, moved by what was not the plugin's time."""
-        frame = Frame(
-            call.call_id,
-            call.deadline,
-            historic=call.historic,
-            nested=call.depth > 0 or call.awaited,
-        )
-        came = self._clock.monotonic()
-        if came >= call.deadline:
-            self.forsake(call)
-            return expired(call), call.deadline
+    def _unsent(self, call: Call, frame: Frame, came: float) -> None:
+        """*call* ended before it was sent: it has used up nothing of its time."""
+        self.forsake(call)
+        frame.deadline = call.deadline + (self._clock.monotonic() - came)
+
+    def _following(
+        self, keeper: Keeper, lost: Call, outcome: Outcome, deadline: float
+    ) -> Call | Outcome:
+        """What comes after *outcome*: the next attempt of the call, or an outcome that is final."""
+        repeated = again(lost, outcome, deadline, self._clock.monotonic())
+        # Refused it would hide why it was lost.
+        if repeated is None or keeper.refusal(deadline) is not None:
+            return outcome
+        try:
+            self._callbacks.retrying(lost, outcome, repeated)
+        except NxError as error:
+            return Outcome.failed(lost, error.code, error.message, "host")
+        return repeated
+
+    def _attempt(
+        self, keeper: Keeper, call: Call, frame: Frame, came: float
+    ) -> Effects[Outcome | None]:
+        """Make *call* once; *frame* has its deadline, moved by what was not the plugin's time."""
         if call.stream:
-            return (yield from self._streamed(keeper, call))
+            return self._streamed(keeper, call, frame)
         # What a historic call leaves behind is what it is made for: it runs in the template.
         if keeper.forks_calls and not call.lasting:
-            outcome = yield from self._fresh.attempt(keeper, call, frame, came)
-        else:
-            outcome = yield from self._turn(keeper, call, frame, came)
-        if frame.seq:
-            return outcome or cancelled(call), frame.deadline
-        self.forsake(call)
-        # Lost before it was sent, it has used up nothing.
-        unsent = call.deadline + (self._clock.monotonic() - came)
-        return outcome or cancelled(call), unsent
+            made: Effects[Outcome | None] = self._fresh.attempt(keeper, call, frame, came)
+            return made
+        return self._turn(keeper, call, frame, came)
 
     @once
     def _fresh(self) -> Any:
@@ -147,8 +152,9 @@ class Transport:
             module = import_module("nxkernel.host.fresh")
         return module.FreshCalls(self._callbacks, self._clock, self._starter)
 
-    def _streamed(self, keeper: Keeper, call: Call) -> Effects[tuple[Outcome, float]]:
+    def _streamed(self, keeper: Keeper, call: Call, frame: Frame) -> Effects[Outcome | None]:
         made: list[Flow] = []
+        outcome: Outcome
 
         def flow(place: Custody, find: Find) -> Flow:
             made.append(
@@ -167,7 +173,9 @@ class Transport:
             outcome = yield from self._fresh.stream(keeper, call, self._clock.monotonic(), flow)
         else:
             outcome = yield from flow(keeper, partial(self._worker, keeper)).run()
-        return outcome, made[0].allowance.until if made else call.deadline
+        if made:
+            frame.deadline = made[0].allowance.until
+        return outcome
 
     def forsake(self, call: Call) -> None:
         """*call* is not made: if it would have left a wrapper, have that end.
@@ -225,7 +233,9 @@ class Transport:
         slot = keeper.slot
         try:
             try:
-                if not slot.take(frame) and not (yield from admitted(keeper, frame)):
+                # A caller that went away is noticed at the gate.
+                taken = not LEAVING.now and slot.take(frame)
+                if not taken and not (yield from admitted(keeper, frame)):
                     return None
                 outcome = yield from self._inside(keeper, call, frame, came)
                 if frame.buries is not None:
@@ -252,11 +262,8 @@ class Transport:
         told = self._callbacks.told(call)
         if told is not None:
             return told
-        began = self._clock.monotonic()
-        # Time under other calls and for the start is not the plugin's to answer for.
-        frame.deadline = math.inf if keeper.patient else call.deadline + (began - came)
         conversation = Conversation(self._clock, self._callbacks, keeper, worker, call, frame)
-        return (yield from conversation.hold(came, began))
+        return (yield from conversation.hold(came))
 
     def _worker(
         self, keeper: Keeper, call: Call, frame: Frame, came: float

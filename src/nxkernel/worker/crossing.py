@@ -60,11 +60,11 @@ class Crossing:
             raise BadValue("contract.output", error.message, error.details) from None
         except NotCanonical as error:
             raise BadValue("contract.output", f"result: {error}", {}) from None
-        size = _size(payload, blobs)
+        size = _size(payload, blobs) if blobs else len(payload)
         if size > self.setup.max_payload:
             code = "contract.output" if self.setup.output_mb is None else "plugin.limit"
             raise BadValue(code, f"result {self._too_large(size)}", {"seen": size})
-        return payload, self.parcels.sent(blobs, loans), blobs
+        return payload, self.parcels.sent(blobs, loans) if blobs else [], blobs
 
     def request(self, hook: str, arguments: Mapping[str, Any]) -> tuple[bytes, Blobs]:
         """Return the canonical bytes of the arguments of a brokered call, and their blobs.

@@ -88,6 +88,8 @@ class Lookout:
 
     def __init__(self, fence: Fence) -> None:
         self.fence = fence
+        #: Whether :meth:`news` may find anything to take or to forget.
+        self.stirred = False
         #: Denials that were not reported yet, oldest first.
         self._news: deque[Denial] = deque(maxlen=_MOST)
         self._known: set[Denial] = set()
@@ -118,6 +120,7 @@ class Lookout:
 
     def _tried(self, kind: str, target: str) -> None:
         if kind in NAMELESS:
+            self.stirred = True
             self._called(self._addressed(Denial(kind, target)))
             return
         if kind.startswith("database"):
@@ -127,6 +130,7 @@ class Lookout:
             return
         denial = self._look(kind, target)
         if denial is not None:
+            self.stirred = True
             self._recent().append(denial)
             self._note(denial)
 
@@ -181,9 +185,14 @@ class Lookout:
 
     def news(self) -> list[Denial]:
         """Take the denials that were not reported yet, at most `PER_CALL` of them."""
+        # First: another thread may be in the middle of something.
+        self.stirred = False
         self._thread.address = ""
         self._recent().clear()
-        return [self._news.popleft() for _ in range(min(PER_CALL, len(self._news)))]
+        taken = [self._news.popleft() for _ in range(min(PER_CALL, len(self._news)))]
+        if self._news:
+            self.stirred = True
+        return taken
 
     def reasons(self, error: BaseException) -> list[Denial]:
         """Return the denials that *error*, or an exception that it came from, tells of."""

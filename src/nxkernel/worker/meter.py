@@ -58,10 +58,8 @@ class Meter:
         """Return the microseconds that passed and what was used; *below* is told of it."""
         spent = process_time_ns() - self._began_ns
         below.others_ns += spent
-        cpu_us = max(0, spent - self.others_ns) // 1000
-        used = Used(
-            cpu_us,
-            peak_kb() if cpu_us >= LOOK_US else None,
-            None if self._tally is None else self._tally.rows,
-        )
+        own = spent - self.others_ns
+        cpu_us = own // 1000 if own > 0 else 0
+        peak = peak_kb() if cpu_us >= LOOK_US else None
+        used = Used(cpu_us, peak, None if self._tally is None else self._tally.rows)
         return (perf_counter_ns() - self._began_wall_ns) // 1000, used

@@ -33,7 +33,7 @@ class Pipe:
         result: int = RESULT_FD,
         *,
         read: Callable[[int], bytes] | None = None,
-        write: Callable[[memoryview], int] | None = None,
+        write: Callable[[bytes | memoryview], int] | None = None,
         descriptor: int | None = None,
     ) -> None:
         """*descriptor*: what *read* reads, to see whether something has come."""
@@ -44,11 +44,14 @@ class Pipe:
 
     def receive(self) -> FromHost:
         """Return the next message, waiting for it."""
-        while (body := self._inbox.next()) is None:
-            data = self._get(max(_CHUNK, self._inbox.missing))
+        inbox = self._inbox
+        body = None if inbox.empty else inbox.next()
+        while body is None:
+            data = self._get(_CHUNK if inbox.empty else max(_CHUNK, inbox.missing))
             if not data:
                 raise HostGone
-            self._inbox.feed(data)
+            inbox.feed(data)
+            body = inbox.next()
         return unpack_from_host(body)
 
     @property
@@ -58,6 +61,7 @@ class Pipe:
 
     def send(self, message: FromWorker) -> None:
         """Write *message* whole."""
-        view = memoryview(pack(message))
-        while view:
-            view = view[self._put(view) :]
+        data: bytes | memoryview = pack(message)
+        # Nearly always all of it fits at once.
+        while (written := self._put(data)) < len(data):
+            data = memoryview(data)[written:]

@@ -8,18 +8,19 @@ arrives runs on top of it and is answered before the reply can come.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from types import CoroutineType
 from typing import Any
 
 import attrs
 
-from nxkernel._blob import Blobs
+from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import encode, read
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._iterators import NoStream, source_of
@@ -51,7 +52,7 @@ from nxkernel._wire import (
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, NxError
 from nxkernel.worker.arena import Arena, Loan
-from nxkernel.worker.chance import Chance
+from nxkernel.worker.chance import Chance, Outer
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.crossing import Crossing
 from nxkernel.worker.denials import Lookout
@@ -68,21 +69,23 @@ __all__ = ["Runner"]
 _log = logging.getLogger("nxkernel.plugin")
 
 
-@attrs.define
 class _Frame:
     """A call that is on the stack."""
 
-    seq: int
-    #: What its context draws from; an equal call later begins anew.
-    streams: Streams
-    #: Python frames below it, if another call is below it.
-    depth: int = 0
-    #: What it has of the arena.
-    loans: list[Loan] = attrs.Factory(list)
-    #: The span around it, or empty.
-    traceparent: str = ""
-    #: What it uses.
-    meter: Meter = attrs.Factory(Meter)
+    __slots__ = ("depth", "loans", "meter", "seq", "streams", "traceparent")
+
+    def __init__(self, seq: int, streams: Streams, traceparent: str = "") -> None:
+        self.seq = seq
+        #: What its context draws from; an equal call later begins anew.
+        self.streams = streams
+        #: The span around it, or empty.
+        self.traceparent = traceparent
+        #: Python frames below it, if another call is below it.
+        self.depth = 0
+        #: What it has of the arena.
+        self.loans: list[Loan] = []
+        #: What it uses.
+        self.meter = Meter()
 
 
 class Runner:
@@ -147,9 +150,12 @@ class Runner:
         """Answer until told to stop."""
         while not self._stopped:
             message = self._pipe.receive()
-            if isinstance(message, Stop):
+            if type(message) is Invoke:
+                self._invoke(message)
+            elif isinstance(message, Stop):
                 return
-            self._accept(message)
+            else:
+                self._accept(message)
 
     def _heed_interrupts(self) -> None:
         """Let the host interrupt a call whose caller went away; this process has its last one."""
@@ -194,13 +200,10 @@ class Runner:
     def _invoke(self, message: Invoke) -> None:
         inner = None if message.error is None else _remote(*message.error)
         streams = Streams(message.seed or self._setup.import_seed)
-        self._answer(
-            message.seq,
-            streams,
-            lambda: self._answered(message, inner),
-            inner,
-            traceparent=message.traceparent,
-        )
+        work: Callable[[], Answer] = partial(self._phase, message, inner)
+        if message.window is not None:
+            work = partial(self._stream, message, message.window)
+        self._answer(message.seq, streams, work, inner, traceparent=message.traceparent)
 
     def _answer(
         self,
@@ -212,60 +215,73 @@ class Runner:
         traceparent: str = "",
     ) -> None:
         """Do *work* as the call on top, and send what it answers or why it does not."""
-        frame = _Frame(seq=seq, streams=streams, traceparent=traceparent)
-        below = self._stack[-1]
+        frame, below = _Frame(seq, streams, traceparent), self._stack[-1]
         self._stack.append(frame)
-        outer = self._chance.enter(frame.streams, nested=len(self._stack) > 2)
-        room = sys.getrecursionlimit()
-        deepened = self._deepen(room)
+        entered = self._nested(frame, below) if len(self._stack) > 2 else None
+        if entered is None:
+            self._chance.begin(streams)
         try:
             answer: Answer | Failure = work()
         except BaseException as error:
             self.tell(seq, error)
             answer = failure(seq, error, inner, self._setup)
         else:
-            self.tell(seq)
+            if self._lookout.stirred or self._chance.findings:
+                self.tell(seq)
         finally:
-            self._chance.leave(outer, below.streams)
-            if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
-                sys.setrecursionlimit(room)
+            if entered is None:
+                self._chance.end(below.streams)
+            else:
+                self._unnest(entered, below)
             self._stack.pop()
-        self._crossing.parcels.settled(frame.loans)
+        if frame.loans:
+            self._crossing.parcels.settled(frame.loans)
         answer.plugin_us, answer.used = frame.meter.read(below.meter)
         self._pipe.send(answer)
 
-    def _deepen(self, room: int) -> int:
-        """Give the call on top the *room* of a call that is alone; returns the new limit.
+    def _nested(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int]:
+        """*frame* begins on top of the call *below*: keep what that must find again.
 
-        What lies below it on the Python stack are other calls, which are not its own doing.
+        It has the room on the Python stack of a call that is alone: what lies below it there are
+        other calls, which are not its own doing.
         """
-        frame, outer = self._stack[-1], self._stack[-2]
-        frame.depth = _depth() if len(self._stack) > 2 else 0
-        limit = room + max(0, frame.depth - outer.depth)
-        sys.setrecursionlimit(limit)
-        return limit
+        outer, room = self._chance.enter(frame.streams, nested=True), sys.getrecursionlimit()
+        frame.depth = _depth()
+        deepened = room + max(0, frame.depth - below.depth)
+        sys.setrecursionlimit(deepened)
+        return outer, room, deepened
 
-    def _answered(self, message: Invoke, inner: NxError | None) -> Answer:
-        if message.window is not None:
-            return self._stream(message, message.window)
-        payload, pieces = self._phase(message, inner)
-        return Result(seq=message.seq, payload=payload, plugin_us=0, blobs=pieces)
+    def _unnest(self, entered: tuple[Outer, int, int], below: _Frame) -> None:
+        outer, room, deepened = entered
+        self._chance.leave(outer, below.streams)
+        if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
+            sys.setrecursionlimit(room)
 
-    def _phase(self, message: Invoke, inner: NxError | None) -> tuple[bytes, list[Piece]]:
-        impl = self._impl(message)
-        blobs = self._crossing.parcels.opened(message.blobs, self._stack[-1].loans)
+    def _phase(self, message: Invoke, inner: NxError | None) -> Result:
+        impl, blobs = self._impl(message), NONE
+        if message.blobs:
+            blobs = self._crossing.parcels.opened(message.blobs, self._stack[-1].loans)
         if message.phase == "teardown":
             inner_value = None if inner else read(message.payload, blobs)
-            return self._cross(self._teardown(impl, message, inner_value, inner), Any)[:2]
+            return self._result(message, self._teardown(impl, message, inner_value, inner), Any)
         arguments = self._crossing.arguments(impl, read(message.payload, blobs))
+        if message.phase == "call" and self.watched is _unwatched:
+            value = impl.function(**arguments)
+            if isinstance(value, CoroutineType):
+                value = _run_coroutine(value)
+            return self._result(message, value, impl.hints.get("return", Any))
         with self.watched(True):
             value = impl.function(**arguments)
             if message.phase == "setup":
                 self._suspended[message.seq] = enter(value)
-                return encode(None), []
-            if inspect.iscoroutine(value):
+                return Result(message.seq, encode(None), 0, [])
+            if isinstance(value, CoroutineType):
                 value = _run_coroutine(value)
-        return self._cross(value, impl.hints.get("return", Any))[:2]
+        return self._result(message, value, impl.hints.get("return", Any))
+
+    def _result(self, message: Invoke, value: Any, hint: Any) -> Result:
+        payload, pieces, _ = self._cross(value, hint)
+        return Result(message.seq, payload, 0, pieces)
 
     def _stream(self, message: Invoke, window: Window) -> Answer:
         impl, frame = self._impl(message), self._stack[-1]
@@ -273,7 +289,7 @@ class Runner:
         arguments = self._crossing.arguments(impl, read(message.payload, blobs))
         with self.watched(True):
             value = impl.function(**arguments)
-            if inspect.iscoroutine(value):
+            if isinstance(value, CoroutineType):
                 value = _run_coroutine(value)
         try:
             source = None if value is None else source_of(value)

@@ -173,7 +173,7 @@ def _refuse(wire: int, error: OSError) -> None:
         pipe.send(refused)
 
 
-def _flushed(view: memoryview) -> int:
+def _flushed(view: bytes | memoryview) -> int:
     """Write to the host what it may end this process for: what was printed goes before it."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -35,11 +36,15 @@ class Chance:
     def __init__(self, guard: Guard, *, code_dir: str, import_seed: bytes) -> None:
         modes = {CHANCE: guard.chance, CLOCK: guard.clocks, ENVIRONMENT: guard.environment}
         self._watch = Watch(modes, code_dir=code_dir, import_seed=import_seed)  # type: ignore[arg-type]
+        #: What was seen and not told yet: :meth:`news` takes it.
+        self.findings: Collection[Finding] = self._watch.findings
         self._global = guard.rng_global
         self._closed = guard.chance == "strict"
         self._import = Streams(import_seed)
         #: What the call on top draws from.
         self._streams = self._import
+        #: The global generators that are seeded between two calls.
+        self._resting: set[str] = set()
         self._names: tuple[Streams, random.Random] | None = None
 
     def install(self) -> None:
@@ -62,6 +67,18 @@ class Chance:
     def loaded(self) -> None:
         """The plugin was imported and constructed: what it draws now, it draws in a call."""
         self._watch.loading = False
+
+    def begin(self, streams: Streams) -> None:
+        """Begin a call that no other one is below; :meth:`end` ends it."""
+        watch = self._watch
+        self._resting, watch.seeded = watch.seeded, set()
+        self._streams = streams
+        if self._global:
+            self._seed_all()
+
+    def end(self, streams: Streams) -> None:
+        """End a call that no other one was below; *streams* are the import's."""
+        self._watch.seeded, self._streams = self._resting, streams
 
     def enter(self, streams: Streams, *, nested: bool) -> Outer:
         """Begin a call; *nested*: on top of another one, whose generators must not notice."""

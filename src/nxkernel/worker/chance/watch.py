@@ -81,7 +81,8 @@ class Watch:
         self.loading = True
         #: Global generators that were seeded in the call under way.
         self.seeded: set[str] = set()
-        self._news: deque[Finding] = deque()
+        #: What was not told yet: :meth:`news` takes it.
+        self.findings: deque[Finding] = deque()
         self._known: set[tuple[str, str, str]] = set()
         self._told: set[tuple[str, str]] = set()
         #: Places that need no second look, and their code, so that no other one has its number.
@@ -131,7 +132,7 @@ class Watch:
 
     def news(self) -> list[Finding]:
         """Take the findings that were not told yet, at most `PER_CALL` of them."""
-        return [self._news.popleft() for _ in range(min(PER_CALL, len(self._news)))]
+        return [self.findings.popleft() for _ in range(min(PER_CALL, len(self.findings)))]
 
     # -- where --------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class Watch:
             return
         self._told.add(where)
         self._known.add((source.name, *where))
-        self._news.append(Finding(source.name, *where, blocked))
+        self.findings.append(Finding(source.name, *where, blocked))
 
 
 def _beyond_stand_ins(frame: FrameType) -> FrameType:
