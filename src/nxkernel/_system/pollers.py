@@ -51,9 +51,11 @@ if sys.platform != "win32":
             # Rounded up, so that a deadline is never found a fraction of a millisecond too early.
             timeout = int(min(timeout, LONGEST_S) * 1000) + 1
         poll = select.poll()
-        if ear < 0 and len(waits) == 1 and waits[0].write is None:  # as for nearly every call
-            poll.register(waits[0].read, select.POLLIN)
-            return {waits[0].read} if poll.poll(timeout) else set()
+        if ear < 0 and len(waits) == 1:
+            (wait,) = waits
+            if wait.write is None:  # as for nearly every call
+                poll.register(wait.read, select.POLLIN)
+                return {wait.read} if poll.poll(timeout) else set()
         for wait in waits:
             poll.register(wait.read, select.POLLIN)
             if wait.write is not None:

@@ -72,7 +72,7 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
-        if self.empty:
+        if self._alone is None and not self._buffer:
             size = len(data) - _HEADER
             if size >= 0 and _announced(data)[0] == size <= self._max:
                 self._alone = data[_HEADER:]

@@ -53,8 +53,8 @@ class _Habit:
     taken: list[float] = attrs.Factory(list)
     blocking_s: float = 0.0
 
-    def told(self, seconds: float) -> None:
-        """A call has waited for so long."""
+    def told(self, seconds: float = 0.0) -> None:
+        """A call has waited for so long; what does not matter where it is settled."""
         if not self.settled:
             self.taken.append(seconds)
         self.left -= 1
@@ -97,6 +97,9 @@ class Spin:
         habit = self._habits.get(hook)
         if habit is None:
             habit = self._habits[hook] = _Habit()
+        if habit.settled and not habit.looks:
+            habit.told()
+            return block()
         began = self.now()
         ready = {fd} if habit.looks and self.look(fd, BUDGET_S) else block()
         habit.told(self.now() - began)

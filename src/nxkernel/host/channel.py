@@ -99,7 +99,7 @@ class Channel:
         if self._backlog:
             self._write()
         inbox, taken = self._inbox, 0
-        missing = 0 if inbox.empty else inbox.missing
+        missing = inbox.missing
         while taken < _BURST:
             data = self._read(_CHUNK if missing <= _CHUNK else min(missing, _BURST))
             if not data:

@@ -314,10 +314,10 @@ class Slot:
         """Take *frame* off the stack or out of the queue."""
         with self._lock:
             stack = self._stack
-            if len(stack) == 1 and stack[0] is frame and not self._queue and not frame.clears:
+            called: Sequence[Frame] = ()
+            if len(stack) == 1 and stack[0] is frame and not (self._queue or frame.clears):
                 stack.clear()
                 self.watch(False)
-                called: Sequence[Frame] = ()
             else:
                 called = self._left(frame)
         self._ring(*called, self)

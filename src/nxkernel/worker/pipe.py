@@ -45,13 +45,11 @@ class Pipe:
     def receive(self) -> FromHost:
         """Return the next message, waiting for it."""
         inbox = self._inbox
-        body = None if inbox.empty else inbox.next()
-        while body is None:
-            data = self._get(_CHUNK if inbox.empty else max(_CHUNK, inbox.missing))
+        while (body := inbox.next()) is None:
+            data = self._get(max(_CHUNK, inbox.missing))
             if not data:
                 raise HostGone
             inbox.feed(data)
-            body = inbox.next()
         return unpack_from_host(body)
 
     @property
