@@ -64,14 +64,13 @@ _SHORT = 1024
 # What the bytes of plain data lack: bin, extensions, short floats, and floats that are not finite.
 # Like the next, it may also match inside a string or a number.
 _ODD = re.compile(rb"[\xc4-\xca\xd4-\xd8]|\xcb[\x7f\xff][\xf0-\xff]")
-# Floats that are not finite; and with integers of more than 63 bits, which a validator may see.
+# What plain numbers are not: floats that are not finite, and integers of more than 63 bits. If the
+# first byte is not there at all, that is told in a tenth of the time that a pattern takes.
 _ENDLESS = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
-_DOUBTFUL = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xcf[\x80-\xff]")
+_HUGE = re.compile(rb"\xcf[\x80-\xff]")
 # The heads of lists and maps.
 _NESTING = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _LARGEST = 1.7976931348623157e308
-
-
 _sha256, _u64 = hashlib.sha256, struct.Struct("<Q").pack
 
 
@@ -137,8 +136,9 @@ def _typed() -> msgspec.msgpack.Decoder[Any]:
 def sealed(value: Any) -> bytes | None:
     """Return the canonical bytes of *value* if it is certain that it is plain, else None.
 
-    Plain data of JSON's own types, exactly, is most of what crosses. Of that a few steps of the
-    interpreter tell what :func:`nxkernel._plain.plain` finds out part by part. None says nothing.
+    Plain data of JSON's own types and bytes, exactly, is most of what crosses. Of that a few steps
+    of the interpreter tell what :func:`nxkernel._plain.plain` finds out part by part. None says
+    nothing.
 
     What the bytes say was so in one moment, whoever else changes *value* meanwhile.
     """
@@ -147,8 +147,14 @@ def sealed(value: Any) -> bytes | None:
     except Exception:  # the code of a class that is about to be refused may have run
         return None
     # In this order: what has been encoded ends, whatever it refers to.
-    doubtful = _DOUBTFUL.search(data) is not None
-    return None if glance(value, _QUICK_DEPTH, MAX_VALUES, numbers=doubtful) is None else data
+    numbers = _is_endless(data) or _HUGE.search(data) is not None
+    found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
+    return None if found is None else data
+
+
+def _is_endless(data: bytes) -> bool:
+    """Whether there may be a float in *data* that is not finite."""
+    return b"\xcb" in data and _ENDLESS.search(data) is not None
 
 
 def read(data: bytes, blobs: Blobs = NONE) -> Any:
@@ -181,7 +187,7 @@ def seen(value: Any, data: bytes | None = None) -> Shape | None:
     if found is None:
         return None
     data = encode(value) if data is None else data
-    if _ENDLESS.search(data) is not None and glance(value, *found, numbers=True) is None:
+    if _is_endless(data) and glance(value, *found, numbers=True) is None:
         return None
     return Shape(value, *found, marked=marked(data))
 

@@ -7,6 +7,7 @@ may judge it spends more time there than in the judgement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set
 from gc import get_referents
 from itertools import chain
@@ -26,11 +27,13 @@ JSON_TYPES = {
     type(None): "null",
 }
 _JSON = frozenset(JSON_TYPES)
-_all_json = _JSON.issuperset
+#: With what MessagePack has beside them.
+_PLAIN = _JSON | {bytes}
 _CONTAINERS = frozenset((dict, list))
 _TEXT = frozenset((str,))
 #: Also part of a longer key or a text, so a hit only means "perhaps"; shorter, numbers would hit.
-_MARKS = (b"$bytes", b"$blob")
+# Only its first byte is a prefix, which is looked for several times as fast as two bytes are.
+_MARK = re.compile(rb"\$(?=bytes|blob)")
 
 
 class Misshapen(ValueError):
@@ -53,10 +56,6 @@ class Shape(NamedTuple):  # on the path of every call; a frozen attrs class take
     #: Whether a key may read like a mark of ours, such as ``$bytes``.
     marked: bool = False
 
-    def of(self, value: Any) -> bool:
-        """Return whether it is *value* that this was found of."""
-        return self.value is value
-
     def after(self, data: bytes) -> Shape:
         """Return the shape as it is once the *data* of the value are known."""
         return self._replace(marked=True) if marked(data) else self
@@ -73,20 +72,23 @@ class Shape(NamedTuple):  # on the path of every call; a frozen attrs class take
 
 def marked(data: bytes) -> bool:
     """Whether in *data*, the canonical bytes of a value, a key may read like a mark of ours."""
-    return b"$" in data and any(mark in data for mark in _MARKS)
+    return _MARK.search(data) is not None
 
 
-def glance(value: Any, deepest: int, most: int, *, numbers: bool = False) -> tuple[int, int] | None:
+def glance(
+    value: Any, deepest: int, most: int, *, binary: bool = False, numbers: bool = False
+) -> tuple[int, int] | None:
     """Return at most how deep *value* is and how many parts it has, if it is what JSON has.
 
-    That is: all of it is exactly of JSON's own types, and within both limits. None says nothing.
-    Keys may be of all of those types: who goes by it has the bytes as well, where only text has a
-    place. With *numbers* floats are finite and integers below 2 to the 63rd, without they may be
-    any. A third of the time of :func:`survey`.
+    That is: all of it is exactly of JSON's own types, with *binary* also bytes, and within both
+    limits. None says nothing. Keys may be of all of those types: who goes by it has the bytes as
+    well, where only text has a place. With *numbers* floats are finite and integers below 2 to the
+    63rd, without they may be any. A third of the time of :func:`survey`.
     """
+    types = _PLAIN if binary else _JSON
     level, parts = [value], 0
     for depth in range(deepest + 1):
-        if not (_are_plain(level) if numbers else _all_json(map(type, level))):
+        if not types.issuperset(map(type, level)) or (numbers and not _are_plain(level)):
             return None
         parts += len(level)
         if parts > most:
@@ -98,16 +100,14 @@ def glance(value: Any, deepest: int, most: int, *, numbers: bool = False) -> tup
 
 
 def _are_plain(level: list[Any]) -> bool:
-    """Whether *level* is of JSON's types, its floats finite, and no integer too large.
+    """Whether the floats in *level* are finite, and no integer is too large.
 
     There is none too small: it could not be encoded.
     """
     kinds = set(map(type, level))
     if float in kinds and not all(map(isfinite, _of(float, level, kinds))):
         return False
-    if int in kinds and max(_of(int, level, kinds)) >= 1 << 63:
-        return False
-    return kinds <= _JSON
+    return int not in kinds or max(_of(int, level, kinds)) < 1 << 63
 
 
 def _of(kind: type, level: list[Any], kinds: set[type]) -> list[Any]:

@@ -41,7 +41,7 @@ def holds(contract: CompiledSchema, value: Any, shape: Shape | None = None) -> b
 
 def _bare(value: Any, shape: Shape | None, data: bytes | None = None) -> Shape | None:
     """The shape of a *value* of JSON's types alone, or None."""
-    seen = shape if shape is not None and shape.of(value) else shape_of(value, data)
+    seen = shape if shape is not None and shape.value is value else shape_of(value, data)
     return None if seen is None or seen.marked or not seen.json else seen
 
 

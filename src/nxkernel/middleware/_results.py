@@ -20,6 +20,8 @@ from nxkernel.types import Call, CallError, Diagnostic, Outcome
 __all__ = ["Results", "details", "summary"]
 
 Given = Callable[[], Iterable[Group]]
+#: Nothing was dropped, and nothing refused.
+_WHOLE = Sifted()
 
 
 class Results:
@@ -69,11 +71,11 @@ class Results:
     ) -> Sifted:
         """Look at *value* as it is; only one with something wrong in it is taken apart."""
         if value is None:
-            return Sifted()
+            return _WHOLE
         if all(holds(each.compiled, value, shape) for each in contracts):
             groups = groups_of(contracts, value)
             if not groups or not flaws(groups, given(), call.plugin):
-                return Sifted()
+                return _WHOLE
         return self._sieve.sift(as_json(value), contracts, given, call.plugin)
 
 

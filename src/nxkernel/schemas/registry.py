@@ -76,7 +76,8 @@ class CompiledSchema:
         """
         if self._holds is None:
             return False
-        seen = shape if shape is not None and shape.of(instance) else shape_of(instance)
+        known = shape is not None and shape.value is instance
+        seen = shape if known else shape_of(instance)
         return seen is not None and self._holds(seen)
 
     def _issues(self, instance: Any) -> list[SchemaIssue]:
