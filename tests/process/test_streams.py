@@ -301,6 +301,54 @@ async def _eaten(stream: AsyncIterator[Any]) -> list[Any]:
     return [item async for item in stream]
 
 
+def test_closing_one_whose_turn_another_call_ends(zoo: Zoo) -> None:
+    """The other call hears the turn to its end first; then both get what they want."""
+    (go,) = [each / "go" for each in zoo.kernel.run.dir.rglob("flows") if each.is_dir()]
+    go.unlink(missing_ok=True)
+    before, slot = state(zoo)[1], zoo.kernel._parts.plant.keepers["flows"].slot
+    stream = flow(zoo, "waits", 2)
+    assert next(stream) == 0
+    other = threading.Thread(target=zoo.answers, args=("flows",))
+    other.start()
+    eventually(lambda: not slot._stack[-1].idle, "the other one has the turn")
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    eventually(lambda: stream._tasks.gated, "it waits for the turn")
+    go.touch()
+    for thread in (other, closing):
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert stream.result.error.code == "call.cancelled"
+    assert state(zoo)[1] == [*before, "waits"]
+
+
+def test_cancelling_one_whose_turn_another_call_ends(open_zoo: Opens) -> None:
+    """While it is being closed as well: the iterator ends, the worker stays."""
+    zoo = open_zoo(patient, *ANIMALS)
+    assert zoo.answers("flows")
+    (go,) = [each / "go" for each in zoo.kernel.run.dir.rglob("flows") if each.is_dir()]
+    slot = zoo.kernel._parts.plant.keepers["flows"].slot
+
+    async def main() -> None:
+        stream = flow(zoo, "waits", 2)
+        assert await anext(stream) == 0
+        other = asyncio.ensure_future(asyncio.to_thread(zoo.answers, "flows"))
+        while slot._stack[-1].idle:
+            await asyncio.sleep(0.002)
+        closing = asyncio.ensure_future(stream.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        go.touch()
+        assert await other
+
+    asyncio.run(main())
+    assert (row(zoo).error_code, row(zoo).fault) == ("call.cancelled", "caller")
+    assert state(zoo)[1] == ["waits"]
+    assert zoo.kernel.plugins["flows"].starts == 1
+
+
 def test_an_iterator_that_raises_while_it_is_closed(zoo: Zoo) -> None:
     """close() raises nothing; outcome and row tell of it."""
     stream = flow(zoo, "raises_at_its_end")

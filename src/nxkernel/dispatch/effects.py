@@ -23,7 +23,7 @@ class Signal(enum.Enum):
     CANCELLED = "cancelled"
     #: To an :class:`Offer` alone: the consumer wants no more.
     CLOSED = "closed"
-    #: To an :class:`Offer` alone: the item may not be shown to anybody.
+    #: To an :class:`Offer` alone: the item is shown to nobody: it may not be, or nobody is there.
     REFUSED = "refused"
 
 

@@ -189,7 +189,9 @@ class Tasks:
         if type(effect) is Fork:
             self._fork(task, effect)
         elif self.cancelled:
-            self._runnable.append((task, Signal.CANCELLED))
+            # An item that comes now is shown to nobody.
+            refused = type(effect) is Offer
+            self._runnable.append((task, Signal.REFUSED if refused else Signal.CANCELLED))
         elif type(effect) is Offer:
             self._offering = (task, effect)
         elif type(effect) is Io:

@@ -80,8 +80,9 @@ class Flow:
     own: bool = False
     #: What became of it.
     outcome: Outcome | None = None
-    #: Whether the worker has shown that it is a stream.
+    #: Whether the worker has shown that it is a stream, and whether it may still have it.
     opened: bool = False
+    _held: bool = False
     #: Whether the consumer wants no more, and whether he went away without a word.
     halting: bool = False
     gone: bool = False
@@ -90,7 +91,8 @@ class Flow:
     #: What is left of the window in this turn, and whether the worker was asked to end it.
     _left: Window = attrs.Factory(lambda: Window(0, 0))
     _pausing: bool = False
-    #: The seq of the answer to a Halt that comes after the end of a turn.
+    #: The seq of the answer to a Halt that comes after the end of a turn; 0 while none was sent.
+    #: One who wants no more may still wait until a turn is over that another call ends.
     _halted: int = 0
     _origins: set[str] = attrs.Factory(set)
     _degraded: bool = False
@@ -137,7 +139,7 @@ class Flow:
         self._left = Window(self.window.items, self.window.size)
         if self.token is None:
             turn.send(self._left)
-            self.token = (turn.worker.generation, turn.frame.seq)
+            self.token, self._held = (turn.worker.generation, turn.frame.seq), True
         else:
             turn.begin()
             more = More(seq=turn.frame.seq, token=self._token, window=self._left)
@@ -157,6 +159,7 @@ class Flow:
             if isinstance(worker, Outcome):
                 self.outcome = worker
                 self.keeper.slot.leave(frame)
+                self._forsake()
                 return None
         except BaseException:
             give_up(self.keeper, frame)
@@ -254,7 +257,7 @@ class Flow:
             yield from self._over(turn, (yield from turn.lose(message)))
         elif isinstance(message, Broker) and message.within == turn.frame.seq:
             # A worker that is told to halt does not wait for its replies any more.
-            end = None if self.halting else (yield from turn.serve(message))
+            end = None if self._halted else (yield from turn.serve(message))
             if end is not None:
                 yield from self._over(turn, end)
         else:
@@ -311,7 +314,7 @@ class Flow:
             return "it pauses a stream that it has not gone on with"
         self.opened = True
         self._answered(turn, message)
-        if self.halting:
+        if self._halted:
             # It had not read yet that the stream is to end: its answer to that is still to come.
             turn.frame.seq, turn.frame.denied, turn.frame.drawn = self._halted, None, None
             return ""
@@ -323,6 +326,7 @@ class Flow:
     def _end(self, turn: Conversation, message: Ended) -> str:
         self.opened = True
         self._answered(turn, message)
+        self._held = False
         self.outcome = self._explained(turn, self._succeeded())
         self._leave(turn)
         return ""
@@ -332,6 +336,7 @@ class Flow:
         if isinstance(message, Result) and (self.opened or message.payload != _NOTHING):
             return "it answers a stream with a value"
         self._answered(turn, message)
+        self._held = False
         outcome = answered(self.call, turn.frame, turn.worker, message)
         self.outcome = self._explained(turn, outcome)
         self._leave(turn)
@@ -369,7 +374,7 @@ class Flow:
 
     def _over(self, turn: Conversation, outcome: Outcome) -> Effects[None]:
         """The worker is lost, and the stream with it."""
-        self.outcome = outcome
+        self.outcome, self._held = outcome, False
         yield from inter(self.clock, self.keeper, turn.frame)
         self._leave(turn)
 
@@ -439,8 +444,8 @@ class Flow:
         idle worker has to answer.
         """
         worker, frame = turn.worker, turn.frame
-        self.gone = True
-        if not self.halting:
+        self.gone, self._held = True, False
+        if not self._halted:
             self._halted = worker.next_seq()
             worker.channel.send(Halt(seq=self._halted, token=self._token))
         seqs = frozenset({frame.seq, self._halted})
@@ -452,7 +457,8 @@ class Flow:
 
     def _forsake(self) -> None:
         """Have the plugin's iterator closed when its worker is idle."""
-        if self.token is not None and self.outcome is None:
+        if self.token is not None and self._held:
+            self._held = False
             self.keeper.forsake(self.token, self.clock.monotonic())
 
     def _give_up(self) -> None:
@@ -465,7 +471,7 @@ class Flow:
             self._drop(turn)
 
     def _drop(self, turn: Conversation) -> None:
-        frame = turn.frame
+        frame, self._held = turn.frame, False
         give_up(self.keeper, frame)
         self.outcome = lost_with(self.call, frame.lost_by or frame.call_id)
         self._leave(turn)

@@ -231,9 +231,9 @@ def test_an_offer_settles_the_tasks_until_it_is_answered() -> None:
 
 
 def test_cancelling_answers_an_offer_too() -> None:
-    """And every later one, at once: nobody consumes them any more."""
+    """And every later one, at once, as shown to nobody: there is no consumer any more."""
     got: list[Signal] = []
     tasks = stepped(offering(3, got))
     tasks.cancel()
     tasks.step()
-    assert (tasks.done, got) == (True, [Signal.CANCELLED] * 3)
+    assert (tasks.done, got) == (True, [Signal.CANCELLED, Signal.REFUSED, Signal.REFUSED])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +24,10 @@ from nxkernel._wire import (
     Result,
     pack,
 )
-from nxkernel.dispatch.drivers import drive_blocking
-from nxkernel.dispatch.effects import Signal
+from nxkernel.dispatch.drivers import drive_async, drive_blocking
+from nxkernel.dispatch.effects import Gate, Signal
 from nxkernel.dispatch.tasks import Tasks
+from nxkernel.host.transport import Brokered
 from nxkernel.types import Outcome
 from tests.support.fake_workers import Host, Peer, Script, answering, echo, failure, the_call
 
@@ -227,3 +230,47 @@ def test_a_cancelled_turn_that_goes_on_is_ended() -> None:
         tasks.step()
         assert host.call().ok
         assert host.starts == 2
+
+
+def test_what_came_for_one_who_went_away_is_not_counted() -> None:
+    """An item that lies behind a nested call when he is cancelled: he never had it."""
+    interrupted: list[bool] = []
+
+    def broker(_parent: Any, _hook: str, _payload: bytes) -> Any:
+        interrupted.append(True)
+        raise KeyboardInterrupt
+        yield
+
+    asks = [item, lambda seq: Broker(1, seq, "other", encode({}), 0, [])]
+    with Host([saying(*asks), answering(echo)], broker=broker) as host:
+        tasks = stream(host)
+        with pytest.raises(KeyboardInterrupt):
+            taken(host, tasks, 1)
+        assert interrupted
+        assert tasks.offer is None
+
+
+def test_a_cancelled_wait_counts_no_item_that_was_not_given() -> None:
+    """The same where the nested call waits: count and bytes are of what was given, here of none."""
+    waiting = threading.Event()
+
+    def broker(_parent: Any, _hook: str, _payload: bytes) -> Any:
+        waiting.set()
+        yield Gate(lambda: False)
+        return Brokered()
+
+    asks = [item, lambda seq: Broker(1, seq, "other", encode({}), 0, [])]
+    with Host([saying(*asks), answering(echo)], broker=broker) as host:
+        tasks = stream(host)
+
+        async def main() -> None:
+            task = asyncio.ensure_future(drive_async(tasks, host.clock, host.bell))
+            while not waiting.is_set():
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        assert (tasks.result.items, tasks.result.output_bytes) == (0, 0)
+        assert tasks.result.error.code == "call.cancelled"

@@ -102,6 +102,27 @@ class Plugin:
             self.context.count(rows_read=read, rows_written=written)
             yield ms
 
+    def _follows(self, steps):
+        """Takes one step after the other: an item of so many bytes, a call, a failure."""
+        try:
+            for number, (what, much) in enumerate(steps):
+                if what == "item":
+                    self.made += 1
+                    yield [number, bytes(much)]
+                elif what == "blob":
+                    self.made += 1
+                    yield [number, nx.Blob(bytes(much))]
+                elif what == "ask":
+                    self.context.call("ask_c", value=much)
+                elif what == "echo":
+                    self.context.call("echo", value=much)
+                elif what == "odd":
+                    yield object()
+                else:
+                    raise LookupError(what)
+        finally:
+            self.ended.append("follows")
+
     def _traced(self, count):
         """The span around it, as it is seen at each item and on the way out."""
         for _ in range(count):

@@ -132,9 +132,55 @@ LIES = {
 }
 
 
+def item(seq, payload=NIL):
+    send("Item", seq, payload, [])
+
+
+def items_without_end(seq):
+    """Until somebody ends this process: by a kill, or by its pipe, which then raises."""
+    while True:
+        item(seq)
+
+
+#: The same in a turn of a stream, whose items were fine before.
+STREAM_LIES = {
+    "beyond the window": lambda seq: [item(seq) for _ in range(1000)],
+    "items without end": items_without_end,
+    "another's item": lambda seq: item(seq + 1),
+    "another's end": lambda seq: send("Ended", seq + 1, 0),
+    "another's pause": lambda seq: send("Paused", seq - 1, 0),
+    "an item that is no value": lambda seq: item(seq, b"\xc1"),
+    "an item in float32": lambda seq: item(seq, b"\xca\0\0\0\0"),
+    "an item beyond the frame": lambda seq: send_bytes(struct.pack("<I", 2**31) + b"x" * 100),
+    "a value": lambda seq: result(seq, b"\x05"),
+    "no value": lambda seq: result(seq),
+    "a pong": lambda seq: send("Pong", seq),
+    "a blob of nobody": lambda seq: send("Item", seq, NIL, [["Slice", 0, 1 << 40]]),
+    "two brokers in a turn": two_brokers,
+    "half an item": lambda seq: (send_bytes(struct.pack("<I", 1000)), os._exit(0)),
+    "closes in a turn": lambda seq: close(RESULTS),
+    # What is no lie by its form; it goes on talking, so that its worker is replaced.
+    "an item after the end": lambda seq: forge(
+        *("Ended", seq, 0), more=frame(msgspec.msgpack.encode(("Item", seq, NIL, [])))
+    ),
+    "a pause after the pause": lambda seq: forge(
+        *("Paused", seq, 0), more=frame(msgspec.msgpack.encode(("Paused", seq, 0)))
+    ),
+    "the end of time": lambda seq: forge("Ended", seq, 2**63 - 1, [-1, 2**62, [-5, 2**60]]),
+}
+
+
 class Plugin:
     def __init__(self, context):
         self.runner = context._kernel
+
+    @hookimpl
+    def flow(self, value):
+        """Yields some numbers, says something on the wire, and goes on."""
+        lie, after = value
+        yield from range(after)
+        STREAM_LIES[lie](self.runner._stack[-1].seq)
+        yield "the truth"
 
     @hookimpl
     def act(self, value):
