@@ -238,7 +238,7 @@ def test_after_a_fork_the_child_has_no_drainer(path: Path) -> None:
     script = """
 from nxkernel.audit import starting
 starting._BOOT = starting._BOOT.replace(
-    "sys.exit(main(sys.argv[1]))",
+    "sys.exit(main(*sys.argv[1:3]))",
     "gone = __import__('nxkernel.audit.draining').audit.draining._watch_the_starter(); gone.wait()",
 )
 write(100)

@@ -43,7 +43,7 @@ KERNELS = 4
 #: Longest lives of what is killed, in seconds: one of each is drawn first. The shortest ones end
 #: while the run begins.
 KERNEL_S, DRAINER_S, RECOVERY_S = (0.03, 0.2, 0.6), (0.01, 0.05, 0.4), (0.005, 0.02, 0.1)
-ROTATION_S = (0.02, 0.1, 0.5)
+ROTATION_S = (0.05, 0.3, 1.2)
 #: Small, so that segments come and go while kernels live.
 ROLL_BYTES = 30_000
 #: Small too: a drainer seals a file that is as large.

@@ -16,10 +16,17 @@ _ADVICE = (
     ("too large", "check free space, quota and file size limit of the disk"),
     ("disk I/O", "check free space, quota and file size limit of the disk"),
     ("readonly", "give the kernel's user write access to the file and its folder"),
+    ("Read-only", "give the kernel's user write access to the file and its folder"),
+    ("Permission", "give the kernel's user write access to the file and its folder"),
     ("locked", "stop the program that holds the database"),
     ("unable to open", "check that its folder exists and that you may use it"),
     ("not a database", "keep the file and give another data directory"),
     ("malformed", "keep the file as evidence and give another data directory"),
+    ("removed or replaced", "put it back, or leave it to the next run to begin another"),
+    (
+        "are gone",
+        "keep the audit's folder as it is while a kernel is at work, and start the kernel anew",
+    ),
     ("not authorized", "the audit log takes new rows and nothing else"),
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -46,10 +48,15 @@ class SqliteLedger:
         self._connection = connection
         self._lock = lock
         self._clock = clock
+        self._file = _file(path)
         self._head: Head | None = None
         self._marks: dict[str, tuple[int, str | None]] = {}
         self._runs: dict[SpoolName, int] = {}
         self._check = False
+
+    def is_current(self) -> bool:
+        """Whether what is open is still the file at its path."""
+        return self._file is not None and self._file == _file(self._path)
 
     def mark(self, file: str) -> tuple[int, str | None]:
         """Return up to where *file* was taken, and how it ends or None."""
@@ -84,6 +91,9 @@ class SqliteLedger:
             raise
 
     def _take(self, spool: SpoolName, entries: Sequence[Entry], mark: Mark) -> None:
+        if not self.is_current():
+            # The files that the rows come from go once they are taken: not by one that is gone.
+            raise OSError(errno.ESTALE, "its file was removed or replaced")
         head = self._current()
         if self.mark(mark.file) != (mark.start, None):
             raise Moved
@@ -162,6 +172,15 @@ class SqliteLedger:
         if not head.size:
             raise AuditError(f"the audit log {shown(self._path)} has no checkpoint: it has no rows")
         return head.checkpoint()
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at *path* from any other, or None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _parts(entries: Sequence[Entry]) -> Iterator[tuple[int, Sequence[Entry]]]:

@@ -35,7 +35,7 @@ from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.types import Call, Outcome
 
-__all__ = ["AuditLog", "RowWriter"]
+__all__ = ["AuditLog", "Durability", "RowWriter"]
 
 
 class RowWriter(Protocol):
@@ -79,7 +79,8 @@ class AuditLog:
     one; also in the middle of a run. None leaves it one file until somebody rotates it.
 
     Raises:
-        KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1.
+        KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1, and for another
+            *durability*.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class AuditLog:
         #: How checkpoints are signed, and where else they go.
         self.anchor = anchor or Anchor()
         self._clock = clock
+        if durability not in ("process", "power"):
+            raise KernelConfigError(f"durability must be process or power, not {durability!r}")
         #: What *rotate_mb* was.
         self.rotate_mb = _checked(rotate_mb)
         most = None if rotate_mb is None else rotate_mb << 20

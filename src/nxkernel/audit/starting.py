@@ -27,6 +27,8 @@ _BOOT = (
     "from nxkernel.audit.draining import main; sys.exit(main(*sys.argv[1:3]))"
 )
 _MOST_BYTES = 4096
+#: Seconds that a drainer gets to end: as long as a transaction may take, and to wait for its lock.
+_PATIENCE_S, _PAUSE_S = 15.0, 0.1
 
 
 def command(log: Path, rotate_bytes: int | None = None) -> list[str]:
@@ -75,14 +77,22 @@ class Starter:
             self._works, self._thread = True, thread
 
     def stop(self) -> None:
-        """Have the drainer end after the transaction that it is at, and wait for that."""
+        """Have the drainer end after the transaction that it is at, and wait for that.
+
+        One that does not end in time, because it was stopped, is killed: it may be at any instant.
+        """
         with self._lock:
             self._is_wanted = False
             thread, child = self._thread, self._child
             if child is not None and child.stdin is not None:
                 child.stdin.close()
         if thread is not None:
-            thread.join()
+            thread.join(_PATIENCE_S)
+            while thread.is_alive():
+                with self._lock:
+                    if self._child is not None:
+                        self._child.kill()
+                thread.join(_PAUSE_S)
 
     def _work(self) -> None:
         while self._next():

@@ -86,6 +86,8 @@ class Writer:
     @contextmanager
     def _database(self) -> Iterator[SqliteLedger]:
         with self._mutex:
+            if self._ledger is not None and not self._ledger.is_current():
+                self._let_go()  # somebody took the file away: what is open belongs to nobody
             if self._ledger is not None:
                 yield self._ledger
                 return
@@ -103,7 +105,11 @@ class Writer:
             kept.close()
 
     def _look(self) -> None:
-        """Let go of the database while somebody wants to seal it."""
+        """Let go of the database while somebody seals it; see whether the spool is there."""
+        spool = self._spool
+        if spool is not None:
+            with suppress(OSError):
+                spool.look()
         asked = is_asked(self.path)
         with self._mutex:
             if asked:

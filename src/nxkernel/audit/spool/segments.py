@@ -107,6 +107,11 @@ class Segment:
             os.ftruncate(self._fd, self.size)
         self._settled = True
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file has no name any more."""
+        return os.fstat(self._fd).st_nlink == 0
+
     def sync(self) -> None:
         """Make what was appended durable. Raises OSError."""
         files.sync_data(self._fd)

@@ -99,6 +99,15 @@ class Slots:
         """Whether somebody has taken this process for dead."""
         return self._maps[0][_FENCE] != 0
 
+    def set_fence(self) -> None:
+        """Keep this process itself out."""
+        self._maps[0][_FENCE] = 1
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file has no name any more."""
+        return os.fstat(self._fd).st_nlink == 0
+
     def take(self, length: int) -> Slot:
         """Return a free slot for *length* bytes.
 

@@ -133,6 +133,12 @@ class Spool:
             slot.clear()
             slots.give_back(slot)
 
+    def look(self) -> None:
+        """Acknowledge nothing more once somebody has removed the files: no one would find it."""
+        with self._mutex:
+            if self._slots is not None and (self._slots.is_gone or self._segment.is_gone):
+                self._slots.set_fence()
+
     def _living(self) -> Slots:
         if self._slots is None:
             raise ValueError("the spool is closed")
@@ -157,7 +163,8 @@ class Spool:
     def _check_fence(self, slots: Slots) -> None:
         # Asked after the row is there: whoever set the fence then reads it, or we see the fence.
         if slots.is_fenced:
-            raise OSError(errno.ECANCELED, "another process has taken this kernel for dead")
+            reason = "another process has taken this kernel for dead, or its files are gone"
+            raise OSError(errno.ECANCELED, reason)
 
     def _make_room(self) -> None:
         if self._segment.size >= self._roll_bytes or self._doubtful:
