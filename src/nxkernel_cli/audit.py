@@ -20,6 +20,7 @@ from nxkernel_cli.failures import INTEGRITY, OK, describe
 from nxkernel_cli.output import emit, json_option, note, say
 
 if TYPE_CHECKING:
+    from nxkernel.audit.backlog import Backlog
     from nxkernel.audit.checkpoint import Checkpoint
     from nxkernel.audit.reader import VerifyReport
 
@@ -60,31 +61,14 @@ def verify(
     if key is not None and checkpoint_file is None:
         raise click.UsageError("--key is about a checkpoint: give --checkpoint too")
     checkpoint = None if checkpoint_file is None else _checkpoint(checkpoint_file, key)
-    path = log_path(place)
-    found = reader.verify(path, checkpoint, archives=archives, processes=os.cpu_count() or 1)
-    waiting = _waiting(path)
+    found = reader.verify(
+        log_path(place), checkpoint, archives=archives, processes=os.cpu_count() or 1
+    )
     if as_json:
-        emit({**verification(found), "waiting": waiting})
+        emit(verification(found))
     else:
         _print_verification(found)
-        if waiting:
-            note(
-                f"{waiting} more rows are on record and not yet in the tree: the end of their run "
-                "brings them there, or the next run if it was killed; verify again then"
-            )
     return OK if found.ok else INTEGRITY
-
-
-def _waiting(path: Path) -> int | None:
-    """Return how many rows no tree has yet, or None where the log cannot be read."""
-    from nxkernel.audit.reader import AuditReader
-    from nxkernel.errors import AuditError
-
-    try:
-        with AuditReader(path) as log:
-            return log.waiting()
-    except AuditError:
-        return None
 
 
 def _checkpoint(file: Path, key: str | None) -> Checkpoint:
@@ -113,6 +97,7 @@ def verification(found: VerifyReport) -> dict[str, Any]:
 
     data: dict[str, Any] = {"ok": found.ok, "rows": found.rows, "runs": found.runs}
     data |= {"head": found.head, "problems": found.problems, "cannot_prove": found.limits}
+    data |= {"waiting": found.backlog.rows + found.backlog.in_flight, "backlog": found.backlog}
     try:
         found.require()
     except IntegrityError as error:
@@ -126,5 +111,21 @@ def _print_verification(found: VerifyReport) -> None:
         say(f"  {problem.kind}: {problem.message}")
     if found.head is not None:
         say(f"head: {found.head.origin} {found.head.size} {found.head.root}")
+    _print_backlog(found.backlog)
     for limit in found.limits:
         note(f"this does not show {limit}")
+
+
+def _print_backlog(found: Backlog) -> None:
+    for problem in found.problems:
+        say(f"  waiting, {problem.kind}: {problem.message}")
+    if waiting := found.rows + found.in_flight:
+        note(
+            f"{waiting} more rows are on record and not yet in the tree: the end of their run "
+            "brings them there, or the next run if it was killed; verify again then"
+        )
+    if found.torn:
+        note(
+            f"{found.torn} bytes are the beginning of a row and no more: what a kernel leaves that "
+            "is killed while it writes; nobody was told of that row"
+        )

@@ -17,7 +17,7 @@ from nxkernel.audit.batches import Head, Source
 from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.rotation import settle
-from nxkernel.audit.schema import FORMAT, RUN_ENDS, RUNS, TABLES, Facts, Table, table_of
+from nxkernel.audit.schema import FORMAT, RUN_ENDS, RUNS, SPOOLED, Facts, Table, table_of
 from nxkernel.audit.seams import LATEST, MARK, RUN_OF
 from nxkernel.audit.spool.drainer import Mark, Moved
 from nxkernel.audit.spool.entries import Entry, has_too_large
@@ -32,7 +32,7 @@ FAILURES = (sqlite3.Error, OSError, OverflowError, ValueError)
 REJECTED = "audit.rejected"
 #: The run of rows whose run's own row was damaged before it came here.
 _NO_RUN = 0
-_BY_NAME = {table.name: table for table in TABLES}
+_BY_NAME = {table.name: table for table in SPOOLED}
 
 
 class SqliteLedger:
@@ -127,7 +127,10 @@ class SqliteLedger:
         facts: Facts = (self._run_of(spool), *entry.facts)
         if entry.table == RUN_ENDS.name:
             facts = (*facts, head.checkpoint().text())
-        return self._checked(_BY_NAME[entry.table], facts)
+        table = _BY_NAME.get(entry.table)
+        if table is None:  # an unknown one, or one whose rows are the database's own to make
+            return self._rejected(entry.table, facts, "spools have no rows of this table")
+        return self._checked(table, facts)
 
     def _checked(self, table: Table, facts: Facts) -> tuple[Table, Facts]:
         """Return a row, or what is recorded instead: one that cannot be stored stops no other."""
@@ -138,12 +141,14 @@ class SqliteLedger:
             if has_too_large(facts):
                 raise NotCanonical("an integer that the database has no room for")
         except NotCanonical as error:
-            run = facts[0] if isinstance(facts[0], int) else _NO_RUN
-            data = {"table": table.name, "reason": str(error), "facts": facts}
-            said = json.dumps(data, sort_keys=True, default=repr)
-            facts = (run, self._clock.wall_ns(), REJECTED, "", None, None, said)
-            return table_of(REJECTED), facts
+            return self._rejected(table.name, facts, str(error))
         return table, facts
+
+    def _rejected(self, name: str, facts: Facts, reason: str) -> tuple[Table, Facts]:
+        run = facts[0] if isinstance(facts[0], int) else _NO_RUN
+        data = {"table": name, "reason": reason, "facts": facts}
+        said = json.dumps(data, sort_keys=True, default=repr)
+        return table_of(REJECTED), (run, self._clock.wall_ns(), REJECTED, "", None, None, said)
 
     def _run_of(self, spool: SpoolName) -> int:
         if spool not in self._runs:

@@ -23,6 +23,7 @@ __all__ = [
     "RUN_ENDS",
     "SEALS",
     "SEGMENTS",
+    "SPOOLED",
     "TABLES",
     "TRANSITIONS",
     "Facts",
@@ -238,6 +239,9 @@ HAPPENINGS = (FAILURES, TRANSITIONS, DECISIONS, FINDINGS, EVALUATIONS, EVENTS)
 TABLES = (
     SEGMENTS, NAMES, RUNS, PLUGINS, INTENTS, CALLS, *HAPPENINGS, RUN_ENDS, SEALS, BATCHES,
 )  # fmt: skip
+
+#: What a spool may hold rows of; those of the others the database makes itself.
+SPOOLED = (RUNS, PLUGINS, INTENTS, CALLS, *HAPPENINGS, RUN_ENDS)
 
 _TABLE_OF = {
     **dict.fromkeys(

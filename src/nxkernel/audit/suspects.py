@@ -14,7 +14,10 @@ from nxkernel.audit.tree import leaf_hash
 
 __all__ = ["MAX_PROBLEMS", "Problem", "ProblemKind", "Suspects", "hash_of", "rows_at"]
 
-ProblemKind = Literal["edited", "missing", "reordered", "forged", "truncated", "malformed"]
+#: ``damaged`` is said of spools alone.
+ProblemKind = Literal[
+    "edited", "missing", "reordered", "forged", "truncated", "malformed", "damaged"
+]
 #: Problems that are listed one by one; a log beyond that is rotten as a whole.
 MAX_PROBLEMS = 1000
 #: How many places are tried for a row that stands in the wrong one.

@@ -2,7 +2,8 @@
 
 Tables, views and triggers are those of the format, else malformed; then each batch is checked
 against its rows (:mod:`nxkernel.audit.inspection`), and the whole against a checkpoint: at its size
-the tree has its root, else forged; there are as many rows, else truncated.
+the tree has its root, else forged; there are as many rows, else truncated. What waits in spools has
+no tree yet; it is looked at for damage (:mod:`nxkernel.audit.backlog`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import attrs
 
+from nxkernel.audit.backlog import Backlog, backlog_of
 from nxkernel.audit.checkpoint import Checkpoint
+from nxkernel.audit.failure import cannot
 from nxkernel.audit.inspection import Inspection, Start
 from nxkernel.audit.schema import FORMAT_VERSION, SEGMENTS, TABLES, Table
 from nxkernel.audit.segments import Segment, opened, segments_of
@@ -32,6 +35,11 @@ _NO_CHECKPOINT = (
 )
 _BEFORE = "anything about rows 1 to {}: the files that have them are not here"
 _NO_FILE = "that it continues the checkpoint: the file that has its last row is not here"
+_WAITING = (
+    "that none of the {} rows that wait was left out, or changed together with its checksum: they "
+    "have no tree before they are in the database"
+)
+_ALONE = "which rows came after those that it has: a spool that was taken in part is not here"
 _AFTER = "anything about rows after number {}: the checkpoint is older than they are"
 
 
@@ -47,11 +55,13 @@ class VerifyReport:
     problems: tuple[Problem, ...]
     #: What cannot be shown, whatever the result.
     limits: tuple[str, ...]
+    #: What is on record and not yet in the database; its problems are not among those above.
+    backlog: Backlog = attrs.field(factory=Backlog)
 
     @property
     def ok(self) -> bool:
-        """Whether no problem was found."""
-        return not self.problems
+        """Whether no problem was found, in the database or in what waits."""
+        return not self.problems and not self.backlog.problems
 
     def require(self) -> None:
         """Do nothing for a sound log.
@@ -59,13 +69,14 @@ class VerifyReport:
         Raises:
             IntegrityError: with the first problem in its message.
         """
-        if self.problems:
-            first, others = self.problems[0], len(self.problems) - 1
+        problems = (*self.problems, *self.backlog.problems)
+        if problems:
+            first, others = problems[0], len(problems) - 1
             more = f" (and {others} more)" if others else ""
             raise IntegrityError(
                 f"the audit log does not verify: {first.message}{more}; keep the file as evidence "
                 "and compare it with a checkpoint kept elsewhere",
-                details={"problems": [attrs.asdict(problem) for problem in self.problems]},
+                details={"problems": [attrs.asdict(problem) for problem in problems]},
             )
 
 
@@ -78,18 +89,34 @@ def verify(
 ) -> VerifyReport:
     """Check every row of the log at *path*, over all its segments, and that it continues a state.
 
-    Segments are looked for beside the log, and in the folders *archives*. A log that is being
-    written to is checked as it was when this began. With more *processes* a large one takes less
-    time; whatever they find wrong is looked at again in this one.
+    What waits in spools beside it is looked at for damage. Segments are looked for beside the log,
+    and in the folders *archives*. A log that is being written to is checked as it was when this
+    began. With more *processes* a large one takes less time; whatever they find wrong is looked at
+    again in this one.
 
     Raises:
         AuditError: when a file is missing or no audit log at all.
     """
+    path = Path(path)
     whole = _Whole(checkpoint)
-    for segment in segments_of(Path(path), archives):
+    for segment in segments_of(path, archives):
         with opened(segment) as connection:
             whole.add(segment, _verified(segment, connection, checkpoint, processes))
-    return whole.report()
+    return _with_backlog(whole.report(), path)
+
+
+def _with_backlog(report: VerifyReport, path: Path) -> VerifyReport:
+    try:
+        backlog = backlog_of(path)
+    except (sqlite3.DatabaseError, OSError) as error:
+        if report.problems:
+            return report  # which says already why the database cannot be asked
+        raise cannot("read", path, error) from error
+    waiting = backlog.rows + backlog.in_flight
+    more = [_WAITING.format(waiting)] if waiting else []
+    if backlog.is_alone:
+        more.append(_ALONE)
+    return attrs.evolve(report, backlog=backlog, limits=(*report.limits, *more))
 
 
 @attrs.frozen(kw_only=True)

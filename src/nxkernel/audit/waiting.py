@@ -11,18 +11,16 @@ from typing import Any
 
 from nxkernel._canonical import NotCanonical
 from nxkernel.audit.columns import Facts, Table
-from nxkernel.audit.schema import CALLS, HAPPENINGS, INTENTS, PLUGINS, RUN_ENDS, RUNS
+from nxkernel.audit.schema import RUN_ENDS, RUNS, SPOOLED
 from nxkernel.audit.spool.entries import Entry, has_too_large
 
-__all__ = ["FIRST", "NOWHERE", "Waiting"]
+__all__ = ["FIRST", "NOWHERE", "Waiting", "shown"]
 
 #: Number of the first row that waits. No database has as many, so that none has it twice.
 FIRST = 10**12
 #: The file of what is in none: the calls in flight.
 NOWHERE = 0
-#: What a spool may hold.
-_TABLES = (RUNS, PLUGINS, INTENTS, CALLS, *HAPPENINGS, RUN_ENDS)
-_BY_NAME = {table.name: table for table in _TABLES}
+_BY_NAME = {table.name: table for table in SPOOLED}
 #: Rows that are held in memory until they are handed to SQLite, which spills to its own files.
 _AT_ONCE = 5000
 
@@ -31,14 +29,29 @@ def _columns(table: Table) -> str:
     return ", ".join(("seq", *table.names))
 
 
+def shown(entry: Entry, run: int | None) -> tuple[Table, Facts]:
+    """Return the table of a row, and its facts as the view shows them.
+
+    Raises:
+        NotCanonical: when no table takes it.
+    """
+    table = _BY_NAME.get(entry.table)
+    if table is None:
+        raise NotCanonical("a row of a table that spools have no rows of")
+    facts: Facts = entry.facts if table is RUNS else (run, *entry.facts)
+    if table is RUN_ENDS:
+        facts = (*facts, "")  # the checkpoint before it is not known yet
+    return table, table.text(facts)
+
+
 class Waiting:
     """The rows, numbered as they come; whoever calls it has made the connection writable."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._seq = FIRST
-        self._rows: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in _TABLES}
-        for table in _TABLES:
+        self._rows: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in SPOOLED}
+        for table in SPOOLED:
             columns = ", ".join(table.names)
             connection.execute(
                 f"CREATE TEMP TABLE waiting_{table.name} "
@@ -55,24 +68,20 @@ class Waiting:
 
         One whose run is lost, or that its table does not take, is not shown: None.
         """
-        facts: Facts = entry.facts if entry.table == RUNS.name else (run, *entry.facts)
-        if entry.table == RUN_ENDS.name:
-            facts = (*facts, "")  # the checkpoint before it is not known yet
         try:
-            table = _BY_NAME[entry.table]
-            shown = table.text(facts)
-        except (KeyError, NotCanonical):
+            table, facts = shown(entry, run)
+        except NotCanonical:
             return None
         seq, self._seq = self._seq, self._seq + 1
         rows = self._rows[table.name]
-        rows.append((seq, *shown, file, entry.end))
+        rows.append((seq, *facts, file, entry.end))
         if len(rows) == _AT_ONCE:
             self._fill(table)
         return seq
 
     def show(self) -> None:
         """Let queries see what was added."""
-        for table in _TABLES:
+        for table in SPOOLED:
             if self._rows[table.name]:
                 self._fill(table)
 
@@ -90,7 +99,7 @@ class Waiting:
 
     def forget(self, file: int, place: int | None = None) -> None:
         """Take away the rows of *file*, all of them or those that end at *place* or before."""
-        for table in _TABLES:
+        for table in SPOOLED:
             self._connection.execute(
                 f"DELETE FROM temp.waiting_{table.name} "
                 "WHERE file = ?1 AND (?2 IS NULL OR place <= ?2)",
@@ -99,13 +108,13 @@ class Waiting:
 
     def clear(self) -> None:
         """Take away all rows."""
-        for table in _TABLES:
+        for table in SPOOLED:
             self._rows[table.name].clear()
             self._connection.execute(f"DELETE FROM temp.waiting_{table.name}")
 
     def renumber(self, run: int, new: int) -> None:
         """Let rows of *run* be rows of the run *new*, which is the same one in the database."""
-        for table in _TABLES:
+        for table in SPOOLED:
             if table is not RUNS:
                 self._connection.execute(
                     f"UPDATE temp.waiting_{table.name} SET run = ? WHERE run = ?", (new, run)
@@ -114,7 +123,7 @@ class Waiting:
     def count(self) -> int:
         """Return how many there are."""
         parts = " UNION ALL ".join(
-            f"SELECT count(*) AS n FROM temp.waiting_{table.name}" for table in _TABLES
+            f"SELECT count(*) AS n FROM temp.waiting_{table.name}" for table in SPOOLED
         )
         (total,) = self._connection.execute(f"SELECT sum(n) FROM ({parts})").fetchone()
         return int(total)

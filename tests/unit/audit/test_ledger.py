@@ -35,8 +35,8 @@ def test_rows_and_their_place_are_one_transaction(path: Path) -> None:
         assert opened_ledger.mark(FILE) == (0, None)
         opened_ledger.take(NAME, [], Mark(FILE, 0, 8))
         assert opened_ledger.mark(FILE) == (8, None)
-        with pytest.raises(KeyError):
-            opened_ledger.take(NAME, [Entry("no table", 0, ())], Mark(FILE, 8, 20))
+        with pytest.raises(TypeError):
+            opened_ledger.take(NAME, [Entry("events", 0, None)], Mark(FILE, 8, 20))  # type: ignore[arg-type]
         assert opened_ledger.mark(FILE) == (8, None)
     assert verify(path).ok
 

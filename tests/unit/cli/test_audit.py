@@ -175,15 +175,32 @@ def test_an_edited_row_is_an_integrity_failure(data: Path) -> None:
 
 def test_a_cut_off_tail_is_seen_with_a_checkpoint_only(data: Path) -> None:
     """Without a checkpoint a shorter log is sound, and verify says that it could not know."""
-    last, end = (seq for seq, _ in every_row(log_path(data))[-2:])
+    runs = [seq for seq, name in every_row(log_path(data)) if name == "runs"]
+    names = {name for _, name in every_row(log_path(data))}
     with tampering(log_path(data)) as connection:
-        connection.execute("DELETE FROM run_ends WHERE seq = ?", (last,))
-        connection.execute("DELETE FROM batches WHERE seq = ?", (end,))
+        for name in names:
+            connection.execute(f"DELETE FROM {name} WHERE seq >= ?", (runs[-1],))
     assert run("audit", "verify", data).code == 0
     kept = data.parent / "kept.checkpoint"
     shown = run("audit", "verify", data, "--checkpoint", kept)
     assert shown.code == 4
     assert "truncated: " in shown.out
+
+
+def test_a_tail_cut_off_in_the_middle_of_a_run_is_seen(data: Path) -> None:
+    """The database says that it has taken a spool in part, and the rest is nowhere."""
+    last, end = (seq for seq, _ in every_row(log_path(data))[-2:])
+    with tampering(log_path(data)) as connection:
+        connection.execute("DELETE FROM run_ends WHERE seq = ?", (last,))
+        connection.execute("DELETE FROM batches WHERE seq = ?", (end,))
+    shown = run("audit", "verify", data)
+    assert shown.code == 4
+    assert "waiting, missing: 00000002-" in shown.out
+    assert "and what came after that is gone" in shown.out
+    (log_path(data).with_name("audit.db-spool")).rmdir()
+    alone = run("audit", "verify", data)
+    assert alone.code == 0
+    assert "a spool that was taken in part is not here" in alone.err
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(data: Path) -> None:
@@ -210,6 +227,32 @@ def test_verify_says_what_no_tree_has_yet(tmp_path: Path) -> None:
     ended = run("audit", "verify", data, "--json").data
     assert (begun["waiting"], ended["waiting"]) == (3, 0)
     assert ended["rows"] >= begun["rows"] + begun["waiting"]
+
+
+def test_verify_tells_damage_to_what_waits_from_a_torn_row(tmp_path: Path) -> None:
+    """A torn row is told of and is no failure; a damaged one is exit code 4 and named."""
+    data = tmp_path / "data"
+    (data / "audit").mkdir(parents=True)
+    with opened(data / "audit" / "audit.db") as log:
+        for name in ("1", "2"):
+            call = make_call(name)
+            log.finish(log.intend(call), call, ok(call), 10)
+        (segment,) = (data / "audit" / "audit.db-spool").glob("*.spool")
+        whole = segment.read_bytes()
+        segment.write_bytes(whole + whole[8:30])
+        torn = run("audit", "verify", data)
+        segment.write_bytes(whole[:40] + b"?" + whole[41:])
+        damaged = run("audit", "verify", data)
+        said = run("audit", "verify", data, "--json").data
+        segment.write_bytes(whole)
+    assert torn.code == 0
+    assert "22 bytes are the beginning of a row and no more" in torn.err
+    assert damaged.code == 4
+    words = f"{segment.name} is damaged at byte 8; 2 whole rows behind it are cut off from the rest"
+    assert f"DOES NOT VERIFY: 0 rows of 0 runs\n  waiting, damaged: {words}" in damaged.out
+    assert (said["ok"], said["problems"], said["backlog"]["rows"]) == (False, [], 0)
+    assert said["backlog"]["problems"][0]["kind"] == "damaged"
+    assert words in said["error"]["message"]
 
 
 @pytest.mark.parametrize("command", ["runs", "calls", "verify"])

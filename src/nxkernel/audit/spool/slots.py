@@ -28,7 +28,7 @@ import attrs
 
 from nxkernel._system import files
 
-__all__ = ["CHUNK", "MAX_BYTES", "Found", "Slot", "Slots", "fence", "found_slots"]
+__all__ = ["CHUNK", "MAX_BYTES", "Found", "Slot", "Slots", "fence", "found_slots", "is_sound"]
 
 _HEAD = struct.Struct("<IIIIQ")
 _FILL = struct.Struct("<IIIQ")  # what is behind the capacity
@@ -196,3 +196,16 @@ def found_slots(data: bytes) -> Iterator[Found]:
         if 1 <= length <= capacity and zlib.crc32(payload, length) == crc:
             yield Found(payload, segment, offset)
         start = body + capacity
+
+
+def is_sound(data: bytes) -> bool:
+    """Whether every chunk that is all there is one of slots; what they say is not looked at."""
+    for chunk in range(0, len(data) - CHUNK + 1, CHUNK):
+        (capacity,) = _CAPACITY.unpack_from(data, chunk)
+        size = capacity + _HEAD.size
+        if size not in _SIZES:
+            return False
+        for at in range(chunk, chunk + CHUNK, size):
+            if _CAPACITY.unpack_from(data, at) != (capacity,):
+                return False
+    return True
