@@ -1,4 +1,4 @@
-"""Each system call of writer and drainer fails once, or is the last one before a SIGKILL."""
+"""Each system call of writer, drainer and rotation fails once, or is the last before a SIGKILL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import pytest
 
 from nxkernel._clock import SystemClock
 from nxkernel.audit.draining import drain
-from nxkernel.audit.reader import AuditReader, verify
+from nxkernel.audit.reader import verify
+from nxkernel.audit.rotation import is_there
+from nxkernel.audit.whole import AuditReader
 from tests.support.storms import Storm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +88,7 @@ def leftovers(log: Path) -> list[str]:
 
 def held(log: Path, said: list[str]) -> list[str]:
     """Return every way in which the log does not agree with what its writer was told."""
-    if not log.is_file():
+    if not is_there(log):
         return [line for line in said if line.startswith(("done call", "done intent"))]
     problems = leftovers(log) + [problem.message for problem in verify(log).problems]
     with AuditReader(log) as reader:
@@ -158,4 +160,36 @@ def test_no_failing_system_call_of_a_drainer_loses_a_row(storm: Storm, tmp_path:
         shutil.rmtree(log.parent)
     storm.tell("system calls of a drainer", len(found))
     storm.tell("of whose failures it has told", failed)
+    assert wrong == []
+
+
+def test_no_failing_system_call_of_a_rotation_loses_a_row(storm: Storm, tmp_path: Path) -> None:
+    """Of a file that has some of a spool: what it had not, the next one gets, and nothing twice.
+
+    Whoever writes next finishes what was begun, or the file goes on as if nothing had been.
+    """
+    template, clean = tmp_path / "left!", tmp_path / "clean"
+    status, said = traced("leave", template / "audit.db", tmp_path / "trace")
+    assert status == 0
+    traced("part", template / "audit.db", tmp_path / "trace")
+    shutil.copytree(template, clean)
+    status, told = traced("rotate", clean / "audit.db", tmp_path / "trace")
+    assert (status, told) == (0, ["sealed 000000000001.db"])
+    found = places(tmp_path / "trace", clean)
+    assert held(clean / "audit.db", said) == []
+    wrong, failed, sealed = [], 0, 0
+    for number, (place, fault) in enumerate(picked(storm, found, 9)):
+        log = tmp_path / f"{number:05d}" / "audit.db"
+        shutil.copytree(template, log.parent)
+        inject = f"inject={place.name}:{fault}:when={place.number}"
+        status, told = traced("rotate", log, tmp_path / "trace", "-e", inject)
+        if status not in (KILLED if "KILL" in fault else {0}):
+            wrong.append(f"{inject}: status {status}, said {told}")
+        failed += any("failed" in line for line in told)
+        wrong += [f"{inject}: {problem}" for problem in held(log, said)]
+        sealed += (log.parent / "segments" / "000000000001.db").is_file()
+        shutil.rmtree(log.parent)
+    storm.tell("system calls of a rotation", len(found))
+    storm.tell("of whose failures it has told", failed)
+    storm.tell("that were over, or were finished by the next", sealed)
     assert wrong == []

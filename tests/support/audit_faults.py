@@ -1,9 +1,9 @@
-"""A program whose system calls are made to fail: it writes an audit log, or drains one.
+"""A program whose system calls are made to fail: it writes an audit log, drains or rotates one.
 
 ``write LOG`` makes a run of calls and says of each step what it was told; ``leave LOG`` does so and
-dies before the run's end; ``drain LOG`` takes what is there. It has one thread, so that a system
-call has the same number in every run. An error that is no AuditError ends it with a status that is
-none of the expected ones.
+dies before the run's end; ``drain LOG`` takes what is there, ``part LOG`` some of it; ``rotate
+LOG`` seals its file. What is traced is one thread, so that a system call has the same number in
+every run. An error that is no AuditError ends it with a status that is none of the expected ones.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nxkernel._clock import SystemClock
 from nxkernel.audit.draining import drain
 from nxkernel.audit.ledger import FAILURES
 from nxkernel.audit.log import AuditLog
+from nxkernel.audit.rotation import rotate
 from nxkernel.audit.writer import Writer
 from nxkernel.errors import AuditError
 from tests.unit.audit.logs import boot_facts, make_call, ok
@@ -23,6 +24,8 @@ from tests.unit.audit.logs import boot_facts, make_call, ok
 #: So small that a run has several segments.
 ROLL_BYTES = 900
 CALLS = 4
+#: How often a drainer goes on that takes only some of it: into the middle of the spool.
+PART = 3
 
 
 def say(*words: object) -> None:
@@ -59,11 +62,16 @@ def write(log: Path, *, to_the_end: bool) -> None:
 
 def main(what: str, place: str) -> None:
     """Write or drain the log at *place*."""
-    if what != "drain":
-        write(Path(place), to_the_end=what == "write")
+    log, clock = Path(place), SystemClock()
+    if what in ("write", "leave"):
+        write(log, to_the_end=what == "write")
         return
+    some = iter([True] * PART)
     try:
-        say("drained", drain(Path(place), SystemClock(), lambda: True))
+        if what == "rotate":
+            say("sealed", rotate(log, clock).path.name)
+        else:
+            say("drained", drain(log, clock, lambda: what == "drain" or next(some, False)))
     except (AuditError, *FAILURES) as error:
         say("failed", type(error).__name__)
 

@@ -230,6 +230,10 @@ def _next(log: Path, sealed: Path, name: str, clock: Clock) -> Path:
             follower.begin(connection, name, now_ns)
             for rows, source in batches:
                 follower.append(connection, rows, now_ns, source)
+        # It is moved without the files beside it: all has to be in this one. Closing would see to
+        # that too, and would not say if it failed.
+        if not _is_alone(connection):
+            raise _InUse("the next file is locked")
     return fresh
 
 
