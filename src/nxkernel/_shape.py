@@ -86,9 +86,10 @@ def glance(
     63rd, without they may be any. A third of the time of :func:`survey`.
     """
     types = _PLAIN if binary else _JSON
+    all_of = types.issuperset
     level, parts = [value], 0
     for depth in range(deepest + 1):
-        if not types.issuperset(map(type, level)) or (numbers and not _are_plain(level)):
+        if not (_are_plain(level, types) if numbers else all_of(map(type, level))):
             return None
         parts += len(level)
         if parts > most:
@@ -99,15 +100,17 @@ def glance(
     return None
 
 
-def _are_plain(level: list[Any]) -> bool:
-    """Whether the floats in *level* are finite, and no integer is too large.
+def _are_plain(level: list[Any], types: frozenset[type]) -> bool:
+    """Whether *level* is of *types*, its floats are finite, and no integer in it is too large.
 
     There is none too small: it could not be encoded.
     """
     kinds = set(map(type, level))
     if float in kinds and not all(map(isfinite, _of(float, level, kinds))):
         return False
-    return int not in kinds or max(_of(int, level, kinds)) < 1 << 63
+    if int in kinds and max(_of(int, level, kinds)) >= 1 << 63:
+        return False
+    return kinds <= types
 
 
 def _of(kind: type, level: list[Any], kinds: set[type]) -> list[Any]:

@@ -11,36 +11,40 @@ from nxkernel._shape import Shape
 from nxkernel.schemas import CompiledSchema, SchemaIssue
 from nxkernel.schemas.instance import shape_of
 
-__all__ = ["as_json", "escaped", "holds", "issues_of"]
+__all__ = ["as_json", "bare", "escaped", "holds", "issues_of"]
 
 _SCALARS = frozenset({bool, float, int, str, type(None)})
 _OURS = re.compile(r"\$+(blob|bytes)")
 
 
-def issues_of(
-    contract: CompiledSchema, value: Any, shape: Shape | None = None, data: bytes | None = None
-) -> list[SchemaIssue]:
+def issues_of(contract: CompiledSchema, value: Any, data: bytes) -> list[SchemaIssue]:
     """Say what is wrong with *value*; it is copied only where it holds more than JSON.
 
-    *data*: its canonical bytes, if it has been encoded already.
+    *data*: its canonical bytes.
     """
-    seen = _bare(value, shape, data)
-    return contract.validate(as_json(value) if seen is None else value, shape=seen)
+    seen = bare(value, None, data)
+    if seen is None:
+        return contract.validate(as_json(value))
+    return [] if contract.fits(seen) else contract.validate(value, shape=seen)
 
 
-def holds(contract: CompiledSchema, value: Any, shape: Shape | None = None) -> bool:
+def holds(contract: CompiledSchema, value: Any, seen: Shape | None) -> bool:
     """Whether *value* is valid, without a word of why it is not.
 
-    Where that cannot be said quickly it is said by the reference.
+    Where that cannot be said quickly it is said by the reference. *seen*: what :func:`bare` says.
     """
+    if seen is not None and contract.fits(seen):
+        return True
     if not contract.quick:
-        return not issues_of(contract, value, shape)
-    seen = _bare(value, shape)
-    return contract.holds(as_json(value) if seen is None else value, shape=seen)
+        return not contract.validate(as_json(value) if seen is None else value, shape=seen)
+    return seen is None and contract.holds(as_json(value))
 
 
-def _bare(value: Any, shape: Shape | None, data: bytes | None = None) -> Shape | None:
-    """The shape of a *value* of JSON's types alone, or None."""
+def bare(value: Any, shape: Shape | None, data: bytes | None = None) -> Shape | None:
+    """The shape of a *value* of JSON's types alone, or None.
+
+    *shape*: what was seen of it or of another; *data*: its canonical bytes, if it has any yet.
+    """
     seen = shape if shape is not None and shape.value is value else shape_of(value, data)
     return None if seen is None or seen.marked or not seen.json else seen
 

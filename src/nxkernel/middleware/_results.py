@@ -13,7 +13,7 @@ from nxkernel.findings import Group, Sieve, Sifted
 from nxkernel.findings.checks import flaws
 from nxkernel.findings.regions import Regions
 from nxkernel.findings.sieve import Contract, Refusal, groups_of, pruned
-from nxkernel.middleware._plain_json import as_json, escaped, holds
+from nxkernel.middleware._plain_json import as_json, bare, escaped, holds
 from nxkernel.schemas import SchemaIssue, SchemaRegistry
 from nxkernel.types import Call, CallError, Diagnostic, Outcome
 
@@ -72,7 +72,8 @@ class Results:
         """Look at *value* as it is; only one with something wrong in it is taken apart."""
         if value is None:
             return _WHOLE
-        if all(holds(each.compiled, value, shape) for each in contracts):
+        seen = bare(value, shape)
+        if all(holds(each.compiled, value, seen) for each in contracts):
             groups = groups_of(contracts, value)
             if not groups or not flaws(groups, given(), call.plugin):
                 return _WHOLE

@@ -297,7 +297,7 @@ def _contract(whose: str, compiled: CompiledSchema, place: str = "") -> Contract
 
 def _issues(contract: Contract, call: Call) -> list[SchemaIssue]:
     """What is wrong with the arguments of *call*, which have been encoded already."""
-    return issues_of(contract.compiled, plain_of(call.arguments), data=call.payload)
+    return issues_of(contract.compiled, plain_of(call.arguments), call.payload)
 
 
 def _refuse(

@@ -22,7 +22,7 @@ from typing import Any
 
 from nxkernel._shape import Shape
 from nxkernel.schemas._executable import executable
-from nxkernel.schemas.instance import judgeable
+from nxkernel.schemas.instance import MAX_DEPTH, MAX_NODES
 from nxkernel.schemas.patterns import to_rust
 
 __all__ = ["Holds", "fast"]
@@ -57,10 +57,10 @@ def fast(schema: Any, size: int | None) -> Holds | None:
 
 
 def _judge(validator: Any, size: int) -> Holds:
-    is_valid, most = validator.is_valid, MAX_WORK // size
+    is_valid, most = validator.is_valid, min(MAX_NODES, MAX_WORK // size)
 
     def fits(shape: Shape) -> bool:
-        return judgeable(shape) and shape.parts <= most
+        return shape.parts <= most and shape.depth <= MAX_DEPTH and shape.json
 
     def holds(shape: Shape) -> bool:
         try:

@@ -80,6 +80,10 @@ class CompiledSchema:
         seen = shape if known else shape_of(instance)
         return seen is not None and self._holds(seen)
 
+    def fits(self, shape: Shape) -> bool:
+        """Whether the value of that *shape* is valid for certain; False says nothing."""
+        return self._holds is not None and self._holds(shape)
+
     def _issues(self, instance: Any) -> list[SchemaIssue]:
         """The reference's verdict, and every word that is said of it."""
         found = obstacle(instance)
