@@ -72,12 +72,18 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
-        if self._alone is None and not self._buffer:
-            size = len(data) - _HEADER
-            if size >= 0 and _announced(data)[0] == size <= self._max:
-                self._alone = data[_HEADER:]
-                return
+        if self.empty:
+            self._alone = self.alone(data)
+        else:
+            self._buffer += data
+
+    def alone(self, data: bytes) -> bytes | None:
+        """Return the body that *data* are, if nothing is left of before; or None, and keep them."""
+        size = len(data) - _HEADER
+        if size >= 0 and _announced(data)[0] == size <= self._max:
+            return data[_HEADER:]
         self._buffer += data
+        return None
 
     @property
     def empty(self) -> bool:

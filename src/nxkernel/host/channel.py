@@ -122,6 +122,22 @@ class Channel:
             self.closed = True
         return data
 
+    def prompt(self) -> FromWorker | None:
+        """Read, and return the message that came alone and whole; or None, and :meth:`next` knows.
+
+        That is :meth:`pump` and :meth:`next` in few steps, for when nothing is left of before.
+
+        Raises:
+            ProtocolViolation: for bytes that the protocol forbids.
+        """
+        data = self._read(_CHUNK)
+        body = self._inbox.alone(data)
+        if body is not None:
+            return unpack_from_worker(body)
+        if self._inbox.missing:
+            self.pump()
+        return None
+
     def next(self) -> FromWorker | None:
         """Return the next whole message, or None.
 

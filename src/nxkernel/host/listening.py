@@ -46,11 +46,19 @@ def receive(clock: Clock, worker: Speaker, frame: Frame) -> Effects[FromWorker |
 
 
 def after(worker: Speaker, signal: Signal) -> FromWorker | Loss | None:
-    """What a wait for *worker* has brought that ended with *signal*: None if nothing yet."""
+    """What a wait for *worker* has brought that ended with *signal*: None if nothing yet.
+
+    Before it all was written, nothing was left in the channel, and the worker had no strays.
+    """
     if signal is Signal.CANCELLED:
         return Loss("cancelled")
     if signal is Signal.READY:
-        worker.channel.pump()
+        try:
+            message = worker.channel.prompt()
+        except ProtocolViolation as error:
+            return Loss("violation", error.message)
+        if message is not None:
+            return message
     return _heard(worker)
 
 

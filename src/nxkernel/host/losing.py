@@ -14,7 +14,7 @@ from nxkernel.host.slot import Frame, Slot
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome
 
-__all__ = ["bury", "discard_stale", "give_up", "inter", "is_fit", "lose", "post_mortem"]
+__all__ = ["bury", "discard_stale", "fit", "give_up", "inter", "lose", "post_mortem"]
 
 #: Seconds to wait for the zygote's word on a worker that is gone.
 _EXIT_WAIT_S = 5.0
@@ -85,11 +85,12 @@ def give_up(keeper: Custody, frame: Frame) -> None:
         frame.buries = None
 
 
-def is_fit(worker: Worker, slot: Slot, frame: Frame) -> bool:
-    """Whether :func:`discard_stale` would find nothing to do at *worker*, for all that is seen."""
-    if frame.lost_by is not None or worker.asked is not None or worker.forsaken:
-        return False
-    return not (slot.alone and worker.channel.stirs)
+def fit(slot: Slot, frame: Frame) -> Worker | None:
+    """Return the worker if :func:`discard_stale` would find nothing to do, for all that is seen."""
+    worker = slot.worker
+    if worker is None or frame.lost_by is not None or worker.asked is not None or worker.forsaken:
+        return None
+    return None if slot.alone and worker.channel.stirs else worker
 
 
 def discard_stale(clock: Clock, keeper: Custody, frame: Frame) -> Effects[bool]:

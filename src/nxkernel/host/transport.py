@@ -21,7 +21,7 @@ from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
-from nxkernel.host.losing import discard_stale, give_up, inter, is_fit
+from nxkernel.host.losing import discard_stale, fit, give_up, inter
 from nxkernel.host.replies import (
     Brokered,
     cancelled,
@@ -237,10 +237,14 @@ class Transport:
                 taken = not LEAVING.now and slot.take(frame)
                 if not taken and not (yield from admitted(keeper, frame)):
                     return None
-                outcome = yield from self._inside(keeper, call, frame, came)
+                worker = None if call.token is not None else fit(slot, frame)
+                made = worker or (yield from self._worker(keeper, call, frame, came))
+                if not isinstance(made, Outcome):
+                    talk = Conversation(self._clock, self._callbacks, keeper, made, call, frame)
+                    made = self._callbacks.told(call) or (yield from talk.hold(came))
                 if frame.buries is not None:
                     yield from inter(self._clock, keeper, frame)
-                return outcome
+                return made
             except BaseException:
                 give_up(keeper, frame)
                 raise
@@ -251,19 +255,6 @@ class Transport:
             slot.leave(frame)
             give_up(keeper, frame)
             raise
-
-    def _inside(self, keeper: Keeper, call: Call, frame: Frame, came: float) -> Effects[Outcome]:
-        worker = keeper.slot.worker
-        if worker is None or call.token is not None or not is_fit(worker, keeper.slot, frame):
-            found = yield from self._worker(keeper, call, frame, came)
-            if isinstance(found, Outcome):
-                return found
-            worker = found
-        told = self._callbacks.told(call)
-        if told is not None:
-            return told
-        conversation = Conversation(self._clock, self._callbacks, keeper, worker, call, frame)
-        return (yield from conversation.hold(came))
 
     def _worker(
         self, keeper: Keeper, call: Call, frame: Frame, came: float
