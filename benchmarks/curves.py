@@ -2,6 +2,10 @@
 
 Each point has the echo of a bare ``multiprocessing.Pipe`` beside it, which took turns with it: on a
 machine that is busy at one moment and idle at the next, a ratio is flat where a time is not.
+
+The points of threads have another peer as well: as many threads as call plugins, each on a pipe
+and a process of its own. All of them share one interpreter lock, and hand it on at each system
+call: that is the price of threads in Python, whoever is called.
 """
 
 from __future__ import annotations
@@ -12,9 +16,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import nxkernel as nx
 from benchmarks.peers import pipe_echo
@@ -29,6 +32,8 @@ PLUGINS = (1, 10, 50, 200)
 THREADS = (1, 2, 4, 8, 16)
 #: Calls that one point is the median of, and in how many turns they are made.
 CALLS, TURNS = 600, 6
+#: Calls of one thread in one turn, at least: fewer would measure how threads begin.
+CALLS_A_THREAD = 50
 #: Rows that the audit has of one call: its intent and its outcome.
 ROWS_A_CALL = 2
 hookspec = nx.HookspecMarker("bench")
@@ -96,30 +101,55 @@ def of_threads() -> list[Point]:
 
     The time is that of all calls together, by their number: what a thread waits for others counts.
     """
-    with _kernel(max(THREADS)) as kernel, pipe_echo(VALUE) as pipe:
-        callers = [kernel.options(only={f"bench.p{each:03d}"}) for each in range(max(THREADS))]
-        points = []
-        for count in THREADS:
-            turns = [(_together(callers[:count]), _median(pipe)) for _ in range(TURNS)]
-            points.append({"threads": float(count), **_beside(turns)})
-        return points
+    most = max(THREADS)
+    with contextlib.ExitStack() as stack:
+        pipes = [stack.enter_context(pipe_echo(VALUE)) for _ in range(most)]
+        kernel = stack.enter_context(_kernel(most))
+        plugins = [_echo_of(kernel, f"bench.p{each:03d}") for each in range(most)]
+        return [_at_threads(count, plugins, pipes) for count in THREADS]
 
 
-def _together(callers: list[Any]) -> float:
-    """Microseconds of one call, while all *callers* make theirs."""
-    each = CALLS // TURNS // len(callers) + 1
+def _echo_of(kernel: nx.Kernel, plugin: str) -> Callable[[], object]:
+    caller = kernel.options(only={plugin})
+    return lambda: caller.call("echo_all", value=VALUE).unwrap()
 
-    def work(caller: Any) -> None:
+
+def _at_threads(
+    count: int, plugins: Sequence[Callable[[], object]], pipes: Sequence[Callable[[], object]]
+) -> Point:
+    turns = [
+        (_together(plugins[:count]), _together(pipes[:count]), _median(pipes[0]))
+        for _ in range(TURNS)
+    ]
+    return {
+        "threads": float(count),
+        **_beside([(ours, alone) for ours, _, alone in turns]),
+        "pipes_us": statistics.median(theirs for _, theirs, _ in turns),
+    }
+
+
+def _together(calls: Sequence[Callable[[], object]]) -> float:
+    """Microseconds of one call, while each of *calls* is made again and again in its own thread."""
+    each = max(CALLS // TURNS // len(calls), CALLS_A_THREAD)
+    meeting = threading.Barrier(len(calls) + 1)
+
+    def work(call: Callable[[], object]) -> None:
+        call()  # the first of a thread makes what belongs to it
+        meeting.wait()
         for _ in range(each):
-            caller.call("echo_all", value=VALUE).unwrap()
+            call()
+        meeting.wait()
 
-    threads = [threading.Thread(target=work, args=(caller,)) for caller in callers]
-    began = time.perf_counter()
+    threads = [threading.Thread(target=work, args=(call,)) for call in calls]
     for thread in threads:
         thread.start()
+    meeting.wait()
+    began = time.perf_counter()
+    meeting.wait()
+    took = time.perf_counter() - began
     for thread in threads:
         thread.join()
-    return (time.perf_counter() - began) * 1e6 / (each * len(callers))
+    return took * 1e6 / (each * len(calls))
 
 
 def _point(call: Callable[[], object], pipe: Callable[[], object]) -> Point:

@@ -168,12 +168,25 @@ def _curves(curves: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         + "."
         for name, points in curves.items()
     ]
-    rows = curves["rows"]
-    memory = (
+    return plots, [*words, *_of_pipes(curves["threads"]), _memory(curves["rows"])]
+
+
+def _of_pipes(points: Sequence[Mapping[str, float]]) -> list[str]:
+    if "pipes_us" not in points[0]:  # a report from before they were measured
+        return []
+    times = points[-1]["pipes_us"] / points[0]["pipes_us"]
+    every = ", ".join(f"{each['pipes_us']:.0f}" for each in points)
+    return [
+        f"As many threads, each on a `multiprocessing.Pipe` of its own: {times:.2f} times as much "
+        f"at the end. In µs: {every}."
+    ]
+
+
+def _memory(rows: Sequence[Mapping[str, float]]) -> str:
+    return (
         f"Memory that the application's process has for itself: {rows[0]['mib']:.1f} MiB after "
         f"{rows[0]['rows']:,.0f} rows, {rows[-1]['mib']:.1f} MiB after {rows[-1]['rows']:,.0f}."
     )
-    return plots, [*words, memory]
 
 
 def _notes(contest: Mapping[str, Any]) -> Sequence[str]:

@@ -273,6 +273,9 @@ def _curves(found: dict[str, Any]) -> Table:
             first = flatness([points[0], each])
             cells = (f"{each[name]:,.0f}", f"{each['us']:.0f}", f"{each['ratio']:.1f} ×")
             table.add_row(name, *cells, f"{first:.2f} ×")
+            if "pipes_us" in each:
+                pipes, as_many = f"{each['pipes_us']:.0f}", flatness([points[0], each], "pipes_us")
+                table.add_row("… on pipes", cells[0], pipes, "", f"{as_many:.2f} ×")
         table.add_section()
     return table
 
