@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nxkernel._system import files
+from nxkernel._system.writing import put
 from nxkernel.audit.spool.frames import frames
 
 __all__ = ["MAGIC", "Segment"]
@@ -62,7 +63,7 @@ class Segment:
             self.settle()
         self._settled = False
         try:
-            written = os.write(self._fd, data)
+            written = put(self._fd, data)
             if written != len(data):
                 raise OSError(28, os.strerror(28))  # what a short write to a file means
         except BaseException:
@@ -84,7 +85,7 @@ class Segment:
         self._settled = False
         try:
             # Zeros are no frame: whoever reads them meanwhile takes them for a row half written.
-            written = os.write(self._fd, bytes(_PROBE_BYTES))
+            written = put(self._fd, bytes(_PROBE_BYTES))
         finally:
             self.settle()
         if written != _PROBE_BYTES:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nxkernel._canonical import NotCanonical
+from nxkernel.audit.spool import segments
 from nxkernel.audit.spool.entries import entry
 from nxkernel.audit.spool.remains import Remains
 from nxkernel.audit.spool.segments import Segment
@@ -68,7 +69,7 @@ def test_a_segment_that_is_large_enough_is_complete(tmp_path: Path) -> None:
 
 
 class Disk:
-    """Stands for ``os.write``: writes a part, and then says why not all."""
+    """Stands for what appends: writes a part, and then says why not all."""
 
     def __init__(self, keep: int, error: int | None) -> None:
         self.keep, self.error, self.write = keep, error, os.write
@@ -93,7 +94,7 @@ def test_what_was_half_written_is_taken_back(
     for keep in range(size - before):
         begun = begin(spool, "unsaid")  # which also finds that the disk takes rows again
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", Disk(keep, error))
+            patch.setattr(segments, "put", Disk(keep, error))
             with pytest.raises(OSError, match=r"No space left|Input/output"):
                 spool.finish(CALLS, begun, ("done", 7))
         assert file.stat().st_size == size
@@ -118,7 +119,7 @@ def test_a_file_that_cannot_be_cut_back_takes_no_row_until_it_can(
     with monkeypatch.context() as patch:
         patch.setattr(os, "ftruncate", stuck)
         with monkeypatch.context() as inner:
-            inner.setattr(os, "write", Disk(9, None))
+            inner.setattr(segments, "put", Disk(9, None))
             with pytest.raises(OSError, match="No space"):
                 spool.finish(CALLS, begun, ())
         for _ in range(2):
@@ -141,7 +142,7 @@ def test_while_rows_find_no_place_no_call_begins(
     size = (tmp_path / NAME.segment(1)).stat().st_size
     begun = begin(spool, "made")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", Disk(5, None))
+        patch.setattr(segments, "put", Disk(5, None))
         with pytest.raises(OSError, match="No space"):
             spool.finish(CALLS, begun, ())
         for _ in range(2):
@@ -171,7 +172,7 @@ def test_an_interrupt_behind_the_write_leaves_the_row(
 
     begun = begin(spool, "1")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", interrupted)
+        patch.setattr(segments, "put", interrupted)
         with pytest.raises(Interrupt):
             spool.finish(CALLS, begun, ())
     assert in_flight(tmp_path) == []
@@ -188,7 +189,7 @@ def test_a_call_without_a_row_stays_in_flight(
     spool = a_spool(tmp_path)
     begun = begin(spool, "lost")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", Disk(0, errno.EIO))
+        patch.setattr(segments, "put", Disk(0, errno.EIO))
         with pytest.raises(OSError, match="Input/output"):
             spool.finish(CALLS, begun, ())
     call(spool, "next")
@@ -280,10 +281,15 @@ def test_a_spool_that_cannot_be_made_leaves_nothing(
     for whole in (0, 1):
         writes = iter([os.write] * whole)
         full = Disk(3, None)
-        monkeypatch.setattr(os, "write", lambda fd, data, w=writes, f=full: next(w, f)(fd, data))
-        with pytest.raises(OSError, match="No space"):
-            a_spool(tmp_path)
-        monkeypatch.setattr(os, "write", full.write)
+
+        def write(fd: int, data: bytes, writes: Any = writes, full: Disk = full) -> int:
+            return next(writes, full)(fd, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)  # the slots
+            patch.setattr(segments, "put", write)
+            with pytest.raises(OSError, match="No space"):
+                a_spool(tmp_path)
         assert names(tmp_path) == []
 
 

@@ -1,0 +1,49 @@
+"""Small writes to files, in which no other thread takes over the interpreter.
+
+``os.write`` gives up the interpreter's lock. A thread that holds a lock of its own meanwhile gets
+the interpreter back only in its turn, and all who want that lock wait twice: with two threads or
+more each row cost its caller several wake-ups, and a call twice as much. A write of a few hundred
+bytes into the page cache is over before another thread could begin.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["LONGEST", "put"]
+
+#: Bytes of a write that are not worth another thread's turn: a page.
+LONGEST: Final = 4096
+
+
+def put(fd: int, data: bytes) -> int:
+    """Write *data* to the file *fd* in one step, as far as that goes; returns how far.
+
+    Raises:
+        OSError: as ``os.write`` does.
+    """
+    if len(data) > LONGEST:
+        return os.write(fd, data)
+    return _brief(fd, data)
+
+
+if sys.platform == "win32":
+    _brief: Callable[[int, bytes], int] = os.write
+else:
+    import ctypes
+
+    #: PyDLL and not CDLL: it keeps the interpreter's lock.
+    _write = ctypes.PyDLL(None, use_errno=True).write
+    _write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    _write.restype = ctypes.c_ssize_t
+
+    def _brief(fd: int, data: bytes) -> int:
+        while (written := _write(fd, data, len(data))) < 0:
+            number = ctypes.get_errno()
+            if number != errno.EINTR:
+                raise OSError(number, os.strerror(number))
+        return int(written)
