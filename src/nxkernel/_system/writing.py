@@ -1,4 +1,4 @@
-"""Small writes to files, in which no other thread takes over the interpreter.
+"""Small writes, in which no other thread takes over the interpreter.
 
 ``os.write`` gives up the interpreter's lock. A thread that holds a lock of its own meanwhile gets
 the interpreter back only in its turn, and all who want that lock wait twice: with two threads or
@@ -20,13 +20,13 @@ __all__ = ["LONGEST", "put"]
 LONGEST: Final = 4096
 
 
-def put(fd: int, data: bytes) -> int:
-    """Write *data* to the file *fd* in one step, as far as that goes; returns how far.
+def put(fd: int, data: bytes | memoryview) -> int:
+    """Write *data* to *fd* in one step, as far as that goes; returns how far.
 
     Raises:
         OSError: as ``os.write`` does.
     """
-    if len(data) > LONGEST:
+    if type(data) is not bytes or len(data) > LONGEST:
         return os.write(fd, data)
     return _brief(fd, data)
 

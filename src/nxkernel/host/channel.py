@@ -11,6 +11,7 @@ from typing import Final
 
 from nxkernel._system.holding import close_all
 from nxkernel._system.pollers import watcher
+from nxkernel._system.writing import put
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_worker
 from nxkernel.host.arena import Arena
 from nxkernel.host.parcels import Parcels
@@ -49,7 +50,7 @@ class Channel:
         if sys.platform != "win32":
             os.set_blocking(self.command, False)
             os.set_blocking(self.result, False)
-        return partial(os.write, self.command), partial(os.read, self.result)
+        return partial(put, self.command), partial(os.read, self.result)
 
     @property
     def backlog(self) -> bool:
