@@ -26,7 +26,6 @@ def test_all_of_it_is_written(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, LONGEST + 1])
-@pytest.mark.skipif(sys.platform == "win32", reason="has no /dev/full")
 def test_what_the_system_refuses_is_an_oserror(size: int) -> None:
     """With its number, however large the write: a full disk, a closed descriptor."""
     full = os.open("/dev/full", os.O_WRONLY)
@@ -40,7 +39,6 @@ def test_what_the_system_refuses_is_an_oserror(size: int) -> None:
         put(full, bytes(size))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gives up the interpreter's lock")
 def test_no_other_thread_runs_meanwhile(tmp_path: Path) -> None:
     """One that could run for all the interpreter cares waits until the writes are over."""
     go, ran = threading.Event(), threading.Event()
