@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nxkernel.audit.reader import AuditReader
-from tests.unit.audit.logs import make_call, ok, opened, sample_rows, write_batches
+from tests.unit.audit.logs import make_call, ok, opened, sample_rows, write_batches, write_sample
 from tests.unit.cli.conftest import run
 
 
@@ -61,6 +61,34 @@ def test_a_kernel_may_be_at_work(tmp_path: Path) -> None:
     with AuditReader(log) as reader:
         assert [(c.run_id, c.call_id, c.status) for c in reader.calls()] == [("run-1", "1", "ok")]
     assert run("audit", "verify", tmp_path / "data").code == 0
+
+
+def test_every_command_reads_all_files(tmp_path: Path) -> None:
+    """What it says before a rotation it says after it."""
+    log = tmp_path / "data" / "audit" / "audit.db"
+    write_sample(log)
+    data = tmp_path / "data"
+    out = tmp_path / "calls.jsonl"
+    questions: list[tuple[object, ...]] = [
+        ("runs", data),
+        ("plugins", data, "--run", "all"),
+        ("calls", data, "--run", "all"),
+        ("show", data, "1", "--run", "run-1"),
+        ("stats", data, "--run", "all"),
+        ("tail", data),
+        ("diff", data, "run-1", "run-2"),
+    ]
+
+    def answers() -> list[object]:
+        assert run("audit", "export", data, out, "--run", "all").code == 0
+        said = [run("audit", *question, "--json").data for question in questions]
+        exported = out.read_text()
+        out.unlink()
+        return [*said, exported]
+
+    before = answers()
+    assert run("audit", "rotate", data).code == 0
+    assert answers() == before
 
 
 def test_a_missing_log_cannot_be_sealed(tmp_path: Path) -> None:
