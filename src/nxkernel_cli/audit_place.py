@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 import time
 from collections.abc import Callable
@@ -55,6 +56,13 @@ def _moment(_: click.Context, option: click.Parameter, value: str | None) -> int
     return int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
 
 
+def _finite(_: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """Refuse what is no number of milliseconds, though it is a float."""
+    if value is not None and not math.isfinite(value * 1000):
+        raise click.BadParameter(f"{value} is no number of milliseconds", param=option)
+    return value
+
+
 def _time(name: str, field: str, meaning: str) -> Any:
     return click.option(name, field, metavar="TIME", callback=_moment, help=meaning)
 
@@ -77,6 +85,7 @@ _FILTERS = (
         "--slower",
         type=click.FloatRange(min=0),
         metavar="MS",
+        callback=_finite,
         help="Only calls that took as many milliseconds, or more.",
     ),
 )

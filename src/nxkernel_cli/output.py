@@ -7,6 +7,7 @@ file is made printable first: an escape sequence in a plugin's name must not rea
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,10 @@ __all__ = [
 SCHEMA_VERSION = 1
 #: Columns where no terminal says how many there are: rows are for grep and are not folded.
 _WIDE = 10_000
+#: Between two columns, and before those that stand below others.
+_GAP, _INDENT = 2, 4
+#: Text and style of each cell.
+_Row = Sequence[tuple[str, str]]
 
 #: ``--json``, the same for every command.
 json_option: Callable[[Any], Any] = click.option(
@@ -129,29 +134,60 @@ def table(
 ) -> None:
     """Print *rows* below *columns*; those in *right* are aligned to the right.
 
-    On a terminal the columns in *prose* are folded to fit. No other is: half an id is none.
+    On a terminal the columns in *prose* are folded to fit. No other is: half an id is none. Where
+    columns do not fit beside each other, those that are left over stand below, and are indented.
     """
+    console, folded = _console(stderr=False), frozenset(prose)
+    cells = [[_styled(cell) for cell in row] for row in rows]
+    names, numbers = list(columns), frozenset(right)
+    parts = [range(len(names))]
+    if console.is_terminal and not folded:
+        parts = _parts(names, cells, console.width)
+    if not folded:
+        console.width = _WIDE
+    shown = [_lines(console, names, cells, part, numbers, folded) for part in parts]
+    for together in itertools.zip_longest(*shown, fillvalue=""):
+        for number, line in enumerate(together):
+            if number == 0 or line.strip():
+                # rich has decided on colours already
+                click.echo(((_INDENT * " " if number else "") + line).rstrip(), color=True)
+
+
+def _parts(names: Sequence[str], cells: Sequence[_Row], room: int) -> list[range]:
+    """Split columns into runs of those that fit beside each other."""
+    from rich.cells import cell_len
+
+    parts, start, used = [], 0, 0
+    for at, name in enumerate(names):
+        width = max(map(cell_len, (name, *(row[at][0] for row in cells))))
+        if at > start and used + width > room:
+            parts.append(range(start, at))
+            start, used = at, _INDENT
+        used += width + _GAP
+    return [*parts, range(start, len(names))]
+
+
+def _lines(
+    console: Console,
+    names: Sequence[str],
+    cells: Sequence[_Row],
+    part: range,
+    numbers: frozenset[str],
+    folded: frozenset[str],
+) -> list[str]:
+    """Return the columns of *part* as lines, the first with their names."""
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    numbers, folded = frozenset(right), frozenset(prose)
-    for column in columns:
-        shown.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            no_wrap=column not in folded,
-            overflow="fold",
-        )
-    for row in rows:
-        shown.add_row(*(Text(*_styled(cell)) for cell in row))
-    console = _console(stderr=False)
-    if not folded:
-        console.width = _WIDE
+    for name in (names[at] for at in part):
+        justify: Any = "right" if name in numbers else "left"
+        shown.add_column(name, justify=justify, no_wrap=name not in folded, overflow="fold")
+    for row in cells:
+        shown.add_row(*(Text(*row[at]) for at in part))
     with console.capture() as captured:
         console.print(shown)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip(), color=True)  # rich has decided already
+    return captured.get().splitlines()
 
 
 def _styled(cell: object) -> tuple[str, str]:

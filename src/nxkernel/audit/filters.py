@@ -28,6 +28,9 @@ _CONDITIONS: Final[Mapping[str, str]] = {
 }
 
 
+_BEYOND: Final = 2**63
+
+
 @attrs.frozen(kw_only=True)
 class CallFilter:
     """The calls for which everything holds that it says; a field that is None says nothing."""
@@ -61,7 +64,7 @@ class CallFilter:
 
         With ``failures`` it lets calls in flight through: SQL cannot see which they are.
         """
-        said = self.said()
+        said = {name: _bounded(value) for name, value in self.said().items()}
         parts = [_CONDITIONS[name] for name in said]
         return " AND ".join(parts) or "1", said
 
@@ -80,6 +83,11 @@ class CallFilter:
             and (not self.failures or record.status in ("error", "interrupted"))
             and (self.min_us is None or (record.duration_us or -1) >= self.min_us)
         )
+
+
+def _bounded(value: Any) -> Any:
+    """Return a number that SQLite takes and that means the same: no row has one beyond."""
+    return max(-_BEYOND, min(value, _BEYOND - 1)) if type(value) is int else value
 
 
 #: Every call.

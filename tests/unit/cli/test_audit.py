@@ -307,6 +307,12 @@ def test_calls_are_chosen_by_when_they_began(busy: Path) -> None:
     assert len(ids(run("audit", "calls", busy, "--since", "2023-11-14", "--json"))) == 12
     assert ids(run("audit", "calls", busy, "--until", "2023-11-14T23:13:20+01:00", "--json")) == []
     assert ids(run("audit", "calls", busy, "--since", "2h", "--json")) == []
+    assert len(ids(run("audit", "calls", busy, "--since", "0001-01-01", "--json"))) == 12
+    assert len(ids(run("audit", "calls", busy, "--until", "9999-12-31", "--json"))) == 12
+    for number in ("nan", "inf", "1e308"):
+        refused = run("audit", "calls", busy, "--slower", number)
+        assert refused.code == 2
+        assert "is no number of milliseconds" in refused.err
     refused = run("audit", "calls", busy, "--since", "yesterday")
     assert refused.code == 2
     assert "'yesterday' is no time" in refused.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -84,7 +85,28 @@ def test_only_prose_is_folded_on_a_terminal(
     assert row[1] not in folded
     assert set(row[1].split()) <= set(folded.split())
     output.table(("id", "tried"), [row])
-    assert f"{row[0]}  {row[1]}" in capsys.readouterr().out
+    assert f"{row[0]}\n    {row[1]}" in capsys.readouterr().out
+
+
+def test_columns_that_do_not_fit_a_terminal_stand_below(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row takes as many lines as it must, aligned with the names; without a terminal, one."""
+    columns = ("call", "plugin", "ms", "error")
+    rows = [("1", "ocr.rapid", "12.5", None), ("2.1", "store", "3.0", "plugin.timeout")]
+    output.table(columns, rows, right=("ms",))
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "24"}.items():
+        monkeypatch.setenv(name, value)
+    output.table(columns, rows, right=("ms",))
+    shown = re.sub(r"\x1b\[[0-9]*m", "", capsys.readouterr().out)
+    assert [line.rstrip() for line in shown.splitlines()] == [
+        "call  plugin       ms",
+        "    error",
+        "1     ocr.rapid  12.5",
+        "2.1   store       3.0",
+        "    plugin.timeout",
+    ]
 
 
 def test_colour_only_on_demand(

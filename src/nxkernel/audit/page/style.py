@@ -26,7 +26,13 @@ margin-top:18px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px}
 .tile b{display:block;font-size:24px;line-height:1.2;font-weight:650}.tile.bad b{color:var(--red)}
 .tile span{color:var(--soft);font-size:13px}
-.wide{overflow-x:auto}.wide>svg{min-width:720px}
+/* What is wider than the window is scrolled; a shadow says on which side there is more. */
+.wide{overflow-x:auto;background:linear-gradient(to right,var(--card) 40%,transparent),
+linear-gradient(to left,var(--card) 40%,transparent) 100% 0,
+linear-gradient(to right,var(--soft),transparent),
+linear-gradient(to left,var(--soft),transparent) 100% 0;background-repeat:no-repeat;
+background-size:32px 100%,32px 100%,8px 100%,8px 100%;
+background-attachment:local,local,scroll,scroll}.wide>svg{min-width:720px}
 svg{display:block;width:100%;height:auto}svg.small{width:180px;height:12px}
 svg text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}
 svg .tick{fill:var(--soft);font-size:11px}svg .name{fill:var(--soft);font-size:11px}
