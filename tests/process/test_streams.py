@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import os
+import pickle
 import shutil
 import threading
 import time
@@ -133,6 +135,16 @@ def test_nothing_is_asked_before_the_first_item(zoo: Zoo) -> None:
     assert (state(zoo), len(recorded(zoo.kernel.run))) == (before, calls + 1)
     with pytest.raises(nx.CallRejected, match="unknown argument"):
         zoo.kernel.call("flow", number=1)
+
+
+def test_a_stream_cannot_be_copied(zoo: Zoo) -> None:
+    """A copy that is let go of would end the stream under its reader."""
+    stream = flow(zoo, "count", 3)
+    assert next(stream) == 0
+    for way in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            way(stream)
+    assert list(stream) == [1, 2]
 
 
 # -- back-pressure ---------------------------------------------------------------------------------

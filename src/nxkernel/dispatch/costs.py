@@ -28,8 +28,8 @@ class LayerCost:
     """What one layer of a hook's calls took, in microseconds."""
 
     #: A middleware's name, or ``arguments`` (checked, made plain, encoded), ``transport`` (the
-    #: worker's gate, both ways, the answer decoded), ``plugin``, ``result`` (structured), and
-    #: ``kernel`` for the rest.
+    #: worker's gate, both ways, the answer decoded), ``plugin``, ``result`` (structured), of a
+    #: stream ``consumer`` (what the application did with its items), and ``kernel`` for the rest.
     layer: str
     median_us: float
     least_us: float
@@ -81,6 +81,16 @@ class Sample:
         plugin = min(now - self._last, plugin_us / 1e6)
         self.add("transport", now - self._last - plugin)
         self.add("plugin", plugin)
+        self._last = now
+
+    def streamed(self, waited_us: int, plugin_us: int) -> None:
+        """Part the time of a stream, of which *waited_us* went by in waiting for its worker."""
+        now = self.clock.monotonic()
+        waited = min(now - self._last, max(waited_us, plugin_us) / 1e6)
+        plugin = min(waited, plugin_us / 1e6)
+        self.add("transport", waited - plugin)
+        self.add("plugin", plugin)
+        self.add("consumer", now - self._last - waited)
         self._last = now
 
     def close(self) -> None:

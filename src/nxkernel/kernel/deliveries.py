@@ -93,7 +93,11 @@ class Deliveries:
         finally:
             self.nests.forget(call)
         if sample is not None:
-            sample.answered(outcome.timing.plugin_us)
+            timing = outcome.timing
+            if call.stream:
+                sample.streamed(timing.queue_us + timing.transport_us, timing.plugin_us)
+            else:
+                sample.answered(timing.plugin_us)
         outcome = opened.close(outcome)
         if sample is not None:
             sample.layered([each.name for each in self.middleware], call.stack_ns)

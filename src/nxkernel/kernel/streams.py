@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from nxkernel import _forks
 from nxkernel.dispatch.drivers import Orphans
@@ -113,6 +113,9 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
 
     def __repr__(self) -> str:
         return f"<Stream of {self._hook!r}, {'open' if self.result is None else 'over'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a stream is read once, by one consumer: it cannot be copied or pickled")
 
     # -- in a thread -------------------------------------------------------------------------------
 

@@ -70,3 +70,18 @@ def test_a_worker_that_claims_more_than_there_was_gets_what_there_was() -> None:
     costs.keep("a", sample)
     found = {each.layer: each.least_us / 1e6 for each in costs.of("a")}
     assert found == {"transport": 0, "plugin": 3, "kernel": 0}
+
+
+def test_the_consumer_of_a_stream_has_his_own_time() -> None:
+    """What the application does with the items is no cost of the way to the worker."""
+    clock = Clock()
+    costs = Costs(clock)
+    sample = costs.sample("a")
+    assert sample is not None
+    branch = sample.branch()
+    branch.sent(["audit"])
+    clock.now += 100
+    branch.streamed(waited_us=7_000_000, plugin_us=3_000_000)
+    costs.keep("a", sample)
+    found = {each.layer: each.median_us / 1e6 for each in costs.of("a")}
+    assert found == {"audit": 0, "transport": 4, "plugin": 3, "consumer": 93, "kernel": 0}
