@@ -243,6 +243,8 @@ def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
     if not blobs and (shape := _quickly(data)) is not None:
         return shape
     value = read(data, blobs)
+    if not blobs and (shape := _proven(value, data)) is not None:
+        return shape
     try:
         shape = survey(value, MAX_DEPTH, MAX_VALUES)
     except Misshapen as error:
@@ -263,6 +265,15 @@ def _quickly(data: bytes) -> Shape | None:
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         pass
     return None
+
+
+def _proven(value: Any, data: bytes) -> Shape | None:
+    """Return the shape of a value of more levels, if it is certain to be that of *data*."""
+    try:
+        shape = seen(value, data) if encode(value) == data else None
+    except NotCanonical:
+        return None
+    return shape if shape is not None and shape.depth <= _QUICK_DEPTH else None
 
 
 def bounded(data: bytes) -> bytes:

@@ -115,6 +115,22 @@ def test_quick_decoding_refuses_what_careful_decoding_refuses(data: bytes) -> No
         quick = decoded(data)
         patch.setattr(_canonical, "_quickly", lambda data: None)
         assert decoded(data) == quick
+        patch.setattr(_canonical, "_proven", lambda value, data: None)
+        assert decoded(data) == quick
+
+
+@given(VALUES, st.integers(5, 8))
+def test_more_levels_than_types_are_made_for(value: Any, levels: int) -> None:
+    """A value is decoded the same, and its shape holds, however many levels it has."""
+    for _ in range(levels):
+        value = {"a": [value]}
+    data = _canonical.encode(value)
+    shape = _canonical.surveyed(data, _canonical.blobs_of(value, data))
+    assert tagged(shape.value) == tagged(value)
+    exact = survey(value, 200, 10**6)
+    assert (shape.json, shape.marked) == (exact.json, exact.after(data).marked)
+    assert shape.depth >= exact.depth
+    assert shape.parts >= exact.parts
 
 
 def decoded(data: bytes) -> Any:
