@@ -196,7 +196,9 @@ def open_reader(path: Path, format: Format) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         # Readers of a WAL database share memory through a file, which another user's folder or
         # a read-only disk refuses. Without a log file nobody is writing, and the file stands still.
-        if not path.is_file() or _has_content(Path(f"{path}-wal")):
+        # One with a journal was left in the middle of a transaction: who writes next undoes that.
+        left = any(_has_content(Path(f"{path}{rest}")) for rest in ("-wal", "-journal"))
+        if left or not path.is_file():
             raise
         connection = _open_readonly(path, f"{uri}?mode=ro&immutable=1", format)
     return connection

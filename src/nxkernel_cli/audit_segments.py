@@ -38,8 +38,9 @@ def rotate(place: Path, if_due: bool, as_json: bool) -> int:
     from nxkernel.audit.reader import AuditReader
 
     log, sealed = log_path(place), None
-    with AuditReader(log):
-        pass  # What is no log is refused before anything is written to it.
+    if not Path(f"{log}-journal").exists():  # else only who may write can open it
+        with AuditReader(log):
+            pass  # What is no log is refused before anything is written to it.
     drain(log, SystemClock(), lambda: True)  # what a killed kernel left belongs to this file
     if not if_due or rotation.is_due(log):
         sealed = rotation.rotate(log, SystemClock()).path

@@ -176,12 +176,20 @@ def settle(log: Path, clock: Clock) -> None:
         OSError, sqlite3.Error: when that cannot be done.
     """
     if log.is_file():
+        _undo(log, clock)
         if _is_sealed(log):
             _go_on(log, clock)
     elif sealed := sealed_in(sealed_folder(log)):
         last = sealed[-1].path
         os.rename(_next(log, last, last.name, clock), log)
         files.sync_folder(log.parent)
+
+
+def _undo(log: Path, clock: Clock) -> None:
+    """Undo the sealing of a file that was killed in the middle: only who may write can."""
+    if Path(f"{log}-journal").exists():
+        with closing(open_writer(log, FORMAT, durability="power", now_ns=clock.wall_ns())):
+            pass
 
 
 def _is_sealed(log: Path) -> bool:
@@ -218,7 +226,7 @@ def _move(log: Path, to: Path) -> None:
 def _next(log: Path, sealed: Path, name: str, clock: Clock) -> Path:
     """Make the file that continues *sealed*, complete before it has its name; return where."""
     fresh = log.with_name(f"{log.name}-next")
-    for rest in ("", "-wal", "-shm"):
+    for rest in ("", "-wal", "-shm", "-journal"):
         Path(f"{fresh}{rest}").unlink(missing_ok=True)
     with closing(open_reader(sealed, FORMAT)) as connection:
         head = Head.read(connection)
