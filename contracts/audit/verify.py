@@ -455,6 +455,16 @@ class Check:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append((kind, table, seq, message))
 
+    def check_triggers(self):
+        """Find triggers that are none of the format's: they change or drop what is written."""
+        known = {name for _, name, _ in expected_schema()}
+        query = (
+            "SELECT lower(tbl_name), name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2"
+        )
+        for table, name in self.connection.execute(query).fetchall():
+            if table in TABLES and name not in known:
+                self.report("malformed", table, 0, f"trigger {name} is none of the format's")
+
     def run(self):
         """Check schema, rows and checkpoint."""
         try:
@@ -462,6 +472,7 @@ class Check:
             for table, name, statement in expected_schema():
                 if self.schema.get(name) != statement:
                     self.report("malformed", table, 0, f"{name} is not as the format has it")
+            self.check_triggers()
             self.check_rows()
             self.judge()
         except sqlite3.Error as error:

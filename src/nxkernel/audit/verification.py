@@ -300,6 +300,19 @@ class _Verification:
                     how = "not as the format has it" if name in found else "missing"
                     message = f"{kind.lower()} {name} is {how}"
                     self._inspection.report("malformed", table.name, 0, message)
+        self._check_triggers()
+
+    def _check_triggers(self) -> None:
+        """Find triggers that are none of the format's: they change or drop what is written."""
+        ours = {statement.split()[2] for table in TABLES for statement in table.statements}
+        of_logs = {table.name for table in TABLES}
+        query = (
+            "SELECT lower(tbl_name), name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2"
+        )
+        for table, name in self._connection.execute(query).fetchall():
+            if table in of_logs and name not in ours:
+                message = f"trigger {name} is none of the format's"
+                self._inspection.report("malformed", table, 0, message)
 
     def _check_rows(self, start: Start) -> Start:
         last = self._connection.execute("SELECT max(seq) FROM batches").fetchone()[0] or 0

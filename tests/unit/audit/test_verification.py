@@ -342,6 +342,13 @@ def an_open_end_forged(log: Victim) -> tuple[Any, Found]:
     return attack, [] if seq == log.end.size else [("forged", "batches", seq)]
 
 
+def a_trigger_of_ones_own(log: Victim) -> tuple[Any, Found]:
+    """One that changes no row yet, and drops failures from now on."""
+    attack = sql("CREATE TRIGGER quiet BEFORE INSERT ON Calls WHEN NEW.ok = 0 "
+                 "BEGIN SELECT RAISE(IGNORE); END")  # fmt: skip
+    return attack, [("malformed", "calls", 0)]
+
+
 MATRIX = [
     an_edit, an_error_hidden, a_name_exchanged, a_row_refers_to_another_name, two_edits,
     a_digest_cut_short, a_real_for_an_integer, text_that_is_none, a_null_for_a_value, a_row_deleted,
@@ -351,6 +358,7 @@ MATRIX = [
     an_edit_with_its_batch_made_anew, a_root_edited, a_frontier_edited, marks_edited,
     marks_cut_short, a_batch_that_begins_elsewhere, a_batch_that_is_none,
     a_segment_that_begins_elsewhere, the_last_batch_taken_away, an_open_end_forged,
+    a_trigger_of_ones_own,
 ]  # fmt: skip
 
 
