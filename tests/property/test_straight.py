@@ -30,7 +30,7 @@ from nxkernel._wire import (
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
 from nxkernel.dispatch.tasks import Tasks
-from nxkernel.host.channel import Channel
+from nxkernel.host import transport
 from nxkernel.host.replies import impl_facts
 from nxkernel.host.slot import Slot
 from nxkernel.types import Outcome
@@ -42,7 +42,7 @@ from tests.support.scripted import CLOSE, ScriptedHost
 #: What a worker says in one call: accounts, and then an end of one kind or another. What follows
 #: bytes that are broken may be swallowed by them, so that the worker has to close its pipe.
 ACCOUNTS = ("denied", "drawn")
-ENDS = (["answer"], ["halves"], ["more"], ["broker"], ["broken", "close"], ["close"])
+ENDS = (["answer"], ["other"], ["halves"], ["more"], ["broker"], ["broken", "close"], ["close"])
 
 
 @attrs.define
@@ -71,24 +71,23 @@ class Teller:
         answer = list(self.dice.choice(ANSWERS[:2]))
         answer[1] = seq
         whole = pack(Result(seq, answer[2], answer[3], []))
-        if word == "answer":
-            yield whole
-        elif word == "halves":
-            at = self.dice.randrange(1, len(whole))
+        at = self.dice.randrange(1, len(whole))
+        if word == "halves":
             yield whole[:at]
             yield whole[at:]
-        elif word == "more":
-            yield whole + whole[: self.dice.randrange(1, len(whole) + 1)]
-        elif word == "broken":
-            yield self.mutator.break_(answer)
-        elif word == "denied":
-            yield pack(Denied(within=seq, raised=[], seen=[("read", "/nowhere")]))
-        elif word == "drawn":
-            yield pack(Drawn(within=seq, found=[("os.urandom()", "a.py:1", "call", False)]))
-        elif word == "broker":
-            yield pack(Broker(1, seq, "other", encode({}), 0, []))
-        else:
-            yield CLOSE
+            return
+        other = Result(seq + self.dice.choice((-1, 1)), answer[2], answer[3], [])
+        found = [("os.urandom()", "a.py:1", "call", False)]
+        yield {
+            "answer": whole,
+            "more": whole + whole[: at + 1],
+            "other": pack(other),
+            "broken": self.mutator.break_(answer),
+            "denied": pack(Denied(within=seq, raised=[], seen=[("read", "/nowhere")])),
+            "drawn": pack(Drawn(within=seq, found=found)),
+            "broker": pack(Broker(1, seq, "other", encode({}), 0, [])),
+            "close": CLOSE,
+        }[word]
 
 
 def _detoured(effects: Effects[Outcome]) -> Effects[Outcome]:
@@ -139,7 +138,7 @@ def test_the_usual_case_in_line_ends_as_the_general_way_would(
     straight = _ends(lines, seed, straight=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Slot, "take", lambda self, frame: False)
-        patch.setattr(Channel, "stirs", property(lambda self: True))
+        patch.setattr(transport, "fit", lambda slot, frame: None)
         general = _ends(lines, seed, straight=False)
     assert msgspec.json.encode(straight, enc_hook=repr) == msgspec.json.encode(
         general, enc_hook=repr
