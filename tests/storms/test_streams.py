@@ -185,7 +185,8 @@ class Loop(Reader):
         while len(self.known) < self.streams:
             stream, known = self.open()
             task = asyncio.ensure_future(self.eat(stream, known))
-            for _ in range(self.dice.randrange(200)):
+            # Once at least: a task that never ran has asked for nothing, and nothing ends.
+            for _ in range(self.dice.randrange(1, 200)):
                 await asyncio.sleep(0)
             if self.dice.random() < 0.7:
                 task.cancel()
