@@ -104,6 +104,10 @@ def run_key(seed: Part) -> bytes:
     return root(seed)
 
 
+#: What the path of every call begins with.
+_CALL = enc(["call"])
+
+
 # Two BLAKE2b of three are the same for every call of one hook. Bounded: names of plugins and
 # hooks come from manifests, and a process may see many kernels.
 @lru_cache(maxsize=1024)
@@ -118,7 +122,9 @@ def call_key(run: bytes, plugin: str, hook: str, key: Iterable[Part]) -> bytes:
         run: what :func:`run_key` gave.
         key: the logical call id, stable whatever the order, attempt, worker or process.
     """
-    return child(_hook_key(run, plugin, hook), "call", *key)
+    path = _CALL + b"".join(map(_enc, key))
+    parent = _hook_key(run, plugin, hook)
+    return blake2b(path, digest_size=KEY_SIZE, key=parent, person=_NODE).digest()
 
 
 def rng(key: bytes) -> random.Random:

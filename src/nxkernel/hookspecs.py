@@ -211,6 +211,12 @@ class HookSpec:
     #: The capability's name and method, or None.
     capability: str | None = None
     method: str | None = None
+    #: The names in ``args``.
+    names: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+
+    @names.default
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.args)
 
 
 def collect_specs(project: str, namespaces: Iterable[Any]) -> dict[str, HookSpec]:

@@ -156,7 +156,7 @@ class Timing:
     instance: int | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # so that it is copied at once: see _altered
 class Call:
     """One invocation of one hookimpl, as the stack sees it.
 
@@ -222,7 +222,7 @@ class Call:
     stack_ns: list[int] = attrs.field(factory=list, eq=False, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # so that it is copied at once: see _altered
 class Outcome:
     """The value or the error of one call, with its fault.
 

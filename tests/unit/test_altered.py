@@ -5,11 +5,11 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from nxkernel._altered import altered
+from nxkernel._altered import altered, filled
 from nxkernel.types import Call, Outcome
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Point:
     """A value with a default and a field that counts for nothing."""
 
@@ -18,7 +18,7 @@ class Point:
     note: list[str] = attrs.field(factory=list, eq=False)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Checked:
     """A value that looks at its field."""
 
@@ -54,3 +54,26 @@ def test_a_class_that_checks_its_fields_is_refused() -> None:
     """No value comes into being that its class would not have let."""
     with pytest.raises(TypeError, match=r"attrs\.evolve"):
         altered(Checked(1), x="one")
+
+
+@attrs.frozen
+class Slotted:
+    """A value whose fields are in no dict."""
+
+    x: int = 1
+
+
+def test_a_class_with_slots_is_refused() -> None:
+    """What cannot be copied at once is not half copied."""
+    with pytest.raises(TypeError, match=r"attrs\.evolve"):
+        altered(Slotted(), x=2)
+
+
+def test_filled_from_a_template() -> None:
+    """All fields given at once make what the class itself makes of them, and it stays frozen."""
+    template = dict(vars(Point(x=1)))
+    made = filled(Point, {**template, "y": 5})
+    assert made == Point(x=1, y=5)
+    assert (hash(made), repr(made)) == (hash(Point(x=1, y=5)), repr(Point(x=1, y=5)))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.y = 6  # type: ignore[misc]

@@ -174,7 +174,8 @@ class AuditLog:
 
         Raises AuditError.
         """
-        self._begun()
+        if self._claim is None:
+            raise self._no_run()
         return self._writer.intend(intent_facts(call, self._clock.wall_ns()))
 
     def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
@@ -182,7 +183,8 @@ class AuditLog:
 
         The call key is taken from ``outcome.annotations["seed"]`` (hex or bytes).
         """
-        self._begun()
+        if self._claim is None:
+            raise self._no_run()
         facts = call_facts(outcome, duration_us, call.stack_ns)
         if intent is None:
             before = intent_facts(call, self._clock.wall_ns())

@@ -171,14 +171,14 @@ class Writer:
     def intend(self, facts: Facts) -> Open:
         """Say that a call is about to be made; raises as :meth:`append`."""
         try:
-            return self._living().begin(_plain(facts))
+            return (self._spool or self._living()).begin(facts)  # type: ignore[arg-type]
         except FAILURES as error:
             raise cannot("write", self.path, error) from error
 
     def finish(self, intent: Open, facts: Facts) -> None:
         """Append the row of a call, whose *facts* follow those of its intent; raises likewise."""
         try:
-            self._living().finish(_CALLS, intent, _plain(facts))
+            (self._spool or self._living()).finish(_CALLS, intent, facts)  # type: ignore[arg-type]
         except FAILURES as error:
             raise cannot("write", self.path, error) from error
 
@@ -268,5 +268,8 @@ class Writer:
 
 
 def _plain(facts: Facts) -> tuple[Fact, ...]:
-    """Only the database itself writes bytes, and in no row that comes this way."""
+    """Only the database itself writes bytes, and in no row that comes this way.
+
+    The two on the path of every call say so by a comment.
+    """
     return facts  # type: ignore[return-value]

@@ -15,10 +15,10 @@ from typing import Any
 
 import attrs
 
-from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.effects import Effect, Effects, Io
 from nxkernel.dispatch.tasks import Tasks
 
-__all__ = ["Company", "Member", "join"]
+__all__ = ["Alone", "Company", "Member", "alone", "join"]
 
 
 # Neither of the two is frozen: each call makes one of each, and that would cost it as much again.
@@ -36,6 +36,11 @@ class Member:
     #: Where it was made: whoever takes it further must not make it a part of his own call.
     context: contextvars.Context = attrs.Factory(contextvars.copy_context)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it goes on any more, or soon will."""
+        return self.tasks.over
+
     def go_on(self) -> None:
         """Take it as far as it comes; what it raises is for its own driver."""
         if self.tasks.resumable:
@@ -43,22 +48,84 @@ class Member:
             self.context.copy().run(self.tasks.go_on)
 
 
+class Alone:
+    """A call that found no other under way in its thread, and that its driver drives by hand.
+
+    Somebody may come all the same: code of a builtin that calls in its turn, a handler of a signal.
+    He makes tasks of it as it stands, and its driver finds them when he looks again.
+    """
+
+    __slots__ = ("_context", "_root", "bell", "effect", "result", "taken")
+
+    def __init__(self, root: Effects[Any], bell: object) -> None:
+        self._root = root
+        self.bell = bell
+        self._context = contextvars.copy_context()
+        #: What it waits for, while it waits.
+        self.effect: Effect | None = None
+        #: The tasks that somebody has made of it.
+        self.taken: Tasks | None = None
+        #: What it has returned.
+        self.result: Any = None
+
+    @property
+    def tasks(self) -> Tasks:
+        """The call as tasks, made now if nobody has made them before."""
+        if self.taken is None:
+            self.taken = Tasks.adopted(self._root, self.effect)
+        return self.taken
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it goes on any more, or soon will."""
+        return self.taken is not None and self.taken.over
+
+    def go_on(self) -> None:
+        """Take it as far as it comes; what it raises is for its own driver."""
+        if self.tasks.resumable:
+            self._context.copy().run(self.tasks.go_on)
+
+    def leave(self) -> None:
+        """Be none of the calls of this thread any more; safe to call twice."""
+        members = _thread.members
+        if self in members:
+            members.remove(self)
+
+
 class _Thread(threading.local):
     """Who is under way in this thread, the oldest first."""
 
     def __init__(self) -> None:
-        self.members: list[Member] = []
+        self.members: list[Member | Alone] = []
 
 
 _thread = _Thread()
 
 
-def join(tasks: Tasks, bell: object, disturb: Callable[[], None] = lambda: None) -> Company:
-    """Make *tasks* one of the calls of this thread, until its driver leaves."""
+def _present() -> list[Member | Alone]:
     members = _thread.members
     if members:
         # An interrupt may have kept one from taking its leave.
-        members[:] = [each for each in members if not each.tasks.over]
+        members[:] = [each for each in members if not each.over]
+    return members
+
+
+def alone(root: Effects[Any], bell: object) -> Alone | None:
+    """Make *root* one of the calls of this thread, if no other of its kernel is there.
+
+    Returns None otherwise, and has done nothing.
+    """
+    members = _thread.members
+    if members and any(each.bell is bell for each in _present()):
+        return None
+    own = Alone(root, bell)
+    members.append(own)
+    return own
+
+
+def join(tasks: Tasks, bell: object, disturb: Callable[[], None] = lambda: None) -> Company:
+    """Make *tasks* one of the calls of this thread, until its driver leaves."""
+    members = _present()
     others = [each for each in members if each.bell is bell]
     own = Member(tasks, bell, disturb)
     members.append(own)
@@ -70,7 +137,7 @@ class Company:
     """A call, and the others that its driver takes further beside it. Looks like one."""
 
     member: Member
-    others: list[Member]
+    others: list[Member | Alone]
 
     def leave(self) -> None:
         """Be none of the calls of this thread any more; safe to call twice."""

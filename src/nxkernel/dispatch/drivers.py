@@ -18,9 +18,10 @@ import attrs
 
 from nxkernel import _forks, _system
 from nxkernel._clock import Clock
-from nxkernel.dispatch.company import Company, join
+from nxkernel.dispatch.company import Company, alone, join
 from nxkernel.dispatch.effects import Io
 from nxkernel.dispatch.spin import Look
+from nxkernel.dispatch.straight import run_straight
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
@@ -166,9 +167,21 @@ def run_blocking(
     An exception in the thread (KeyboardInterrupt) cancels the call: its workers are ended and
     their outcomes recorded before the exception goes on.
     """
-    tasks = Tasks(root)
-    drive_blocking(tasks, clock, bell, look)
-    return tasks.result
+    member = alone(root, bell)
+    if member is None:
+        tasks = Tasks(root)
+        drive_blocking(tasks, clock, bell, look)
+        return tasks.result
+    try:
+        if run_straight(member, root, clock, bell.system.poll, look):
+            member.leave()
+            return member.result
+        member.leave()  # It comes in again as one of many.
+        drive_blocking(member.tasks, clock, bell, look)
+    except BaseException:
+        _abandon(member.tasks)
+        raise
+    return member.tasks.result
 
 
 def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell, look: Look | None = None) -> None:

@@ -39,7 +39,10 @@ class Leaving(threading.local):
 LEAVING = Leaving()
 
 
-@attrs.frozen
+# None of these is frozen: a call makes several, and that would cost it as much again.
+
+
+@attrs.define
 class Io:
     """Wait until a descriptor can be read, or the other one written."""
 
@@ -50,7 +53,7 @@ class Io:
     deadline: float | None
 
 
-@attrs.frozen
+@attrs.define
 class Gate:
     """Wait until *attempt* returns True; it is tried again whenever the kernel's bell rings."""
 
@@ -60,14 +63,14 @@ class Gate:
     key: object = None
 
 
-@attrs.frozen
+@attrs.define
 class Fork:
     """Run generators side by side; the wait is over when all have returned."""
 
     branches: tuple[Generator[Any, Any, Any], ...]
 
 
-@attrs.frozen
+@attrs.define
 class Offer:
     """Hand an item of a stream to whoever consumes it, and wait until he wants the next one.
 

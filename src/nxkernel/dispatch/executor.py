@@ -30,7 +30,7 @@ from nxkernel.types import (
     PluginId,
 )
 
-__all__ = ["Inner", "Invoke", "Provider", "execute"]
+__all__ = ["Inner", "Invoke", "Provider", "execute", "in_order"]
 
 
 @attrs.frozen
@@ -41,6 +41,8 @@ class Provider:
     facts: ImplFacts
     #: Which edition of the plugin it belongs to.
     edition: int = 1
+    #: What all of its calls have in common, kept by whoever writes them: see ``kernel.drafts``.
+    template: dict[str, Any] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
 
 @attrs.frozen
@@ -74,8 +76,39 @@ class Invoke(Protocol):
 def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Effects[HookResult]:
     """Call *providers* in the given order and return the hook's result.
 
-    *providers* come in calling order: pluggy's ``get_hookimpls()`` reversed.
+    *providers* come in calling order, wrappers first: pluggy's ``get_hookimpls()`` reversed.
     """
+    if not providers or providers[0].facts.wraps or not (spec.firstresult or len(providers) == 1):
+        return (yield from in_order(spec, providers, invoke))
+    # Nearly every call that is no fan-out: the first one answers, and nothing is wrong with that.
+    outcome = yield from invoke(providers[0], "call")
+    value = outcome.value
+    if outcome.error is not None or value is None or outcome.degraded or outcome.diagnostics:
+        return (yield from in_order(spec, providers, _after(outcome, invoke)))
+    value = value if spec.firstresult else [value]
+    return HookResult(hook=HookName(spec.name), value=value, outcomes=(outcome,))
+
+
+def _after(first: Outcome, invoke: Invoke) -> Invoke:
+    """Return *invoke* after its first call, which has given *first* already."""
+    given = iter((first,))
+
+    def invoke_again(
+        provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
+    ) -> Effects[Outcome]:
+        known = next(given, None)
+        return invoke(provider, phase, inner, token) if known is None else _known(known)
+
+    return invoke_again
+
+
+def _known(outcome: Outcome) -> Effects[Outcome]:
+    yield from ()  # It has been waited for.
+    return outcome
+
+
+def in_order(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Effects[HookResult]:
+    """Do what :func:`execute` does, whoever the providers are and whatever they answer."""
     run = _Run(spec=spec, invoke=invoke)
     entered = yield from run.enter([p for p in providers if p.facts.wraps])
     if run.inner.error is None:

@@ -3,13 +3,14 @@
 A middleware receives the call, yields it on (perhaps with another envelope) and receives the
 outcome; or it returns an outcome at once. Splitting each call at the ``yield`` is what lets one
 thread send to many providers before it collects from the first, and lets asyncio drive the same
-code.
+code. One that is on the path of every call may say the same as two plain functions: see
+``entrances``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, is_
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ import attrs
 
 from nxkernel._blob import NONE, Blobs
 from nxkernel._clock import Clock
+from nxkernel.dispatch.entrances import Layer, Passage, entrance
 from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
 from nxkernel.settings import Grant, Permissions, PluginSettings
@@ -30,11 +32,10 @@ __all__ = [
     "Middleware",
     "Open",
     "PluginFacts",
+    "Stack",
     "item_check",
     "open_stack",
 ]
-
-Layer = Generator[Call, Outcome, Outcome]
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +130,9 @@ class Middleware(Protocol):
     * ``retrying(lost, outcome, again)``: a call that ended with *outcome* is about to be made anew.
     * ``item(call, outcome)``: an item of a stream, as an outcome of its own, before its consumer
       sees it. It returns that, another value in it, or a failure, which ends the stream.
+
+    And ``through(call)`` may be there beside ``around``, for the calls with which nothing is out of
+    the ordinary: see :mod:`nxkernel.dispatch.entrances`.
     """
 
     @property
@@ -145,52 +149,81 @@ class Middleware(Protocol):
         """Finish the run; nothing is called afterwards."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Open:
     """A stack that has been entered: the call to send, or the outcome that answered early."""
 
-    layers: list[tuple[str, Layer]]
+    names: tuple[str, ...]
+    #: What was entered so far, the outermost first.
+    passed: list[Passage]
     call: Call
     #: Set when a middleware answered without yielding.
     early: Outcome | None = None
 
     def close(self, outcome: Outcome) -> Outcome:
         """Hand *outcome* out through every layer that was entered, innermost first."""
-        spent, began = self.call.stack_ns, perf_counter_ns()
-        while self.layers:
-            name, layer = self.layers.pop()
-            outcome = _leave(name, layer, outcome, self.call)
+        passed, spent, began = self.passed, self.call.stack_ns, perf_counter_ns()
+        while passed:
+            _, leave, state = passed.pop()
+            if leave is None:
+                continue
+            try:
+                outcome = leave(state, outcome)
+                if type(outcome) is not Outcome:
+                    outcome = _outcome(self.names[len(passed)], outcome, self.call)
+            except Exception as error:
+                outcome = _broken(self.names[len(passed)], error, self.call)
             ended = perf_counter_ns()
-            spent[len(self.layers)] += ended - began
+            spent[len(passed)] += ended - began
             began = ended
         return outcome
 
 
-def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
-    """Enter the layers from the outside in, until one answers or the call is ready to send.
+class Stack:
+    """The middlewares of one kernel, outermost first, ready to be entered by any call."""
 
-    A middleware that breaks the protocol never raises here: its call has the outcome
-    ``middleware.failed``, fault ``host``, and the layers outside it see that.
-    """
-    opened = Open(layers=[], call=call)
-    spent, ended = call.stack_ns, perf_counter_ns()
-    for each in middleware:
-        began = ended
+    def __init__(self, middleware: Sequence[Middleware]) -> None:
+        self.middleware = tuple(middleware)
+        self.names = tuple(each.name for each in middleware)
+        self._entrances = tuple(map(entrance, middleware))
+
+    def open(self, call: Call) -> Open:
+        """Enter the layers from the outside in, until one answers or the call is ready to send.
+
+        A middleware that breaks the protocol never raises here: its call has the outcome
+        ``middleware.failed``, fault ``host``, and the layers outside it see that.
+        """
+        passed: list[Passage] = []
+        spent, began = call.stack_ns, perf_counter_ns()
         try:
-            layer = each.around(opened.call)
-            opened.call = _same_call(opened.call, next(layer))
-        except StopIteration as stop:
-            spent.append(perf_counter_ns() - began)
-            opened.early = opened.close(_outcome(each.name, stop.value, call))
-            break
+            for through, around in self._entrances:
+                passage = through(call)
+                if type(passage) is not tuple:
+                    passage = around(call) if passage is None else passage
+                    if type(passage) is not tuple:
+                        return self._answered(passed, call, passage, began)
+                if passage[0] is not call:
+                    call = _same_call(call, passage[0])
+                passed.append(passage)
+                ended = perf_counter_ns()
+                spent.append(ended - began)
+                began = ended
         except Exception as error:
-            spent.append(perf_counter_ns() - began)
-            opened.early = opened.close(_broken(each.name, error, call))
-            break
-        opened.layers.append((each.name, layer))
-        ended = perf_counter_ns()
-        spent.append(ended - began)
-    return opened
+            broken = _broken(self.names[len(passed)], error, call)
+            return self._answered(passed, call, broken, began)
+        return Open(self.names, passed, call)
+
+    def _answered(self, passed: list[Passage], call: Call, answer: Any, began: int) -> Open:
+        """The layer behind those that were passed has answered, since *began*."""
+        call.stack_ns.append(perf_counter_ns() - began)
+        opened = Open(self.names, passed, call)
+        opened.early = opened.close(_outcome(self.names[len(passed)], answer, call))
+        return opened
+
+
+def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
+    """Enter a stack that is there for one call: see :meth:`Stack.open`."""
+    return Stack(middleware).open(call)
 
 
 def _same_call(given: Call, yielded: Any) -> Call:
@@ -202,17 +235,15 @@ def _same_call(given: Call, yielded: Any) -> Call:
     return yielded
 
 
+_content = attrgetter("payload", "arguments", "blobs", "stack_ns")
+_names = attrgetter("input_digest", "plugin", "impl", "hook", "phase", "call_id")
+
+
 def _same_content(given: Call, yielded: Call) -> bool:
     # Identity, not equality: a middleware passes on what it was given, and comparing is not free.
-    return (
-        yielded.payload is given.payload
-        and yielded.arguments is given.arguments
-        and yielded.blobs is given.blobs
-        and yielded.input_digest == given.input_digest
-        and yielded.stack_ns is given.stack_ns
-        and (yielded.plugin, yielded.impl, yielded.hook, yielded.phase, yielded.call_id)
-        == (given.plugin, given.impl, given.hook, given.phase, given.call_id)
-    )
+    if not all(map(is_, _content(given), _content(yielded))):
+        return False
+    return _names(given) == _names(yielded)
 
 
 def item_check(middleware: Sequence[Middleware], call: Call) -> Callable[[Outcome], Outcome]:
@@ -234,18 +265,6 @@ def item_check(middleware: Sequence[Middleware], call: Call) -> Callable[[Outcom
         return item
 
     return check
-
-
-def _leave(name: str, layer: Layer, outcome: Outcome, call: Call) -> Outcome:
-    try:
-        layer.send(outcome)
-    except StopIteration as stop:
-        return _outcome(name, stop.value, call)
-    except Exception as error:
-        return _broken(name, error, call)
-    with suppress(Exception):  # what else it does on its way out cannot make it more broken
-        layer.close()
-    return _broken(name, RuntimeError("yielded twice"), call)
 
 
 def _outcome(name: str, value: Any, call: Call) -> Outcome:

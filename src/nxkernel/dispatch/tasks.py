@@ -34,7 +34,7 @@ class Tasks:
     """The generators of one call and what each waits for.
 
     Invariant: every live task is in exactly one of ``_runnable``, ``_io``, ``_gates``, offers
-    an item, or waits for its branches. One at a time offers.
+    an item, waits for its branches, or is the root and away. One at a time offers.
     """
 
     def __init__(self, root: Generator[Effect, Any, Any]) -> None:
@@ -50,6 +50,29 @@ class Tasks:
         self.cancelled = False
         #: What one of them raised while somebody else took them further.
         self._raised: Exception | None = None
+        #: Whether somebody else runs the root at this moment: see :meth:`adopted`.
+        self._is_away = False
+
+    @classmethod
+    def adopted(cls, root: Generator[Effect, Any, Any], effect: Effect | None) -> Tasks:
+        """Return the tasks of a call that somebody has driven by hand as far as *effect*.
+
+        None stands for one that he is still running: he tells what it waits for by
+        :meth:`come_back`, and until then nothing can be done for it.
+        """
+        tasks = cls(root)
+        tasks._root.started = True
+        tasks._runnable.clear()
+        tasks._is_away = True
+        if effect is not None:
+            tasks.come_back(effect)
+        return tasks
+
+    def come_back(self, effect: Effect) -> None:
+        """The root waits for *effect*; said once by who has run it, and not heard again."""
+        if self._is_away:
+            self._is_away = False
+            self._wait(self._root, effect)
 
     # -- what the driver needs to know ---------------------------------------------------
 

@@ -12,7 +12,14 @@ from typing import Any
 import attrs
 
 from nxkernel._arguments import Arguments
-from nxkernel._values import NotLiftable, hints_of, item_hint, lift, packed_arguments
+from nxkernel._values import (
+    NotLiftable,
+    hints_of,
+    item_hint,
+    lift,
+    needs_structuring,
+    packed_arguments,
+)
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import Call, CallError, HookResult, Outcome
 
@@ -24,6 +31,8 @@ class Annotations:
     """The annotations of one kernel's hookspecs, each looked up once."""
 
     _known: dict[str, Mapping[str, Any]] = attrs.Factory(dict)
+    #: What each says of its value, where that is more than that it is plain; None where it is not.
+    _values: dict[str, Any] = attrs.Factory(dict)
 
     def of(self, spec: HookSpec) -> Mapping[str, Any]:
         """Return the annotations of *spec* by argument, and that of its value as ``return``."""
@@ -40,6 +49,14 @@ class Annotations:
         hint = self.of(spec).get("return", Any)
         return item_hint(hint) if spec.options.stream else hint
 
+    def _telling(self, spec: HookSpec) -> Any:
+        """Return :meth:`of_value` where values are more than plain by it, or else None."""
+        known = self._values.get(spec.name, spec)
+        if known is spec:  # which no annotation is
+            hint = self.of_value(spec)
+            known = self._values[spec.name] = hint if needs_structuring(hint) else None
+        return known
+
     def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[Arguments, bytes]:
         """Return *arguments* as plain data, and their canonical bytes.
 
@@ -51,10 +68,12 @@ class Annotations:
 
     def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the annotation; one that does not fit is its fault."""
-        if outcome.error is not None or call.phase != "call" or outcome.value is None:
+        hint = self._telling(spec)
+        if hint is None or outcome.error is not None or call.phase != "call":
             return outcome
         try:
-            lift(outcome.value, self.of_value(spec))
+            if outcome.value is not None:
+                lift(outcome.value, hint)
         except NotLiftable as error:
             return Outcome.failed(
                 call, "contract.output", f"result does not fit the hookspec: {error}", "plugin"
@@ -68,8 +87,8 @@ class Annotations:
 
     def lifted(self, spec: HookSpec, result: HookResult) -> HookResult:
         """Rebuild what the annotation names; plain values stay as they are."""
-        hint = self.of_value(spec)
-        if hint is Any or result.error is not None:
+        hint = self._telling(spec)
+        if hint is None or result.error is not None:
             return result
         if not spec.firstresult and not isinstance(result.value, list):
             return result  # A wrapper may make anything of a fan-out, as under pluggy.

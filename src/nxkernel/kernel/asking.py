@@ -16,6 +16,7 @@ from nxkernel.host.transport import Brokered
 from nxkernel.types import Call
 
 __all__ = [
+    "PLAIN",
     "CallOptions",
     "PluginStats",
     "as_asked",
@@ -41,6 +42,10 @@ class CallOptions:
     only: frozenset[str] | None = None
 
 
+#: Those of a caller who says nothing.
+PLAIN = CallOptions()
+
+
 @attrs.define
 class PluginStats:
     """Counts and times of one plugin's calls."""
@@ -60,7 +65,9 @@ def check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
         CallRejected: when one is missing or has no such name.
     """
     given = {**spec.defaults, **arguments}
-    unknown = sorted(given.keys() - set(spec.args))
+    if given.keys() == spec.names:
+        return given
+    unknown = sorted(given.keys() - spec.names)
     missing = [name for name in spec.args if name not in given]
     if unknown or missing:
         wrong = (

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from nxkernel.errors import CallRejected
-from nxkernel.kernel.asking import CallOptions
+from nxkernel.kernel.asking import PLAIN, CallOptions
 from nxkernel.kernel.switchboard import Switchboard
 from nxkernel.types import HookResult
 
@@ -38,17 +38,20 @@ class Caller:
         return await self._switchboard.adrive(name, arguments, self._options)
 
 
-@attrs.frozen
 class HookRelay:
     """The hooks as attributes."""
 
-    _switchboard: Switchboard
-    _options: CallOptions
+    def __init__(self, switchboard: Switchboard, options: CallOptions) -> None:
+        self._switchboard = switchboard
+        self._options = options
 
     def __getattr__(self, name: str) -> HookCaller:
         if name.startswith("__"):
             raise AttributeError(name)
-        return HookCaller(self._switchboard, self._options, name)
+        caller = HookCaller(self._switchboard, self._options, name)
+        if self._switchboard.offers(name):  # from now on it is found without asking here
+            self.__dict__[name] = caller
+        return caller
 
 
 @attrs.frozen
@@ -66,8 +69,7 @@ class HookCaller:
         Raises:
             HookFailed: when it has none because a provider that matters failed.
         """
-        name = self._switchboard.hook_name(self.name)
-        return self._switchboard.drive(name, arguments, self._options).unwrap()
+        return self._switchboard.drive(self.name, arguments, self._options).unwrap()
 
     def call_historic(
         self,
@@ -95,4 +97,4 @@ class CapabilityCaller:
         if method not in self._methods:
             known = ", ".join(sorted(self._methods))
             raise CallRejected(f"no method {method!r}; the capability has: {known}")
-        return HookCaller(self._switchboard, CallOptions(), self._methods[method])
+        return HookCaller(self._switchboard, PLAIN, self._methods[method])

@@ -9,7 +9,7 @@ from typing import Any, Self
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.errors import CallRejected, KernelConfigError
 from nxkernel.hookspecs import collect_specs
-from nxkernel.kernel.asking import CallOptions, asked_with, check_ids
+from nxkernel.kernel.asking import PLAIN, asked_with, check_ids
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
 from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.fallbacks import with_plain_fallback
@@ -110,6 +110,7 @@ class Kernel:
         )
         self._lifetime = Lifetime(given)
         self._switchboard = Switchboard(self._lifetime)
+        self._relay = HookRelay(self._switchboard, PLAIN)
 
     @property
     def project(self) -> str:
@@ -223,7 +224,7 @@ class Kernel:
     @property
     def hook(self) -> HookRelay:
         """The hooks by name, called as pluggy calls them; failures raise ``HookFailed``."""
-        return HookRelay(self._switchboard, CallOptions())
+        return self._relay
 
     def call(self, hook: str | Callable[..., Any], /, **arguments: Any) -> HookResult:
         """Call *hook*, a name or the hookspec itself, and return value and outcomes.

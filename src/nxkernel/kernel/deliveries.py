@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ import attrs
 from nxkernel import _forks
 from nxkernel.dispatch.costs import Sample
 from nxkernel.dispatch.effects import Effects
-from nxkernel.dispatch.stack import Middleware, PluginFacts, item_check, open_stack
+from nxkernel.dispatch.stack import PluginFacts, Stack, item_check
 from nxkernel.errors import KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
@@ -34,9 +34,8 @@ T = TypeVar("T")
 _in_builtin: ContextVar[bool] = ContextVar("nxkernel_in_builtin", default=False)
 
 
-def in_builtin() -> bool:
-    """Whether this is the code of a builtin, in the middle of a call."""
-    return _in_builtin.get()
+#: Whether this is the code of a builtin, in the middle of a call.
+in_builtin: Callable[[], bool] = _in_builtin.get
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -44,7 +43,7 @@ class Deliveries:
     """Makes one kernel's calls, and counts them."""
 
     specs: Mapping[str, HookSpec]
-    middleware: Sequence[Middleware]
+    stack: Stack
     builtins: Builtins
     builtin_ids: frozenset[PluginId]
     #: Plugins of the in-process allowlist, once they are loaded.
@@ -78,14 +77,18 @@ class Deliveries:
 
         *sample* is told what the layers take.
         """
-        opened = open_stack(self.middleware, call)
+        opened = self.stack.open(call)
         if opened.early is not None:
             self._forsake(call)
             return self._counted(opened.early)
         if sample is not None:
-            sample.sent([each.name for each in self.middleware])
+            sample.sent(self.stack.names)
+        sent = opened.call
         try:
-            outcome = yield from self._deliver(opened.call, parent)
+            source = self._source(sent, parent)
+            outcome = source if isinstance(source, Outcome) else (yield from source)
+            if outcome.error is None and not sent.stream:
+                outcome = self.annotations.checked(self.specs[sent.hook], sent, outcome)
         except BaseException:
             # An interrupt in the host's own code: what was begun has its end on record.
             self._counted(opened.close(cancelled(opened.call)))
@@ -100,7 +103,7 @@ class Deliveries:
                 sample.answered(timing.plugin_us)
         outcome = opened.close(outcome)
         if sample is not None:
-            sample.layered([each.name for each in self.middleware], call.stack_ns)
+            sample.layered(self.stack.names, call.stack_ns)
         return self._counted(outcome)
 
     def requested(self, caller: Call, hook: HookName) -> bool:
@@ -111,33 +114,35 @@ class Deliveries:
         names = {hook, self.specs[hook].capability or hook}
         return facts is not None and bool(names & set(facts.requires))
 
-    def _deliver(self, call: Call, parent: Call | None) -> Effects[Outcome]:
-        known = self.facts.get(call.plugin)
-        if known is not None and known.edition != call.edition:
-            self.late(call)
+    def _source(self, call: Call, parent: Call | None) -> Outcome | Effects[Outcome]:
+        """Return why nobody is asked, or what asks whoever answers."""
         refusal = self._refusal(call, parent)
         if refusal is not None:
             self._forsake(call)
             return refusal
         if call.stream:
-            return (yield from checked(self._answer(call), self._check(call)))
-        outcome = yield from self._answer(call)
-        return self.annotations.checked(self.specs[call.hook], call, outcome)
+            return checked(self._answer(call), self._check(call))
+        return self._answer(call)
 
     def _check(self, call: Call) -> Callable[[Outcome], Outcome]:
         """Return what an item of a stream has to pass before anybody sees it."""
-        layers, spec = item_check(self.middleware, call), self.specs[call.hook]
+        layers, spec = item_check(self.stack.middleware, call), self.specs[call.hook]
         return lambda item: layers(self.annotations.checked(spec, call, item))
 
     def _refusal(self, call: Call, parent: Call | None) -> Outcome | None:
         """Return why nobody is asked, or None."""
-        disabled = self.disabled(call.plugin, call.edition)
+        plugin, edition = call.plugin, call.edition
+        known = self.facts.get(plugin)
+        if known is not None and known.edition != edition:
+            self.late(call)
+        disabled = self.disabled(plugin, edition)
         if disabled is not None:
             return Outcome.failed(call, disabled.code, disabled.message, "plugin")
         if parent is not None and not self.requested(parent, call.hook):
             return not_requested(call)
-        if call.depth > self.depths.get(call.plugin, call.depth):
-            return too_deep(call, self.depths[call.plugin])
+        depth = call.depth
+        if depth and depth > self.depths.get(plugin, depth):
+            return too_deep(call, self.depths[plugin])
         return None
 
     def _forsake(self, call: Call) -> None:
@@ -152,25 +157,29 @@ class Deliveries:
             self.transport.forsake(call)
 
     def _answer(self, call: Call) -> Effects[Outcome]:
+        """Return what asks whoever answers *call*."""
         if call.plugin in self.builtin_ids:
-            if call.stream:
-                return (yield from pulled(self.builtins.source(call), _Here()))
-            return self._built_in(call)
+            return pulled(self.builtins.source(call), _Here()) if call.stream else self._own(call)
         if call.plugin in self.residents:
-            return (yield from self.residents[call.plugin].exchange(call))
+            return self.residents[call.plugin].exchange(call)
         if self.transport is None:
             raise KernelNotRunning("the kernel has no transport")
-        return (yield from self.transport.exchange(call))
+        return self.transport.exchange(call)
 
-    def _built_in(self, call: Call) -> Outcome:
+    def _own(self, call: Call) -> Effects[Outcome]:
+        yield from ()  # There is nothing to wait for.
         return _within(lambda: self.builtins.call(call))
 
     def _counted(self, outcome: Outcome) -> Outcome:
-        with self._lock:
+        stats = self.stats.get(outcome.plugin)
+        if stats is None:
             stats = self.stats.setdefault(outcome.plugin, PluginStats())
+        with self._lock:
             stats.calls += 1
-            stats.errors += outcome.error is not None
-            stats.dropped += len(outcome.diagnostics)
+            if outcome.error is not None:
+                stats.errors += 1
+            if outcome.diagnostics:
+                stats.dropped += len(outcome.diagnostics)
             stats.plugin_us.append(outcome.timing.plugin_us)
         return outcome
 

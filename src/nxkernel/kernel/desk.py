@@ -18,7 +18,7 @@ from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Provider, execute
-from nxkernel.dispatch.stack import Middleware, PluginFacts
+from nxkernel.dispatch.stack import Middleware, PluginFacts, Stack
 from nxkernel.errors import NxError, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
@@ -113,7 +113,7 @@ class Desk:
         )
         self._deliveries = Deliveries(
             specs=specs,
-            middleware=middleware,
+            stack=Stack(middleware),
             builtins=builtins,
             builtin_ids=builtin_ids,
             residents=living,
@@ -169,7 +169,7 @@ class Desk:
         call = self._intake.common(hook, arguments, options)
         if sample is not None:
             sample.lap("arguments")
-            call = attrs.evolve(call, sample=sample)
+            call.sample = sample
         return self._answer(call)
 
     def historic_call(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel._altered import filled
 from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel._clock import Clock
 from nxkernel.dispatch.executor import Inner, Provider
+from nxkernel.hookspecs import HookSpec
 from nxkernel.host.conversation import UNWIND_S
 from nxkernel.kernel.deliveries import in_builtin
-from nxkernel.kernel.hookcalls import HookCall, Nest
+from nxkernel.kernel.hookcalls import HookCall
 from nxkernel.settings import Hosting
-from nxkernel.types import Call, CallId, HookName, Level, Phase, PluginId, RunId
+from nxkernel.types import EMPTY, Call, CallId, Digest, HookName, Level, Phase, PluginId, RunId
 
 __all__ = ["Drafts"]
 
@@ -35,14 +35,6 @@ class Drafts:
     clock: Clock
     #: The level of what runs in workers.
     level: Level
-    _lock: threading.Lock = attrs.Factory(threading.Lock)
-
-    def __attrs_post_init__(self) -> None:
-        _forks.register(self)
-
-    def abandon(self) -> None:
-        """In a forked child: no thread that could hold the lock is there."""
-        self._lock = threading.Lock()
 
     def draft(
         self,
@@ -56,67 +48,95 @@ class Drafts:
 
         *inner* is what a wrapper's second phase is given, *token* what its first one returned.
         """
-        parent = hook.parent
-        shipped = hook.payload if inner is None else encode(inner.value)
-        return Call(
+        if inner is not None or phase != "call":
+            return self._of_wrapper(hook, provider, phase, inner or Inner(), token)
+        return filled(Call, self._fields(hook, provider))
+
+    def _fields(self, hook: HookCall, provider: Provider) -> dict[str, Any]:
+        """Return the fields of a plain call: what never changes of it, and what always does."""
+        template, parent, spec = provider.template, hook.parent, hook.spec
+        if not template:
+            # Two threads may fill it, with the same.
+            template.update(self._template(spec, provider))
+        number, plugin, options = next(hook.nest.ids), provider.plugin, hook.options
+        seconds = self._seconds(spec, plugin) if options.timeout is None else options.timeout
+        deadline = self.clock.monotonic() + seconds
+        if hook.deadline is not None and hook.deadline < deadline:
+            deadline = hook.deadline
+        fields = {
+            **template,
+            "call_id": str(number),
+            "arguments": hook.arguments,
+            "payload": hook.payload,
+            "blobs": hook.blobs,
+            "input_digest": hook.input_digest,
+            "deadline": deadline,
+            "key": hook.key,
+            "historic": hook.historic,
+            "awaited": in_builtin(),
+            "stack_ns": [],
+        }
+        if plugin in self.residents:  # it may have been loaded after its first call was written
+            fields["level"] = "none"
+        if parent is not None:
+            fields["call_id"] = f"{parent.call_id}.{number}"
+            fields["parent"] = parent.call_id
+            fields["caller"] = parent.plugin
+            fields["caller_edition"] = parent.edition
+            fields["depth"] = parent.depth + 1
+        return fields
+
+    def _template(self, spec: HookSpec, provider: Provider) -> dict[str, Any]:
+        """Return all fields of a call of *provider*; those of one call are not right yet."""
+        options = spec.options
+        call = Call(
             run_id=self.run_id,
-            call_id=self._id(hook.nest, parent),
+            call_id=CallId(""),
             plugin=provider.plugin,
             edition=provider.edition,
             impl=provider.facts.impl,
-            hook=HookName(hook.spec.name),
-            phase=phase,
-            arguments=hook.arguments if inner is None else {"result": inner.value},
-            payload=shipped,
-            blobs=hook.blobs if inner is None else blobs_of(inner.value, shipped),
-            input_digest=hook.input_digest if inner is None else digest(shipped),
-            deadline=self._deadline(hook, provider.plugin, phase),
-            key=(*hook.key, "teardown") if phase == "teardown" else hook.key,
-            parent=parent.call_id if parent else None,
-            caller=parent.plugin if parent else None,
-            caller_edition=parent.edition if parent else None,
-            depth=parent.depth + 1 if parent else 0,
-            level=self._level_of(provider.plugin),
-            historic=hook.historic,
-            lasting=bool(hook.spec.historic),
-            awaited=in_builtin(),
-            stream=hook.spec.options.stream and phase == "call",
-            item_timeout=hook.spec.options.item_timeout,
-            retries=self._retries(hook, phase),
-            token=token,
-            inner_error=inner.error if inner else None,
-            inner_fault=inner.fault if inner else None,
-            inner_origin=inner.origin if inner else None,
+            hook=HookName(spec.name),
+            arguments=EMPTY,
+            payload=b"",
+            input_digest=Digest(""),
+            deadline=0.0,
+            key=(),
+            level="host" if provider.plugin in self.builtin_ids else self.level,
+            lasting=bool(spec.historic),
+            stream=options.stream,
+            item_timeout=options.item_timeout,
+            # A historic call is repeated by the next start of its worker.
+            retries=self.hosting.retries if options.idempotent and not spec.historic else 0,
         )
+        return dict(vars(call))
 
-    def _id(self, nest: Nest, parent: Call | None) -> CallId:
-        with self._lock:
-            number = next(nest.ids)
-        return CallId(f"{parent.call_id}.{number}" if parent else str(number))
+    def _of_wrapper(
+        self, hook: HookCall, provider: Provider, phase: Phase, inner: Inner, token: Any
+    ) -> Call:
+        """Return a phase of a wrapper: the two belong together, and neither is made again."""
+        fields = self._fields(hook, provider)
+        fields.update(phase=phase, stream=False, retries=0, token=token)
+        if phase == "teardown":
+            shipped = encode(inner.value)
+            # A wrapper that was entered gets a little time to leave, however late it is: what it
+            # holds would never be given back.
+            at_least = self.clock.monotonic() + UNWIND_S
+            fields.update(
+                arguments={"result": inner.value},
+                payload=shipped,
+                blobs=blobs_of(inner.value, shipped),
+                input_digest=digest(shipped),
+                deadline=max(fields["deadline"], at_least),
+                key=(*hook.key, "teardown"),
+                inner_error=inner.error,
+                inner_fault=inner.fault,
+                inner_origin=inner.origin,
+            )
+        return filled(Call, fields)
 
-    def _retries(self, hook: HookCall, phase: Phase) -> int:
-        """A wrapper's phases belong together, a historic call to the next start of its worker."""
-        repeatable = hook.spec.options.idempotent and phase == "call" and not hook.spec.historic
-        return self.hosting.retries if repeatable else 0
-
-    def _level_of(self, plugin: PluginId) -> Level:
-        if plugin in self.builtin_ids:
-            return "host"
-        return "none" if plugin in self.residents else self.level
-
-    def _deadline(self, hook: HookCall, plugin: PluginId, phase: Phase) -> float:
-        """The caller's word counts first, then the hookspec's, the manifest's, the host's.
-
-        A wrapper that was entered gets a little time to leave, however late it is: what it holds
-        would never be given back.
-        """
-        choices = (
-            hook.options.timeout,
-            hook.spec.options.timeout,
-            self.timeouts.get(plugin),
-            self.hosting.timeout_s,
-        )
-        seconds = next(s for s in choices if s is not None)
-        now = self.clock.monotonic()
-        deadline = now + seconds if hook.deadline is None else min(now + seconds, hook.deadline)
-        return max(deadline, now + UNWIND_S) if phase == "teardown" else deadline
+    def _seconds(self, spec: HookSpec, plugin: PluginId) -> float:
+        """The hookspec's word counts first, then the manifest's, the host's."""
+        if spec.options.timeout is not None:
+            return spec.options.timeout
+        seconds = self.timeouts.get(plugin)
+        return self.hosting.timeout_s if seconds is None else seconds

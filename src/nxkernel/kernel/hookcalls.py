@@ -51,9 +51,9 @@ class Nests:
         self._by_call.pop(call.call_id, None)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True, eq=False)  # frozen it would take twice as long to make
 class HookCall:
-    """One hook call: what all of its invocations share."""
+    """One hook call: what all of its invocations share. It does not change once it is under way."""
 
     spec: HookSpec
     arguments: Mapping[str, Any]

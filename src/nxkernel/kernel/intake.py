@@ -13,7 +13,7 @@ from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest,
 from nxkernel.errors import CallRejected, PluginFailed
 from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.annotations import Annotations
-from nxkernel.kernel.asking import CallOptions, check_names
+from nxkernel.kernel.asking import PLAIN, CallOptions, check_names
 from nxkernel.kernel.hookcalls import HookCall, Nest, Nests, logical_key
 from nxkernel.settings import Hosting
 from nxkernel.types import Call, PluginId
@@ -38,14 +38,15 @@ class Intake:
         Raises:
             CallRejected: when there is none.
         """
-        if hook not in self.specs:
+        spec = self.specs.get(hook)
+        if spec is None:
             known = ", ".join(sorted(self.specs))
             raise CallRejected(
                 f"no hook {hook!r}; the application offers: {known}",
                 code="call.unknown_hook",
                 hook=hook,
             )
-        return self.specs[hook]
+        return spec
 
     def common(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookCall:
         """Return the application's call of a hook that is not historic.
@@ -53,7 +54,7 @@ class Intake:
         Raises:
             CallRejected: when a name is wrong, or an argument cannot cross.
         """
-        spec = self.spec(hook)
+        spec = self.specs.get(hook) or self.spec(hook)
         if spec.historic:
             raise CallRejected(
                 f"hook {hook!r} is historic: use kernel.hook.{hook}.call_historic(kwargs=...)",
@@ -70,7 +71,7 @@ class Intake:
         spec = self.spec(hook)
         if not spec.historic:
             raise CallRejected(f"hook {hook!r} is not historic", hook=hook)
-        return self._of_application(spec, arguments, CallOptions())
+        return self._of_application(spec, arguments, PLAIN)
 
     def nested(
         self, parent: Call, hook: str, payload: bytes, blobs: Blobs, deadline: float
@@ -97,7 +98,7 @@ class Intake:
             payload = _encoded(hook, arguments)
         nest = self.nests.below(parent)
         shown = Arguments(payload, arguments)
-        return self._assembled(spec, shown, payload, CallOptions(), nest, parent, deadline)
+        return self._assembled(spec, shown, payload, PLAIN, nest, parent, deadline)
 
     def _of_application(
         self, spec: HookSpec, arguments: Mapping[str, Any], options: CallOptions

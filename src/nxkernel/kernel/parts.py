@@ -11,7 +11,7 @@ from nxkernel._blob import Blobs
 from nxkernel._seeds import run_key
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate
-from nxkernel.dispatch.spin import Spin
+from nxkernel.dispatch.spin import Look, Spin
 from nxkernel.dispatch.stack import Event, PluginFacts
 from nxkernel.errors import CallRejected, PluginDisabled
 from nxkernel.host.builtin import Builtins
@@ -87,7 +87,10 @@ class Parts:
         self.debugging = Debugging(given.run.dir, self.report, given.hosting)
         self.places = Places(given, self.roster.launches, self.debugging, self.report)
         self.traffic = Traffic(self.plant.bell.ring)
-        self._spin = Spin(calls=lambda: self.traffic.calls)
+        self._spin = Spin(calls=self.traffic.count)
+        #: How calls of a hook wait, by its name.
+        self._looks: dict[str, Look] = {}
+        self._clock = given.run.clock
         #: Editions on trial, and those that finish their last calls.
         self.others: dict[tuple[PluginId, int], Edition] = {}
         self.desk = Desk(
@@ -185,8 +188,10 @@ class Parts:
 
     def drive(self, generator: Any, hook: str = "") -> Any:
         """Run *generator*, a call of *hook* if it is one, to its end in this thread."""
-        look = partial(self._spin.wait, hook) if hook else None
-        return run_blocking(generator, self.given.run.clock, self.plant.bell, look)
+        look = self._looks.get(hook)
+        if look is None and hook:
+            look = self._looks[hook] = partial(self._spin.wait, hook)
+        return run_blocking(generator, self._clock, self.plant.bell, look)
 
     # -- telling the stack -----------------------------------------------------------------
 
@@ -274,9 +279,10 @@ class Parts:
 
     def disabled(self, plugin: PluginId, edition: int | None = None) -> PluginDisabled | None:
         """Return why an edition of *plugin*, or the one that new calls go to, does not run."""
-        other = self.others.get((plugin, edition)) if edition is not None else None
-        if other is not None:
-            return other.member.error or (other.keeper.disabled if other.keeper else None)
+        if self.others and edition is not None:
+            other = self.others.get((plugin, edition))
+            if other is not None:
+                return other.member.error or (other.keeper.disabled if other.keeper else None)
         member = self.roster.members.get(plugin)
         if member is not None and member.error is not None:
             return member.error

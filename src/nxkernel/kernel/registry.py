@@ -40,7 +40,13 @@ class Order:
     """Who provides what at one moment, and how many hook calls go by it."""
 
     _providers: Mapping[str, tuple[Provider, ...]]
-    calls: int = 0
+    #: As many as there are calls: to append and to pop is one step each, whoever else does it.
+    entered: list[None] = attrs.Factory(list)
+
+    @property
+    def calls(self) -> int:
+        """How many hook calls go by it."""
+        return len(self.entered)
 
     def of(self, hook: str) -> tuple[Provider, ...]:
         """Return the providers of *hook* in calling order."""
@@ -114,19 +120,19 @@ class Registry:
     def enter(self) -> Order:
         """Return the order in force, for a call that leaves it when it is over."""
         while True:
-            with self._lock:
-                order = self._order
-                if order is not None:
-                    order.calls += 1
-                    return order
-            self._arrange()
+            order = self._order
+            if order is None:
+                self._arrange()
+                continue
+            order.entered.append(None)
+            if order is self._order:
+                return order
+            self.leave(order)  # A change came in between, and may not have seen this call.
 
     def leave(self, order: Order) -> None:
         """The call that entered *order* is over."""
-        with self._lock:
-            order.calls -= 1
-            last = order.calls == 0 and order is not self._order
-        if last:
+        order.entered.pop()
+        if order is not self._order and not order.entered:
             self._ring()
 
     def is_quiet(self) -> bool:

@@ -9,12 +9,10 @@ from typing import Any
 import attrs
 
 from nxkernel.dispatch.drivers import drive_async, drive_blocking, run_async
-from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
-from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.kernel.parts import Parts
 from nxkernel.kernel.streams import Stream
@@ -43,11 +41,22 @@ class Switchboard:
         name = getattr(hook, "__qualname__", type(hook).__name__)
         raise CallRejected(f"{name} is no hookspec of this kernel", code="call.unknown_hook")
 
+    def offers(self, name: str) -> bool:
+        """Whether the application offers a hook of this name."""
+        return name in self._lifetime.given.specs
+
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread; that of a hook that streams begins with its first item."""
-        if (stream := self._stream(hook, arguments, options)) is not None:
-            return stream
-        return self._drive(lambda desk: desk.hook_call(hook, arguments, options), hook)
+        parts = self._lifetime.present()
+        if parts.desk.spec(hook).options.stream:
+            return self._stream(parts, hook, arguments, options)
+        _refuse_in_the_way(parts)
+        with parts.traffic:
+            self._lifetime.check()
+            parts.streams.tidy()
+            generator = parts.desk.hook_call(hook, arguments, options)
+            result: HookResult = parts.drive(generator, hook)
+            return result
 
     def drive_historic(
         self,
@@ -56,15 +65,12 @@ class Switchboard:
         callback: Callable[[Any], None] | None,
     ) -> HookResult:
         """Make one historic call in this thread."""
-        return self._drive(lambda desk: desk.historic_call(hook, arguments, callback))
-
-    def _drive(self, call: Callable[[Desk], Effects[HookResult]], hook: str = "") -> HookResult:
         parts = self._lifetime.present()
         _refuse_in_the_way(parts)
         with parts.traffic:
             self._lifetime.check()
             parts.streams.tidy()
-            result: HookResult = parts.drive(call(parts.desk), hook)
+            result: HookResult = parts.drive(parts.desk.historic_call(hook, arguments, callback))
             return result
 
     async def adrive(
@@ -72,8 +78,8 @@ class Switchboard:
     ) -> HookResult:
         """Make one call in this event loop."""
         parts = await self._lifetime.apresent()
-        if (stream := self._stream(hook, arguments, options)) is not None:
-            return stream
+        if parts.desk.spec(hook).options.stream:
+            return self._stream(parts, hook, arguments, options)
         with parts.traffic:
             self._lifetime.check()
             parts.streams.tidy()
@@ -83,13 +89,10 @@ class Switchboard:
             return result
 
     def _stream(
-        self, hook: str, arguments: Mapping[str, Any], options: CallOptions
-    ) -> HookResult | None:
-        """Return the stream of a hook that streams, or None; its arguments are checked."""
-        parts = self._lifetime.present()
+        self, parts: Parts, hook: str, arguments: Mapping[str, Any], options: CallOptions
+    ) -> HookResult:
+        """Return the stream of a hook that streams; its arguments are checked."""
         spec = parts.desk.spec(hook)
-        if not spec.options.stream:
-            return None
         with parts.traffic:
             self._lifetime.check()
             tasks = Tasks(parts.desk.hook_call(hook, arguments, options))

@@ -35,6 +35,10 @@ class Traffic:
     @property
     def calls(self) -> int:
         """Calls under way."""
+        return self.count()
+
+    def count(self) -> int:
+        """Return how many calls are under way."""
         return sum(list(self._threads.values()))
 
     @property
@@ -53,5 +57,5 @@ class Traffic:
             threads[own] = left
         else:
             del threads[own]
-        if self.calls == 0:
+        if not threads or self.count() == 0:
             self._ring()

@@ -10,6 +10,7 @@ import attrs
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.types import Call, Outcome, PluginId
@@ -45,7 +46,7 @@ class AuditSink(Protocol):
         """Write the end of the run."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Attempt:
     """The attempt of a call that is under way."""
 
@@ -155,9 +156,25 @@ class Audit:
         finally:
             if call.retries:
                 del self._attempts[call.call_id]
+        return self._returned(attempt, outcome)
+
+    def through(self, call: Call) -> Passage | Outcome | None:
+        """Do what ``around`` does, for a call that is made once, while all could be written."""
+        if call.retries or self._lost or self._halted is not None:
+            return None
+        try:
+            intent = self._sink.intend(call)
+        except AuditError as error:
+            self._note(error)
+            if self._on_error != "warn":
+                return _refused(call, error, "the call was not made")
+            intent = None
+        return call, self._returned, _Attempt(call, intent, self._clock.monotonic())
+
+    def _returned(self, attempt: _Attempt, outcome: Outcome) -> Outcome:
         lost = self._finish(attempt, outcome)
         if lost is not None and self._on_error != "warn":
-            return _refused(call, lost, "the call was made and its result is withheld")
+            return _refused(attempt.call, lost, "the call was made and its result is withheld")
         return outcome
 
     def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
@@ -182,8 +199,15 @@ class Audit:
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> AuditError | None:
         duration_us = round((self._clock.monotonic() - attempt.began) * 1e6)
-        _, lost = self._try(self._sink.finish, attempt.intent, attempt.call, outcome, duration_us)
-        return lost
+        if self._lost or self._halted is not None:
+            arguments = (attempt.intent, attempt.call, outcome, duration_us)
+            return self._try(self._sink.finish, *arguments)[1]
+        try:
+            self._sink.finish(attempt.intent, attempt.call, outcome, duration_us)
+        except AuditError as error:
+            self._note(error)
+            return error
+        return None
 
     def close(self) -> None:
         """Write the end of the run.

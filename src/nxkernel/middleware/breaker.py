@@ -13,6 +13,7 @@ import attrs
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import ERROR_CODES, KernelConfigError, PluginDisabled
 from nxkernel.types import Call, HookName, Outcome, PluginId
@@ -218,6 +219,21 @@ class Breaker:
         finally:
             # A trial that never came back must not hold its place: no later call would get it.
             self._record(call, era, outcome)
+        return outcome
+
+    def through(self, call: Call) -> Passage | None:
+        """Do what ``around`` does while the breaker is closed: it admits everybody then."""
+        plugin = call.plugin
+        state = self._states.get((plugin, call.hook))
+        if state is None or state.mode != "closed":
+            return None
+        if self._editions.get(plugin) != call.edition and self._is_aside(call):
+            return None
+        return call, self._returned, (call, state.era)
+
+    def _returned(self, admitted: tuple[Call, int], outcome: Outcome) -> Outcome:
+        if outcome.error is not None or outcome.lost:  # else it costs nothing
+            self._record(*admitted, outcome)
         return outcome
 
     def close(self) -> None:

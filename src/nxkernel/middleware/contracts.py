@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from nxkernel._arguments import plain_of
+from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.stack import BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError, ManifestInvalid, SchemaInvalid
 from nxkernel.findings import KINDS, Group, Plan
@@ -148,7 +149,17 @@ class Contracts:
         force = self._of(call)
         if call.phase != "teardown" and (refusal := self._check_input(call, force)):
             return refusal
-        outcome = yield call
+        return self._returned((call, force), (yield call))
+
+    def through(self, call: Call) -> Passage | Outcome:
+        """Do what ``around`` does."""
+        force = self._of(call)
+        if call.phase != "teardown" and (refusal := self._check_input(call, force)):
+            return refusal
+        return call, self._returned, (call, force)
+
+    def _returned(self, sent: tuple[Call, _InForce], outcome: Outcome) -> Outcome:
+        call, force = sent
         if outcome.error is not None or outcome.value is None or call.phase == "setup":
             return outcome
         return self._check_output(call, outcome, force)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import attrs
 
-from nxkernel._altered import altered
+from nxkernel._altered import filled
 from nxkernel._seeds import call_key, run_key
+from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.errors import KernelConfigError
 from nxkernel.settings import MODES, Guard, Mode
-from nxkernel.types import Call
+from nxkernel.types import Call, Outcome
 
 __all__ = ["Determinism"]
 
@@ -72,8 +73,18 @@ class Determinism:
         """Send the call on with its seed."""
         # By the hookimpl, whose name is the hook's unless a plugin implements a hook twice.
         seed = call_key(self._run, call.plugin, call.impl, call.key)
-        outcome = yield altered(call, seed=seed)
-        return altered(outcome, annotations={**outcome.annotations, "seed": seed.hex()})
+        outcome = yield filled(Call, {**call.__dict__, "seed": seed})
+        return _noted(seed, outcome)
+
+    def through(self, call: Call) -> Passage:
+        """Do what ``around`` does."""
+        seed = call_key(self._run, call.plugin, call.impl, call.key)
+        return filled(Call, {**call.__dict__, "seed": seed}), _noted, seed
 
     def close(self) -> None:
         """Nothing to do: a seed needs no end."""
+
+
+def _noted(seed: bytes, outcome: Outcome) -> Outcome:
+    annotations = {**outcome.annotations, "seed": seed.hex()}
+    return filled(Outcome, {**outcome.__dict__, "annotations": annotations})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError
 from nxkernel.hookspecs import HookSpec
@@ -112,6 +113,11 @@ class PolicyGate:
         if verdict.decision.effect == "deny":
             return self._denied(call, verdict)
         return (yield call)
+
+    def through(self, call: Call) -> Passage | None:
+        """Do what ``around`` does, for a call that was decided about before and may pass."""
+        verdict = self._known.get((call.caller, call.caller_edition, call.hook))
+        return None if verdict is None or verdict.message else (call, None, None)
 
     def close(self) -> None:
         """Nothing to do: decisions leave nothing behind."""

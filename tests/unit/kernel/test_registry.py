@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -194,6 +195,28 @@ class TestOrders:
         registry.leave(new)
         assert rings == [True]
         assert registry.providers("read") == ()
+
+    def test_threads_that_come_while_it_changes(self) -> None:
+        """Each goes by one order, and none is counted in one that it has left."""
+        registry = Registry("demo", specs())
+        registry.register(PluginId("a"), 0, [impl()])
+        torn: list[object] = []
+
+        def come_and_go() -> None:
+            for _ in range(500):
+                order = registry.enter()
+                if len(order.of("read")) > 1 or not order.calls:
+                    torn.append(order)
+                registry.leave(order)
+
+        threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for edition in range(2, 12):
+            registry.register(PluginId("a"), 0, [impl()], edition)
+        for thread in threads:
+            thread.join()
+        assert (torn, registry.is_quiet(), registry.enter().calls) == ([], True, 1)
 
     def test_changes_show_all_at_once(self, registry: Registry) -> None:
         """Nobody sees one plugin of two."""

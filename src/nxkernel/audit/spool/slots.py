@@ -31,8 +31,10 @@ from nxkernel._system import files
 __all__ = ["CHUNK", "MAX_BYTES", "Found", "Slot", "Slots", "fence", "found_slots", "is_sound"]
 
 _HEAD = struct.Struct("<IIIIQ")
-_FILL = struct.Struct("<IIIQ")  # what is behind the capacity
-_WHERE = struct.Struct("<IQ")
+_HEAD_BYTES = _HEAD.size
+_fill = struct.Struct("<IIIQ").pack_into  # what is behind the capacity
+_aim = struct.Struct("<IQ").pack_into
+_crc = zlib.crc32
 _CAPACITY = struct.Struct("<I")
 #: Where the fence is.
 _FENCE = _HEAD.size
@@ -42,6 +44,8 @@ CHUNK = 1 << 16
 _SIZES = (1 << 9, 1 << 11, 1 << 13, CHUNK)
 #: Longest entry.
 MAX_BYTES = CHUNK - _HEAD.size
+#: Longest entry of the first size.
+_USUAL = _SIZES[0] - _HEAD.size
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | files.CLOEXEC | files.BINARY
 
 
@@ -55,18 +59,18 @@ class Slot:
 
     def fill(self, data: bytes) -> None:
         """Say that a call is in flight; the checksum is written last."""
-        start = self._start
-        body = start + _HEAD.size
-        self._memory[body : body + len(data)] = data
-        _FILL.pack_into(self._memory, start + 4, len(data), zlib.crc32(data, len(data)), 0, 0)
+        memory, start, length = self._memory, self._start, len(data)
+        body = start + _HEAD_BYTES
+        memory[body : body + length] = data
+        _fill(memory, start + 4, length, _crc(data, length), 0, 0)
 
     def aim(self, segment: int, offset: int) -> None:
         """Say where the call's row is about to be; 0, 0 takes it back."""
-        _WHERE.pack_into(self._memory, self._start + 12, segment, offset)
+        _aim(self._memory, self._start + 12, segment, offset)
 
     def clear(self) -> None:
         """Say that the call is over."""
-        _FILL.pack_into(self._memory, self._start + 4, 0, 0, 0, 0)
+        _fill(self._memory, self._start + 4, 0, 0, 0, 0)
 
     def flush(self) -> None:
         """Make the slot durable. Raises OSError."""
@@ -86,6 +90,7 @@ class Slots:
         self._size = 0
         self._maps: list[mmap.mmap] = []
         self._free: dict[int, list[Slot]] = {size: [] for size in _SIZES}
+        self._usual = self._free[_SIZES[0]]
         try:
             self._grow(_SIZES[0])
         except BaseException:
@@ -115,6 +120,8 @@ class Slots:
             OverflowError: when no slot is as large.
             OSError: when the file cannot grow.
         """
+        if length <= _USUAL and self._usual:
+            return self._usual.pop()
         for size in _SIZES:
             if length <= size - _HEAD.size:
                 if not self._free[size]:
@@ -146,6 +153,7 @@ class Slots:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._free.clear()
+            self._usual = []
             for memory in self._maps:
                 memory.close()
             with suppress(OSError):

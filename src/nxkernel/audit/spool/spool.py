@@ -32,7 +32,7 @@ __all__ = ["ROLL_BYTES", "Open", "Spool"]
 ROLL_BYTES = 1 << 23
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # frozen it would take twice as long to make
 class Open:
     """A call in flight: what its end needs of its beginning."""
 
@@ -44,6 +44,11 @@ class Open:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _fenced() -> OSError:
+    reason = "another process has taken this kernel for dead, or its files are gone"
+    return OSError(errno.ECANCELED, reason)
 
 
 class Spool:
@@ -92,14 +97,17 @@ class Spool:
         """Append a row."""
         data = frame(payload)
         with self._mutex:
-            self._append(data)
+            slots = self._living()
+            self._has_failed = True
+            self._make_room()
+            self._append(slots, data)
 
     def begin(self, facts: tuple[Fact, ...]) -> Open:
         """Put on record that a call with these *facts* is about to be made."""
         number, before = encode(next(self._numbers)), packed(facts)
         said = open_call(number, before)
         with self._mutex:
-            slots = self._living()
+            slots = self._slots or self._living()
             if self._has_failed:
                 # A call is not made whose row is likely to find no place either.
                 self._segment.probe()
@@ -108,7 +116,8 @@ class Spool:
             slot.fill(said)
         if self._power:
             slot.flush()
-        self._check_fence(slots)
+        if slots.is_fenced:
+            raise _fenced()
         return Open(number, before, slot)
 
     def finish(self, table: bytes, begun: Open, facts: tuple[Fact, ...]) -> None:
@@ -119,13 +128,14 @@ class Spool:
         data = frame(call_entry(table, begun.number, begun.before, packed(facts)))
         slot = begun.slot
         with self._mutex:
-            slots = self._living()
+            slots = self._slots or self._living()
             self._has_failed = True
-            self._make_room()
+            if self._segment.size >= self._roll_bytes or self._doubtful:
+                self._make_room()
             at = self._segment.size
             slot.aim(self._count, at)
             try:
-                self._append(data)
+                self._append(slots, data)
             except BaseException:
                 if self._segment.size == at:
                     slot.aim(0, 0)
@@ -144,13 +154,13 @@ class Spool:
             raise ValueError("the spool is closed")
         return self._slots
 
-    def _append(self, data: bytes) -> None:
-        slots = self._living()
-        self._has_failed = True
-        self._make_room()
+    def _append(self, slots: Slots, data: bytes) -> None:
+        """Append *data*, for which there is room; whatever fails, the next call asks first."""
         self._segment.append(data)
         self._has_failed = False
-        self._check_fence(slots)
+        # Asked after the row is there: whoever set the fence then reads it, or we see the fence.
+        if slots.is_fenced:
+            raise _fenced()
         if self._power:
             try:
                 self._segment.sync()
@@ -160,13 +170,8 @@ class Spool:
                 self._doubtful = True
                 raise
 
-    def _check_fence(self, slots: Slots) -> None:
-        # Asked after the row is there: whoever set the fence then reads it, or we see the fence.
-        if slots.is_fenced:
-            reason = "another process has taken this kernel for dead, or its files are gone"
-            raise OSError(errno.ECANCELED, reason)
-
     def _make_room(self) -> None:
+        """Go on in a new file, where this one is full or doubtful."""
         if self._segment.size >= self._roll_bytes or self._doubtful:
             before = self._segment
             self._segment = Segment(self._folder / self.name.segment(self._count + 1))

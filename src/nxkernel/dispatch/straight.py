@@ -1,0 +1,67 @@
+"""Drives a call that waits for one thing after another: nearly every call that blocks its thread.
+
+There is nobody to choose between, so no list of tasks and of what each waits for is kept. What
+needs more than that (branches, a gate that is closed, bytes left to write, somebody who comes into
+the same thread meanwhile) makes tasks of the call from where it is, and the driver for many takes
+them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from nxkernel import _system
+from nxkernel._clock import Clock
+from nxkernel.dispatch.company import Alone
+from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
+from nxkernel.dispatch.spin import Look
+
+__all__ = ["Poll", "run_straight"]
+
+#: Waits for descriptors, with the bell's or -1, for so many seconds.
+Poll = Callable[[Sequence[_system.Wait], int, float | None], set[int]]
+
+
+def run_straight(
+    member: Alone, root: Effects[object], clock: Clock, poll: Poll, look: Look | None
+) -> bool:
+    """Run *root*, whose place in the thread *member* is, and return whether that was its end.
+
+    If so, ``member.result`` is what it returned. If not, it goes on from ``member.tasks``.
+    """
+    send, signal = root.send, None
+    while True:
+        try:
+            effect = member.effect = send(signal)
+        except StopIteration as stop:
+            member.result = stop.value
+            return True
+        if member.taken is None and type(effect) is Io and effect.write is None:
+            signal = _waited(member, effect, clock, poll, look)
+        elif member.taken is None and type(effect) is Gate and effect.attempt():
+            signal = Signal.READY
+        else:
+            member.tasks.come_back(effect)
+            return False
+        member.effect = None
+        if member.taken is not None:  # by who came while it waited
+            member.taken.come_back(effect)  # type: ignore[unreachable]
+            return False
+
+
+def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None) -> Signal | None:
+    """Wait for one descriptor to be read; return why that is over.
+
+    None when somebody has come into the thread meanwhile and taken *member* on.
+    """
+    deadline = wait.deadline
+    while member.taken is None:
+        left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+        block = partial(poll, (wait,), -1, left)
+        ready = block() if look is None else look(wait.read, block)
+        if wait.read in ready:
+            return Signal.READY
+        if deadline is not None and deadline <= clock.monotonic():
+            return Signal.DEADLINE
+    return None
