@@ -21,6 +21,7 @@ __all__ = [
     "HIGHEST_SYSCALL",
     "SELF_PID",
     "SYSCALLS",
+    "fork",
     "load_filter",
     "patch_pid",
     "prctl",
@@ -139,9 +140,46 @@ def syscall(name: str, *args: Argument) -> int:
     return result
 
 
+@functools.cache
+def _controlling() -> Callable[..., int]:
+    function = ctypes.CDLL(None, use_errno=True).prctl
+    function.restype, function.argtypes = ctypes.c_int, (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+    return function
+
+
+@functools.cache
+def _forking() -> Callable[[], int]:
+    # PyDLL keeps the interpreter's lock: there is nobody to give it to.
+    function = ctypes.PyDLL(None, use_errno=True).fork
+    function.restype = ctypes.c_int
+    return function
+
+
+def fork() -> int:
+    """Fork as C does, without what Python does before and after; see `os.fork`.
+
+    What it does is for processes of several threads, whose locks may be held by one that the child
+    has not, and for generators of random numbers that parent and child shall not share: a sixth of
+    all the memory that a new worker touches. So this is for a process of one thread that knows
+    which of its libraries have to hear of a fork. C's own libraries do (``pthread_atfork``).
+
+    Raises:
+        OSError: the system refused it.
+    """
+    pid = _forking()()
+    if pid == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "fork")
+    return pid
+
+
 def prctl(option: int, argument: int = 0) -> int:
     """Make prctl(*option*, *argument*, 0, 0, 0); the unused arguments must be zero."""
-    return syscall("prctl", option, argument, 0, 0, 0)
+    result = _controlling()(option, argument, 0, 0, 0)
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "prctl")
+    return result
 
 
 def load_filter(program: bytes) -> None:

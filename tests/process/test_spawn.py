@@ -220,6 +220,7 @@ def test_lifeline_ends_a_worker_that_is_busy(tmp_path: Path) -> None:
         "sys_path": [*code_folders(), str(tmp_path)],
         "preload": ["spins"],
         "host_pid": os.getpid(),
+        "bytecode": False,
         "pipes": [],
         "socket": None,
         "ruleset": -1,

@@ -178,6 +178,7 @@ class Spawner:
             "preload": list(launch.profile.preload),
             "surroundings": launch.profile.surroundings.told,
             "host_pid": os.getpid(),
+            "bytecode": not sys.dont_write_bytecode,
             "pipes": list(link.ends),
             "socket": None if link.socket is None else _address(link.socket, pid),
             "ruleset": ruleset,

@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,6 +141,7 @@ class Zygote:
             "namespaces": list(profile.namespaces),
             "surroundings": profile.surroundings.told,
             "host_pid": os.getpid(),
+            "bytecode": not sys.dont_write_bytecode,
         }
         try:
             self._control.send(json.dumps(config).encode())

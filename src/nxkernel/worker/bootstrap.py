@@ -63,7 +63,8 @@ def _prepare(profile: Mapping[str, Any]) -> None:
     package = Path(__file__).resolve().parents[1]
     _load("nxkernel.worker.door", package / "worker" / "door.py").open_door(package)
     sys.path.extend(path for path in profile["sys_path"] if path not in sys.path)
-    sys.dont_write_bytecode = True
+    # Of what is imported from here on, as any program does it; `outfit.put_on` ends it.
+    sys.dont_write_bytecode = not profile["bytecode"]
 
 
 def _move(control: socket.socket, names: Sequence[str]) -> None:

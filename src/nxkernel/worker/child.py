@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from nxkernel._canonical import decode, encode
 from nxkernel._namespaces import build_root
-from nxkernel._wire import EXIT_CONFINE, VERSION, Compiled, Confine, Hello, Refused, Root, Setup
+from nxkernel._wire import EXIT_CONFINE, VERSION, Confine, Hello, Root
 from nxkernel.errors import NxError
-from nxkernel.worker import listings
 from nxkernel.worker.confine import confine, restrict, self_test
-from nxkernel.worker.denials import Fence, Lookout
-from nxkernel.worker.guards import install_file_shims
+from nxkernel.worker.outfit import enter_environment
 from nxkernel.worker.pipe import COMMAND_FD, RESULT_FD, HostGone, Pipe
+from nxkernel.worker.service import serve
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["lift", "live", "main"]
 
@@ -60,10 +60,9 @@ def live(
     """
     status = EXIT_CONFINE
     try:
-        _reset_signals()
         level = _lock_in(pipe, ruleset, parent)
         gc.enable()
-        status = _serve(pipe, level, debugged, arena)
+        status = serve(pipe, level, debugged, arena)
     except HostGone:
         status = 0
     except BaseException as error:
@@ -84,9 +83,8 @@ def _lay_out(fds: list[int], kept: list[int]) -> bool:
     *kept*: the numbers of those that come after the log's.
     """
     command, result, log = fds[:3]
-    moved = [os.dup(fd) for fd in (command, result, log, *fds[3:])]
-    # dup() gives the lowest free number: lift all above the final ones before overwriting those.
-    high = [lift(fd) for fd in moved]
+    # Above the final numbers, all of them, before any of those is overwritten.
+    high = [lift(fd) for fd in (command, result, log, *fds[3:])]
     debugged = len(fds) > 3 + len(kept)
     stdin = high[-1] if debugged else lift(os.open("/dev/null", os.O_RDWR))
     for source, target in ((stdin, 0), (high[2], 1), (high[2], 2)):
@@ -100,13 +98,11 @@ def _lay_out(fds: list[int], kept: list[int]) -> bool:
     for number in {ARENA_FD, RULESET_FD}.difference(kept):
         os.closerange(number, number + 1)
     os.closerange(RULESET_FD + 1, 1 << 20)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return debugged
 
 
 def _take_terminal() -> None:
     """Make the terminal this process's own, so that Ctrl-C in it is an interrupt here."""
-    import fcntl
     import termios
 
     os.setsid()
@@ -119,25 +115,14 @@ def lift(fd: int) -> int:
     """Return a copy of *fd* above the numbers that a worker gives a meaning. For POSIX systems."""
     if sys.platform == "win32":
         return os.dup(fd)
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE)
-
-
-def _reset_signals() -> None:
-    # SIGPIPE stays ignored, as Python has it: a closed pipe is a BrokenPipeError, not a death.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    if sys.platform != "win32":
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _lock_in(pipe: Pipe, ruleset: int, parent: int) -> str:
     message = pipe.receive()
     if not isinstance(message, Confine) or message.version != VERSION:
         raise NxError(f"expected Confine of protocol version {VERSION}")
-    os.environ.clear()
-    os.environ.update(message.environment)
+    enter_environment(message.environment)
     os.chdir(message.run_dir)
     pipe.send(Hello(version=VERSION, witnessed=_confined(message, ruleset, parent)))
     return message.level
@@ -172,72 +157,6 @@ def _root(root: Root, stage: str) -> Callable[[], None]:
         os.chdir(stage)
 
     return build
-
-
-def _serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
-    from nxkernel.worker.arena import Arena
-    from nxkernel.worker.chance import Chance
-    from nxkernel.worker.compiled import compile_ahead
-    from nxkernel.worker.failure import describe
-    from nxkernel.worker.loader import load
-    from nxkernel.worker.runner import Runner
-    from nxkernel.worker.template import NURSERY_FD, Template
-
-    message = pipe.receive()
-    if not isinstance(message, Setup):
-        raise NxError("expected Setup")
-    if message.call_filter is not None and arena != NURSERY_FD:
-        raise NxError("a template came without its nursery")
-    install_file_shims(message.write_roots)
-    lookout = Lookout(_fence(message, level))
-    chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
-    # A template has its nursery there: what its calls are given would be theirs together.
-    shared = Arena(arena) if arena >= 0 and message.call_filter is None else None
-    runner = Runner(pipe, message, decode(message.settings), lookout, chance, shared)
-    lookout.install()
-    listings.install()
-    chance.install()
-    if debugged:
-        from nxkernel.worker.debugger import install
-
-        runner.watched = install(message.plugin, 0).watched
-    try:
-        # Before anything of the plugin runs here: what is compiled is what its sources say.
-        fresh = compile_ahead(message.code_dir, message.compile, _teller(pipe))
-        with runner.watched(False):
-            impls = load(message, runner.context, fresh)
-        if message.call_filter is not None:
-            runner.template = Template(runner, message.call_filter)
-            runner.template.settle()
-    except BaseException as error:
-        runner.tell(0, error)
-        failure = describe(error, message)
-        pipe.send(
-            Refused(
-                code=error.code if isinstance(error, NxError) else "plugin.start",
-                message=failure.message,
-                details=encode(failure.details),
-            )
-        )
-        return 0
-    runner.serve(impls)
-    return 0
-
-
-def _teller(pipe: Pipe) -> Callable[[str, bytes], None]:
-    return lambda path, data: pipe.send(Compiled(path=path, data=data))
-
-
-def _fence(setup: Setup, level: str) -> Fence:
-    told = setup.fence
-    return Fence(
-        level=level,
-        read=tuple(told.read),
-        write=tuple(setup.write_roots),
-        connect=frozenset(told.connect),
-        listen=frozenset(told.listen),
-        processes=told.processes,
-    )
 
 
 def _flush() -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -20,6 +21,7 @@ from importlib.machinery import (
     FileFinder,
     SourceFileLoader,
 )
+from typing import Any
 
 __all__ = ["SUFFIX", "compile_ahead", "import_compiled"]
 
@@ -67,22 +69,9 @@ def _compiled(source: str) -> bytes:
 def import_compiled(code_dir: str, place: str, fresh: Mapping[str, bytes]) -> None:
     """Have what lies in *code_dir* imported from the byte code in *place*, or from *fresh* ones."""
 
-    class Loader(SourceFileLoader):
-        """A loader of sources whose byte code lies elsewhere."""
-
-        def get_data(self, path: str) -> bytes:
-            """Return the bytes of *path*; what the import system takes for its cache is ours."""
-            if path == self.path or not path.endswith(".pyc"):
-                return super().get_data(path)
-            source = os.path.relpath(self.path, code_dir).replace(os.sep, "/")
-            if source in fresh:
-                return fresh[source]
-            if not place:
-                raise FileNotFoundError(path)
-            return super().get_data(os.path.join(place, source + SUFFIX))
-
+    loader: Any = partial(_Loader, code_dir, place, fresh)
     find = FileFinder.path_hook(
-        (ExtensionFileLoader, EXTENSION_SUFFIXES), (Loader, list(SOURCE_SUFFIXES))
+        (ExtensionFileLoader, EXTENSION_SUFFIXES), (loader, list(SOURCE_SUFFIXES))
     )
 
     def hook(path: str) -> object:
@@ -91,3 +80,24 @@ def import_compiled(code_dir: str, place: str, fresh: Mapping[str, bytes]) -> No
         return find(path)
 
     sys.path_hooks.insert(0, hook)  # type: ignore[arg-type]
+
+
+class _Loader(SourceFileLoader):
+    """A loader of sources whose byte code lies elsewhere."""
+
+    def __init__(
+        self, code_dir: str, place: str, fresh: Mapping[str, bytes], fullname: str, path: str
+    ) -> None:
+        super().__init__(fullname, path)
+        self._code_dir, self._place, self._fresh = code_dir, place, fresh
+
+    def get_data(self, path: str) -> bytes:
+        """Return the bytes of *path*; what the import system takes for its cache is ours."""
+        if path == self.path or not path.endswith(".pyc"):
+            return super().get_data(path)
+        source = os.path.relpath(self.path, self._code_dir).replace(os.sep, "/")
+        if source in self._fresh:
+            return self._fresh[source]
+        if not self._place:
+            raise FileNotFoundError(path)
+        return super().get_data(os.path.join(self._place, source + SUFFIX))

@@ -9,13 +9,14 @@ the calls; Landlock and seccomp need no_new_privs; seccomp comes last, as it ref
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
+import re
 import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
 from typing import Final, TypeAlias
 
 from nxkernel import _linux
@@ -30,6 +31,8 @@ _CAPABILITY_HEADER: Final = struct.pack("<Ii", 0x20080522, 0)  # _LINUX_CAPABILI
 _NO_CAPABILITIES: Final = bytes(24)
 _CLONE_NEWUSER: Final = 0x10000000
 _AF_INET, _SOCK_DGRAM = 2, 2
+#: What of /proc/self/status has to be known; the first line, a name, can hold no line of its own.
+_STATUS: Final = re.compile(rb"\nThreads:\t(\d+)\n(?:.*\n)*?CapBnd:\t([0-9a-f]+)\n")
 
 #: Its name, the attempt, and what may refuse it.
 _Attempt: TypeAlias = tuple[str, Callable[[], object], Sequence[int]]
@@ -78,16 +81,16 @@ def confine(
     with _step("machine"):
         _check_machine()
     with _step("status"):
-        status = _linux.status_fields()
+        threads, bounding = _status()
     with _step("threads"):
-        _check_single_thread(status)
+        _check_single_thread(threads)
     restrict(limits, parent=parent)
     if root is not None:
         # The last step that needs capabilities, and the last that sees the host's files.
         with _step("root"):
             root()
     with _step("capabilities"):
-        _drop_capabilities(bounding=int(status["CapBnd"], 16) != 0)
+        _drop_capabilities(bounding=bounding != 0)
     with _step("no_new_privs"):
         _linux.prctl(_linux.PR_SET_NO_NEW_PRIVS, 1)
     with _step("landlock"):
@@ -186,22 +189,36 @@ def _witness(name: str, attempt: Callable[[], object], refusals: Sequence[int]) 
 
 
 def _fork() -> None:
-    child = os.fork()
+    child = _linux.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
 
 
-@contextlib.contextmanager
-def _step(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
+class _step:  # noqa: N801 - it is used like a function
+    """Names what is done within, if it fails. No generator: this runs at every start."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, OSError | ValueError):
+            return
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error)
         raise SandboxUnavailable(
-            f"the worker could not be confined at step `{name}`: {reason}",
-            details={"guarantee": name, "errno": number},
+            f"the worker could not be confined at step `{self._name}`: {reason}",
+            details={"guarantee": self._name, "errno": number},
         ) from error
 
 
@@ -219,30 +236,33 @@ def _tie_to_parent(parent: int | None) -> None:
         raise ValueError("the parent is gone")
 
 
-def _check_single_thread(status: Mapping[str, str]) -> None:
+def _status() -> tuple[int, int]:
+    """Return how many threads this process has, and its bounding set of capabilities."""
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        found = _STATUS.search(file.read())
+    if found is None:
+        raise ValueError("/proc/self/status has no `Threads` and `CapBnd`")
+    return int(found[1]), int(found[2], 16)
+
+
+def _check_single_thread(threads: int) -> None:
     """Landlock and seccomp hold for the calling thread alone."""
-    threads = status.get("Threads")
-    if threads != "1":
+    if threads != 1:
         raise ValueError(f"{threads} threads; start none before the worker is confined")
 
 
 def _drop_capabilities(*, bounding: bool) -> None:
     if bounding:
         drop_bounding_set()
-    with _unless_unprivileged():
+    try:
         _linux.prctl(_linux.PR_CAP_AMBIENT, _linux.PR_CAP_AMBIENT_CLEAR_ALL)
         _linux.prctl(_linux.PR_SET_SECUREBITS, _SECUREBITS)
-    _linux.syscall("capset", _CAPABILITY_HEADER, _NO_CAPABILITIES)
-
-
-@contextlib.contextmanager
-def _unless_unprivileged() -> Iterator[None]:
-    """Pass over EPERM: securebits only change what uid 0 would gain, by an exec that is closed."""
-    try:
-        yield
     except OSError as error:
+        # Without the privilege: securebits only change what uid 0 would gain, by an exec that is
+        # closed.
         if error.errno != errno.EPERM:
             raise
+    _linux.syscall("capset", _CAPABILITY_HEADER, _NO_CAPABILITIES)
 
 
 def _landlock_flags() -> int:

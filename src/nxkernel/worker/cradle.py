@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 
+from nxkernel import _linux
 from nxkernel._linux import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 from nxkernel._namespaces import bound_processes, enter_processes
 
@@ -65,7 +66,7 @@ class Cradle:
             if os.getppid() != zygote:
                 os._exit(0)
             hear, say = os.pipe()
-            worker = os.fork()
+            worker = _linux.fork()
             if worker == 0:
                 self._begin(say, tasks)
                 return 0  # A parent outside of the namespace has no number in it.

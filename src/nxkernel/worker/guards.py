@@ -25,12 +25,17 @@ _KEPT: Final = 64
 class FileShims:
     """What was passed over: changes of mode and times below the write roots."""
 
-    def __init__(self, write_roots: Sequence[str]) -> None:
-        self._roots = tuple(sorted(os.path.realpath(root) for root in write_roots))
+    def __init__(self, write_roots: Sequence[str] = ()) -> None:
+        self._roots: tuple[str, ...] = ()
+        self.cover(write_roots)
         #: Every change that was passed over.
         self.count = 0
         #: The last of them: name of the function, path or descriptor.
         self.skipped: deque[tuple[str, str]] = deque(maxlen=_KEPT)
+
+    def cover(self, write_roots: Sequence[str]) -> None:
+        """Have changes below *write_roots* passed over, and no others."""
+        self._roots = tuple(sorted(os.path.realpath(root) for root in write_roots))
 
     def covers(self, target: Any, *, dir_fd: int | None, follow_symlinks: bool) -> bool:
         """Say whether *target*, a path or a descriptor, is a file of the plugin's own.
@@ -52,7 +57,7 @@ class FileShims:
         self.skipped.append((function, shown))
 
 
-def install_file_shims(write_roots: Sequence[str]) -> FileShims:
+def install_file_shims(write_roots: Sequence[str] = ()) -> FileShims:
     """Make chmod and utime below *write_roots* recorded no-ops; return the record.
 
     Replaces functions of the module `os`, for the rest of the process.

@@ -20,16 +20,20 @@ def lower(limits: Mapping[str, tuple[int, int]]) -> None:
     if sys.platform != "win32":
         import resource
 
-        for name, (soft, hard) in sorted(limits.items()):
-            kind = getattr(resource, f"RLIMIT_{name}", None)
+        infinity = resource.RLIM_INFINITY
+        for name in sorted(limits):
+            kind = getattr(resource, "RLIMIT_" + name, None)
             if kind is None or (sys.platform == "darwin" and name in _NOT_ON_MACOS):
                 continue
+            soft, hard = limits[name]
             before, most = resource.getrlimit(kind)
-            ceiling = _lowest(resource.RLIM_INFINITY, hard, most)
-            floor = _lowest(resource.RLIM_INFINITY, soft, before, ceiling)
+            ceiling = _lower(hard, most, infinity)
+            floor = _lower(_lower(soft, before, infinity), ceiling, infinity)
             resource.setrlimit(kind, (floor, ceiling))
 
 
-def _lowest(infinity: int, *limits: int) -> int:
-    """Return the smallest; *infinity* is -1 on Linux, and no small number."""
-    return min((limit for limit in limits if limit != infinity), default=infinity)
+def _lower(one: int, other: int, infinity: int) -> int:
+    """Return the smaller limit; *infinity* is -1 on Linux, and no small number."""
+    if one == infinity or (other != infinity and other < one):
+        return other
+    return one

@@ -51,6 +51,7 @@ from nxkernel._wire import (
 )
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, NxError
+from nxkernel.types import ImplFacts
 from nxkernel.worker.arena import Arena, Loan
 from nxkernel.worker.chance import Chance, Outer
 from nxkernel.worker.context import PluginContext
@@ -63,7 +64,7 @@ from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
 from nxkernel.worker.template import Template
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "log_to_stderr"]
 
 
 _log = logging.getLogger("nxkernel.plugin")
@@ -134,7 +135,6 @@ class Runner:
             started_ns=setup.run_started_ns,
             kernel=self,
         )
-        _log_to_stderr()
 
     # -- the loop ------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Runner:
         self._impls = impls
         self._chance.loaded()
         self._heed_interrupts()
-        self._pipe.send(Ready(impls=[Impl(**attrs.asdict(i.facts)) for i in impls.values()]))
+        self._pipe.send(Ready(impls=[_told(impl.facts) for impl in impls.values()]))
         self.answer()
 
     def answer(self) -> None:
@@ -402,6 +402,10 @@ class Runner:
         return self._stack[-1].meter.tally
 
 
+def _told(facts: ImplFacts) -> Impl:
+    return Impl(*(getattr(facts, name) for name in Impl.__struct_fields__))
+
+
 def _depth() -> int:
     """How many Python frames this thread has under way."""
     frame, depth = sys._getframe(), 0
@@ -433,7 +437,8 @@ def _run_coroutine(coroutine: Any) -> Any:
         asyncio._set_running_loop(outer)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Have what a plugin logs written to its log, for the rest of the process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("nxkernel.plugin")

@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import importlib
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from nxkernel.worker import child, surroundings
+from nxkernel.worker import child, outfit, surroundings
 from nxkernel.worker.pipe import COMMAND_FD, RESULT_FD, Pipe
 from nxkernel.worker.zygote import PRELOAD
 
@@ -33,14 +32,12 @@ def serve(configuration: Mapping[str, Any]) -> NoReturn:
     surroundings.enter(configuration.get("surroundings", {}))
     for name in (*PRELOAD, *configuration["preload"]):
         importlib.import_module(name)
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    outfit.put_on()
     if not lifeline:
         rulesets = [ruleset] if ruleset >= 0 else []
         child.main(
             [*pipes, 1, *rulesets], with_ruleset=ruleset >= 0, with_arena=False, parent=parent
         )
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     child.live(_wire(pipes, configuration["socket"]), ruleset, parent)
 
 

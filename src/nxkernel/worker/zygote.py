@@ -26,8 +26,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from nxkernel import _linux
 from nxkernel._namespaces import pid_outside
-from nxkernel.worker import chance, child, surroundings
+from nxkernel.worker import child, outfit, surroundings
 from nxkernel.worker.confine import drop_bounding_set
 from nxkernel.worker.cradle import Cradle
 
@@ -91,7 +92,6 @@ def serve(control: socket.socket, profile: Mapping[str, Any], host: int) -> None
         # Imports take long on a busy machine: a host that died meanwhile must not wait for them.
         if _has_ended(host):
             os._exit(0)
-    chance.remember()
     _settle()
     control.send(b"ready")
     _Zygote(control, host, namespaced=bool(profile["namespaces"])).loop()
@@ -104,15 +104,12 @@ def _has_ended(pidfd: int) -> bool:
 
 
 def _settle() -> None:
-    """Make this process fit to be forked: one thread, default signals, no capabilities to pass."""
+    """Make this process fit to be forked: one thread, its outfit on, no capabilities to pass."""
     with open("/proc/self/stat") as stat:
         threads = stat.read().rsplit(")", 1)[1].split()[17]
     if threads != "1":
         raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
-    # What the host ignores is ignored across exec: without SIGCHLD nobody could be waited for.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    outfit.put_on()
     drop_bounding_set()
     gc.collect()
     # Frozen objects are not touched by later collections, so their pages stay shared.
@@ -176,7 +173,7 @@ class _Zygote:
         cradle = Cradle() if tasks else None
         parent = os.getpid()
         try:
-            pid = os.fork()
+            pid = _linux.fork()
         except OSError:
             if cradle is not None:
                 cradle.close()

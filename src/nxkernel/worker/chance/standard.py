@@ -64,6 +64,8 @@ _BITS: Final = ("random", "getrandbits")
 _Reference = tuple[dict[str, Any], str, int]
 #: Where modules that were imported early hold an original, by its id; see :func:`remember`.
 _references: list[_Reference] = []
+#: What takes their place, by the same ids; it tells nobody yet.
+_stand_ins: dict[int, Guarded] = {}
 
 
 def _originals() -> dict[int, tuple[ModuleType, str]]:
@@ -82,11 +84,12 @@ def _originals() -> dict[int, tuple[ModuleType, str]]:
 
 
 def remember() -> None:
-    """Look through the modules that are there for references to what may be replaced.
+    """Find the references to what may be replaced in the modules that are there, and make ready.
 
     For the zygote, once for all workers: it takes longer than all the rest.
     """
     _references[:] = _search()
+    _stand_ins.update(_made(Watch({})))
 
 
 def _search() -> Iterator[_Reference]:
@@ -103,16 +106,21 @@ def _search() -> Iterator[_Reference]:
 
 def install(watch: Watch) -> None:
     """Replace what draws, for the rest of the process."""
-    originals = _originals()
     references = _references or list(_search())
-    stand_ins = {
-        number: _stand_in(module, name, watch) for number, (module, name) in originals.items()
-    }
+    stand_ins = _stand_ins or _made(watch)
+    for stand_in in stand_ins.values():
+        stand_in.report_to(watch)
     for namespace, attribute, number in references:
         if id(namespace.get(attribute)) == number:
             namespace[attribute] = stand_ins[number]
     _guard_system_random(watch)
     _guard_generators(watch)
+
+
+def _made(watch: Watch) -> dict[int, Guarded]:
+    return {
+        number: _stand_in(module, name, watch) for number, (module, name) in _originals().items()
+    }
 
 
 def _stand_in(module: ModuleType, name: str, watch: Watch) -> Guarded:
