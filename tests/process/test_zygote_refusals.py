@@ -18,10 +18,13 @@ from nxkernel.kernel.profiles import default_profile
 from nxkernel.settings import Hosting
 from tests.support.zoo import eventually
 
-#: A module that has the next use of one of the system's functions fail.
+#: A module that has the next use of one of the system's functions fail, ours or Python's.
 REFUSES = """
 import os
-real, refusals = os.{function}, [{number}]
+from nxkernel import _linux
+
+home = _linux if hasattr(_linux, "{function}") else os
+real, refusals = home.{function}, [{number}]
 
 def {function}(*arguments):
     if refusals:
@@ -29,7 +32,7 @@ def {function}(*arguments):
         raise OSError(number, os.strerror(number))
     return real(*arguments)
 
-os.{function} = {function}
+home.{function} = {function}
 """
 #: More descriptors than a worker costs the zygote while it is made.
 ROOM = 12

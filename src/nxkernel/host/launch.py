@@ -182,6 +182,9 @@ class Launch:
 class Launcher(Protocol):
     """Starts workers; which process they come from is its own matter."""
 
+    def begin(self, profile: Profile) -> None:
+        """Begin to make ready to start workers of *profile*, without waiting for it."""
+
     def prepare(self, profile: Profile) -> None:
         """Make ready to start workers of *profile*; the first one is not to wait for it.
 

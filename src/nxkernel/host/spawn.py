@@ -60,6 +60,9 @@ class Spawner:
         self._adopting = threading.Lock()
         _forks.register(self)
 
+    def begin(self, profile: Profile) -> None:
+        """Nothing takes time here."""
+
     def prepare(self, profile: Profile) -> None:
         """Begin to hear of exits."""
         with _forks.whole():

@@ -81,8 +81,10 @@ class Zygote:
     from nothing instead, ``-s -P -S`` keep user and script folders and ``site`` out.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, wait: bool = True) -> None:
+        """Start it. Without *wait* it is of use once :meth:`greet` was called."""
         self._lock = threading.Lock()
+        self._is_ready = False
         self._requests = 0
         #: Set once the zygote has closed its end, which it does by ending.
         self.gone = False
@@ -90,20 +92,26 @@ class Zygote:
             self._begin(profile)
             _forks.register(self)
         _offer_to_memory_killer(self.pid)
-        self._greet(profile)
+        self._tell(profile)
+        if wait:
+            self.greet()
 
     def _begin(self, profile: Profile) -> None:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         exits, their_exits = os.pipe()
+        # An embedder may have no standard streams: their numbers would mean something else there.
+        passed: list[int] = []
         try:
-            self._process = self._exec(profile, theirs.fileno(), their_exits)
+            for fd in (theirs.fileno(), their_exits):
+                passed.append(_above_streams(fd))
+            self._process = self._exec(profile, *passed)
         except BaseException:
             control.close()
             os.close(exits)
             raise
         finally:
             theirs.close()
-            os.close(their_exits)
+            close_all([their_exits, *passed])
         self._control = control
         #: Readable when a worker has ended; see :meth:`exits`.
         self.exits_fd = exits
@@ -134,7 +142,7 @@ class Zygote:
                 cwd="/",
             )
 
-    def _greet(self, profile: Profile) -> None:
+    def _tell(self, profile: Profile) -> None:
         config = {
             "sys_path": list(profile.sys_path),
             "preload": list(profile.preload),
@@ -143,12 +151,22 @@ class Zygote:
             "host_pid": os.getpid(),
             "bytecode": not sys.dont_write_bytecode,
         }
-        try:
+        with contextlib.suppress(OSError):  # It has ended; whoever greets it hears why.
             self._control.send(json.dumps(config).encode())
+
+    def greet(self) -> None:
+        """Wait until it has imported what workers need.
+
+        Raises:
+            KernelConfigError: when its interpreter did not come that far.
+            SandboxUnavailable: when the system refused it its namespaces.
+        """
+        try:
             ready = self._receive(_START_TIMEOUT_S)
         except OSError:
             ready = b""
         if ready == b"ready":
+            self._is_ready = True
             return
         said = self._last_words()
         self.end()
@@ -248,6 +266,8 @@ class Zygote:
         The exits that it reported can still be read until :meth:`close`.
         """
         self._control.close()
+        if not self._is_ready:
+            self._process.kill()  # It has no workers, and hears nothing while it imports.
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
@@ -271,6 +291,15 @@ class Zygote:
         self._process.returncode = 0
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def _above_streams(fd: int) -> int:
+    """Return a copy of *fd* that has no number of a standard stream."""
+    if sys.platform == "win32":
+        return os.dup(fd)
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _end(process: Process) -> None:

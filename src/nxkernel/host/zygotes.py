@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from nxkernel import _forks
 from nxkernel.errors import EnvironmentUnavailable, KernelConfigError
@@ -22,9 +23,20 @@ class Zygotes:
         self._housekeeper = housekeeper
         self._lock = threading.Lock()
         self._living: dict[Profile, Zygote] = {}
+        #: Those that nobody has waited for yet.
+        self._starting: dict[Profile, Zygote] = {}
         #: Those that ended by themselves: their exits may still be read, so they close with us.
         self._dead: list[Zygote] = []
         _forks.register(self)
+
+    def begin(self, profile: Profile) -> None:
+        """Start the zygote of *profile*, and let it import what it needs meanwhile.
+
+        That it cannot be started is for :meth:`prepare` to say.
+        """
+        with self._lock, suppress(OSError):
+            if profile not in self._living and profile not in self._starting:
+                self._starting[profile] = Zygote(profile, wait=False)
 
     def prepare(self, profile: Profile) -> None:
         """Start the zygote of *profile*.
@@ -46,7 +58,12 @@ class Zygotes:
                 return known
             if known is not None:
                 self._dead.append(self._living.pop(profile))
-            zygote = self._living[profile] = Zygote(profile)
+            zygote = self._starting.pop(profile, None)
+            if zygote is None:
+                zygote = Zygote(profile)
+            else:
+                zygote.greet()
+            self._living[profile] = zygote
             self._housekeeper.hear(zygote)
             return zygote
 
@@ -84,13 +101,15 @@ class Zygotes:
         for zygote in self._all():
             zygote.close()
         self._living.clear()
+        self._starting.clear()
         self._dead.clear()
 
     def abandon(self) -> None:
         """In a forked child of the host: forget them, they are its parent's."""
         self._lock = threading.Lock()
         self._living.clear()
+        self._starting.clear()
         self._dead.clear()
 
     def _all(self) -> list[Zygote]:
-        return [*self._living.values(), *self._dead]
+        return [*self._living.values(), *self._starting.values(), *self._dead]

@@ -30,6 +30,7 @@ from nxkernel.host.supervisor import Supervisor
 from nxkernel.host.ticker import Ticker
 from nxkernel.host.watchdog import INTERVAL_S, Watchdog, gauge
 from nxkernel.host.workers import Worker
+from nxkernel.host.zygote import Profile
 from nxkernel.host.zygotes import Zygotes
 from nxkernel.kernel.machine import CONFINING
 from nxkernel.kernel.places import Place
@@ -94,17 +95,30 @@ class Plant:
         self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, look_round, Guarded("a round"))
         self._watchdog = Watchdog(self._everybody, clock.monotonic, gauge())
 
+    def begin(self) -> None:
+        """Begin to start what most plugins' workers come from: it takes its time to import.
+
+        It runs nothing of a plugin and knows nothing of one.
+
+        Raises:
+            KernelConfigError: when there is no interpreter that can run workers.
+        """
+        self._launcher.begin(self._profile())
+
     def start(self) -> None:
-        """Start the housekeeping thread, and what most plugins' workers come from.
+        """Start the housekeeping thread, and wait for what most plugins' workers come from.
 
         Raises:
             KernelConfigError: when the interpreter is not one that can run workers.
         """
-        profile = default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)
+        profile = self._profile()
         self._housekeeper.start()
         self._rounds.start()
         self._watchdog.start()
         self._launcher.prepare(profile)
+
+    def _profile(self) -> Profile:
+        return default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)
 
     def add(self, place: Place) -> Keeper:
         """Make a plugin's place; nothing is started yet."""
