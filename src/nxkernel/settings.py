@@ -160,6 +160,9 @@ class Hosting:
     start_timeout_s: float = 60.0
     #: Start every worker at boot instead of at its first call.
     eager: bool = False
+    #: Workers that each zygote forks ahead, when nobody asks it for one: a start takes half the
+    #: time then, and each takes memory until it is needed. Without a zygote there are none.
+    spares: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     #: At most this many deaths of one plugin's worker ...
     restart_intensity: int = 5
     #: ... within this many seconds, then quarantine.

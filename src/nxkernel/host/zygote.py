@@ -71,6 +71,8 @@ class Profile:
     fixed_addresses: bool = False
     #: Where they are other than usual.
     surroundings: Surroundings = attrs.field(factory=Surroundings)
+    #: How many workers it forks ahead.
+    spares: int = 0
 
 
 class Zygote:
@@ -149,6 +151,7 @@ class Zygote:
             "namespaces": list(profile.namespaces),
             "surroundings": profile.surroundings.told,
             "host_pid": os.getpid(),
+            "spares": profile.spares,
             "bytecode": not sys.dont_write_bytecode,
         }
         with contextlib.suppress(OSError):  # It has ended; whoever greets it hears why.

@@ -138,4 +138,5 @@ def default_profile(
         namespaces=namespaces(level, network=network),
         fixed_addresses=hosting.surroundings.fixed(fixed_addresses),
         surroundings=hosting.surroundings,
+        spares=hosting.spares,
     )

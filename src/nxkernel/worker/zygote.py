@@ -28,9 +28,11 @@ from typing import Any
 
 from nxkernel import _linux
 from nxkernel._namespaces import pid_outside
-from nxkernel.worker import child, outfit, surroundings
+from nxkernel.worker import child, heap, outfit, surroundings
 from nxkernel.worker.confine import drop_bounding_set
 from nxkernel.worker.cradle import Cradle
+from nxkernel.worker.rehearsal import rehearse
+from nxkernel.worker.spares import Spares
 
 __all__ = ["serve"]
 
@@ -41,6 +43,10 @@ EXIT = struct.Struct("<Ii")
 #: or the errno, negative: without a descriptor where the zygote failed, with one where a nanny did.
 #: How many tasks it may have in a pid namespace of its own, or 0 for a worker that has none.
 REQUEST, ANSWER = struct.Struct("<I?I"), struct.Struct("<Ii")
+#: Runs after which the interpreter has made what it runs as quick as it can.
+_REHEARSALS = 12
+#: Milliseconds without a request after which a spare is forked: workers that start come first.
+_QUIET_MS = 20
 #: What a worker needs after it can no longer be sure to read the library, and what most plugins
 #: import anyway. Nothing here may start a thread: Landlock would miss it.
 PRELOAD = (
@@ -94,7 +100,8 @@ def serve(control: socket.socket, profile: Mapping[str, Any], host: int) -> None
             os._exit(0)
     _settle()
     control.send(b"ready")
-    _Zygote(control, host, namespaced=bool(profile["namespaces"])).loop()
+    spares = Spares(profile["spares"])
+    _Zygote(control, host, spares, namespaced=bool(profile["namespaces"])).loop()
 
 
 def _has_ended(pidfd: int) -> bool:
@@ -111,7 +118,9 @@ def _settle() -> None:
         raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
     outfit.put_on()
     drop_bounding_set()
+    rehearse(_REHEARSALS)
     gc.collect()
+    heap.fill()
     # Frozen objects are not touched by later collections, so their pages stay shared.
     gc.freeze()
     gc.disable()
@@ -120,9 +129,12 @@ def _settle() -> None:
 class _Zygote:
     """The serving loop and the children that are still alive."""
 
-    def __init__(self, control: socket.socket, host: int, *, namespaced: bool) -> None:
+    def __init__(
+        self, control: socket.socket, host: int, spares: Spares, *, namespaced: bool
+    ) -> None:
         self._control = control
         self._host = host
+        self._spares = spares
         self._namespaced = namespaced
         #: pidfd -> pid here, and the request that it came of, of every child not yet waited for.
         self._children: dict[int, tuple[int, int]] = {}
@@ -135,7 +147,10 @@ class _Zygote:
 
     def loop(self) -> None:
         while True:
-            for fd, events in self._poll.poll():
+            happened = self._poll.poll(_QUIET_MS if self._spares.missing else None)
+            if not happened:
+                self._bear_spare()
+            for fd, events in happened:
                 if fd == self._host:
                     os._exit(0)
                 elif fd != self._control.fileno():
@@ -153,7 +168,12 @@ class _Zygote:
         try:
             if flags & socket.MSG_CTRUNC:
                 raise OSError(errno.EMFILE, "not every descriptor could be received")
-            outside, pidfd = self._bear(number, fds, with_ruleset, tasks)
+            # One that may start programs is first in a namespace of its own: no spare is.
+            spare = None if tasks else self._spares.take(fds, with_ruleset=with_ruleset)
+            if spare is None:
+                outside, pidfd = self._bear(number, fds, with_ruleset, tasks)
+            else:
+                outside, pidfd = self._hand_over(number, *spare)
         except OSError as error:
             # All other workers hang on this process: what one cannot have must not end it.
             outside, pidfd = -(error.errno or errno.EIO), None
@@ -192,6 +212,28 @@ class _Zygote:
         finally:
             if cradle is not None:
                 cradle.close()
+
+    def _bear_spare(self) -> None:
+        """Nobody asks for anything: fork a worker that somebody will."""
+        born = self._spares.bear()
+        if born is not None:
+            pid, pidfd = born
+            self._children[pidfd] = (pid, 0)
+            self._poll.register(pidfd, select.POLLIN)
+
+    def _hand_over(self, number: int, pid: int, pidfd: int) -> tuple[int, int]:
+        """Enter a spare that has become the worker of request *number*.
+
+        Raises:
+            OSError: there is no room for what the host is to have of it; it ends.
+        """
+        try:
+            told = os.dup(pidfd)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        self._children[pidfd] = (pid, number)
+        return pid_outside(told) if self._namespaced else pid, told
 
     def _take_over(
         self, number: int, pid: int, cradle: Cradle | None, held: list[int]
@@ -250,6 +292,7 @@ class _Zygote:
 
     def _bury(self, pidfd: int) -> None:
         pid, number = self._children.pop(pidfd)
+        self._spares.forget(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)

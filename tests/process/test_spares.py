@@ -1,0 +1,173 @@
+"""Spare workers: forked ahead, taken by whoever starts next, and gone with their zygote."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import psutil
+import pytest
+
+import nxkernel as nx
+from nxkernel._system import Process
+from nxkernel.host.zygote import Zygote
+from nxkernel.kernel.profiles import default_profile
+from tests.process.conftest import Opens
+from tests.support.zoo import Zoo, build, eventually
+
+#: A module that has every fork of the process fail which imports it, while a file is there.
+REFUSES = """
+import os
+from nxkernel import _linux
+
+real = _linux.fork
+
+def fork():
+    if os.path.exists({flag!r}):
+        raise BlockingIOError("no more processes")
+    return real()
+
+_linux.fork = fork
+"""
+SPARE = nx.Hosting(spares=1)
+Starts = Callable[..., Zygote]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starts]:
+    started: list[Zygote] = []
+
+    def starts(spares: int = 1, module: str = "") -> Zygote:
+        (tmp_path / "prepares.py").write_text(module)
+        profile = default_profile(nx.Hosting(spares=spares), "process")
+        sys_path = (str(tmp_path), *profile.sys_path)
+        started.append(Zygote(attrs.evolve(profile, sys_path=sys_path, preload=("prepares",))))
+        return started[-1]
+
+    yield starts
+    for zygote in started:
+        zygote.end()
+        zygote.close()
+
+
+def children(pid: int) -> set[int]:
+    return {child.pid for child in psutil.Process(pid).children()}
+
+
+def has_spares(zygote: Zygote, number: int) -> None:
+    eventually(lambda: len(children(zygote.pid)) == number, f"{number} spares")
+
+
+def spawn(zygote: Zygote) -> tuple[Process, list[int]]:
+    """Start a worker; returns it, and our ends of its pipes."""
+    (command, ours), (result, theirs), (log, write) = os.pipe(), os.pipe(), os.pipe()
+    process = zygote.spawn([command, theirs, write], with_ruleset=False)
+    for fd in (command, theirs, write):
+        os.close(fd)
+    return process, [ours, result, log]
+
+
+def end(process: Process, pipes: list[int]) -> None:
+    for fd in pipes:
+        os.close(fd)
+    eventually(process.has_ended, "a worker ends with its pipes")
+    process.close()
+
+
+def zygote_of(zoo: Zoo) -> int:
+    """The zygote of a plugin's worker."""
+    parent = psutil.Process(zoo.kernel.plugins["sleeps"].pid).parent()
+    assert parent is not None
+    return parent.pid
+
+
+def test_a_worker_is_made_of_a_spare(start: Starts) -> None:
+    """It is the process that waited, and another one takes its place."""
+    zygote = start()
+    has_spares(zygote, 1)
+    (spare,) = children(zygote.pid)
+    process, pipes = spawn(zygote)
+    assert process.pid == spare
+    has_spares(zygote, 2)
+    end(process, pipes)
+    has_spares(zygote, 1)
+    assert spare not in children(zygote.pid)
+
+
+def test_a_spare_that_ended_costs_nothing(start: Starts) -> None:
+    """Killed while nobody looks, or all at once: the next start has a worker all the same."""
+    zygote = start(3)
+    has_spares(zygote, 3)
+    for pid in children(zygote.pid):
+        os.kill(pid, signal.SIGKILL)
+    end(*spawn(zygote))
+    has_spares(zygote, 3)
+    assert not zygote.gone
+
+
+def test_a_spare_holds_nothing_of_its_zygote(start: Starts) -> None:
+    """Its standard streams and the socket on which it waits: no control, no other worker's."""
+    zygote = start(2)
+    process, pipes = spawn(zygote)
+    has_spares(zygote, 3)
+    for pid in children(zygote.pid) - {process.pid}:
+        held = Path(f"/proc/{pid}/fd")
+        eventually(lambda held=held: len(list(held.iterdir())) == 4, "three streams and a socket")
+        streams = {int(each.name) for each in held.iterdir()} & {0, 1, 2}
+        assert streams == {0, 1, 2}
+    end(process, pipes)
+
+
+def test_without_room_for_spares_workers_start(start: Starts, tmp_path: Path) -> None:
+    """The system refuses a process while nobody asks for one: whoever asks later has it."""
+    flag = tmp_path / "refused"
+    flag.touch()
+    zygote = start(module=REFUSES.format(flag=str(flag)))
+    with pytest.raises(nx.SandboxUnavailable):
+        spawn(zygote)
+    flag.unlink()
+    end(*spawn(zygote))
+    has_spares(zygote, 1)
+
+
+def test_spares_end_with_their_zygote(start: Starts) -> None:
+    """However it ends: none is left."""
+    zygote = start(2)
+    has_spares(zygote, 2)
+    spares = [psutil.Process(pid) for pid in children(zygote.pid)]
+    os.kill(zygote.pid, signal.SIGKILL)
+    for spare in spares:
+        eventually(lambda spare=spare: not spare.is_running(), "a spare ends with its zygote")
+
+
+@pytest.mark.parametrize("level", ["process", "confined", "isolated"])
+def test_plugins_start_from_spares(open_zoo: Opens, level: str) -> None:
+    """The walls stand as ever, a worker that died is replaced, and a close leaves none."""
+    zoo = open_zoo(build, "sleeps", "dies", hosting=SPARE, sandbox=nx.Sandbox(require=level))
+    assert zoo.answers("sleeps")
+    zygote = zygote_of(zoo)
+    for _ in range(2):
+        eventually(lambda: bool(_spares(zoo, zygote)), "a spare")
+        waiting = _spares(zoo, zygote)
+        zoo.act("dies", "exit")
+        eventually(lambda: zoo.kernel.plugins["dies"].pid is None, "its worker has ended")
+        assert zoo.answers("dies")
+        assert zoo.kernel.plugins["dies"].pid in waiting
+    left = [psutil.Process(pid) for pid in children(zygote)]
+    zoo.kernel.close()
+    for process in left:
+        eventually(lambda process=process: not process.is_running(), "nobody is left")
+
+
+def _spares(zoo: Zoo, zygote: int) -> set[int]:
+    workers = {zoo.kernel.plugins[name].pid for name in ("sleeps", "dies")}
+    return children(zygote) - {pid for pid in workers if pid is not None}
+
+
+def test_a_number_of_spares_is_no_less_than_none() -> None:
+    """The mistake is told where it is made."""
+    with pytest.raises(ValueError, match="spares"):
+        nx.Hosting(spares=-1)
