@@ -143,6 +143,14 @@ def test_spares_end_with_their_zygote(start: Starts) -> None:
         eventually(lambda spare=spare: not spare.is_running(), "a spare ends with its zygote")
 
 
+@pytest.mark.parametrize("spares", [0, 1])
+def test_a_worker_knows_its_own_thread(open_zoo: Opens, spares: int) -> None:
+    """One thread, by the number of the process that it is: forked for it, or ahead."""
+    zoo = open_zoo(build, "inspects", hosting=nx.Hosting(spares=spares))
+    said = zoo.act("inspects").value
+    assert said["threads"] == [["MainThread", said["pid"]]]
+
+
 @pytest.mark.parametrize("level", ["process", "confined", "isolated"])
 def test_plugins_start_from_spares(open_zoo: Opens, level: str) -> None:
     """The walls stand as ever, a worker that died is replaced, and a close leaves none."""

@@ -79,7 +79,6 @@ class Boot:
         _temporary.sweep(sockets(self.run.data_dir))
         load_walls()
         check_level(self.sandbox, witnessed=self._known)
-        self.plant.begin()
         self.roster.enlist()
 
     @once
@@ -94,7 +93,7 @@ class Boot:
         return level in CONFINING and self._witnesses.recall(level) is not None
 
     def open_stack(self) -> None:
-        """Boot the middleware: the audit has the run's header before the first worker starts."""
+        """Boot the middleware: the audit has the run's header before the first process starts."""
         for _ in range(len(self.roster.members) + 1):
             try:
                 self._boot_middleware()
@@ -160,6 +159,7 @@ class Boot:
             (self.hosting.stream_items, self.hosting.stream_bytes),
         )
         if not self._known:
+            self.plant.ready()
             self._witness(transport)
         return transport
 
@@ -190,6 +190,7 @@ class Boot:
                 self._register(member, known)
             if known is None or self.hosting.eager:
                 unknown.append(member)
+        self.plant.ready()
         self._drive(self._start_all(transport, unknown))
         for member in self.roster.members.values():
             if not self.registry.impls(member.id):

@@ -95,27 +95,25 @@ class Plant:
         self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, look_round, Guarded("a round"))
         self._watchdog = Watchdog(self._everybody, clock.monotonic, gauge())
 
-    def begin(self) -> None:
-        """Begin to start what most plugins' workers come from: it takes its time to import.
-
-        It runs nothing of a plugin and knows nothing of one.
+    def start(self) -> None:
+        """Start the housekeeping thread, and what most plugins' workers come from: see `ready`.
 
         Raises:
-            KernelConfigError: when there is no interpreter that can run workers.
+            KernelConfigError: when there is no interpreter for workers.
         """
-        self._launcher.begin(self._profile())
+        profile = self._profile()
+        self._launcher.begin(profile)
+        self._housekeeper.start()
+        self._rounds.start()
+        self._watchdog.start()
 
-    def start(self) -> None:
-        """Start the housekeeping thread, and wait for what most plugins' workers come from.
+    def ready(self) -> None:
+        """Wait until workers can be started: what they come from takes its time to import.
 
         Raises:
             KernelConfigError: when the interpreter is not one that can run workers.
         """
-        profile = self._profile()
-        self._housekeeper.start()
-        self._rounds.start()
-        self._watchdog.start()
-        self._launcher.prepare(profile)
+        self._launcher.prepare(self._profile())
 
     def _profile(self) -> Profile:
         return default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)

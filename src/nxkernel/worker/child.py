@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -42,6 +43,8 @@ def main(fds: list[int], *, with_ruleset: bool, parent: int, with_arena: bool = 
     """
     kept = [*([ARENA_FD] if with_arena else []), *([RULESET_FD] if with_ruleset else [])]
     try:
+        # Python's own fork would have: the number of the thread is that of the new process.
+        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
         debugged = _lay_out(fds, kept)
     except BaseException as error:
         _say(error)

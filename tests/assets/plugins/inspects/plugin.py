@@ -1,6 +1,7 @@
 import os
 import stat
 import sys
+import threading
 
 import nxkernel as nx
 
@@ -33,5 +34,6 @@ class Plugin:
             "modules": sorted(sys.modules),
             "folder": os.getcwd(),
             "pid": os.getpid(),
+            "threads": [[thread.name, thread.native_id] for thread in threading.enumerate()],
             "terminal": os.isatty(0),
         }
