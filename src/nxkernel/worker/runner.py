@@ -18,8 +18,6 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
-import attrs
-
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import encode, read
 from nxkernel._hookimpls import FoundImpl
