@@ -13,11 +13,10 @@ import os
 import signal
 from collections.abc import Iterator
 
-import pluggy
-
 from nxkernel._canonical import encode
 from nxkernel._hookimpls import find_hookimpls
 from nxkernel._wire import VERSION, Confine, Fence, Guard, Hello, Invoke, Ping, Setup, Stop, pack
+from nxkernel.hookspecs import HookimplMarker
 from nxkernel.worker import outfit
 from nxkernel.worker.chance import Chance
 from nxkernel.worker.denials import Fence as Walls
@@ -30,7 +29,7 @@ __all__ = ["rehearse"]
 
 _PROJECT = "nxkernel.rehearsal"
 _KEY = bytes(32)
-_marked = pluggy.HookimplMarker(_PROJECT)
+_marked = HookimplMarker(_PROJECT)
 
 
 class _Part:
