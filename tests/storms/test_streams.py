@@ -83,9 +83,13 @@ class Known:
     """What a consumer was given of one stream, and where its outcome will be."""
 
     tasks: Any
-    got: list[Any] = attrs.Factory(list)
+    #: The first of each item's numbers, and the digest of all of it: items may be large.
+    got: list[tuple[Any, str]] = attrs.Factory(list)
     #: Whether an interrupt may have kept an item that was given from being noted.
     torn: bool = False
+
+    def take(self, item: Any) -> None:
+        self.got.append((item[0] if isinstance(item, list) else item, digest(encode(item))))
 
     def outcomes(self) -> list[nx.Outcome]:
         return list(self.tasks.result) if self.tasks.done else []
@@ -128,7 +132,7 @@ class Reader:
         """Read up to *most* items; returns whether there may be more."""
         try:
             for _ in range(most):
-                known.got.append(next(stream))
+                known.take(next(stream))
         except (StopIteration, nx.HookFailed):
             return False
         return True
@@ -199,7 +203,7 @@ class Loop(Reader):
         async with stream:
             try:
                 async for item in stream:
-                    known.got.append(item)
+                    known.take(item)
                     if len(known.got) == 80:
                         return
             except nx.HookFailed:
@@ -210,8 +214,8 @@ def held(known: list[Known]) -> list[nx.Outcome]:
     """Hold each stream to what its consumer was given; return all outcomes."""
     found = []
     for each in known:
-        numbers = [item[0] if isinstance(item, list) else item for item in each.got]
-        assert numbers == [n[0] if isinstance(n, list) else n for n in _made(numbers)], numbers
+        numbers = [number for number, _ in each.got]
+        assert numbers == _made(numbers), numbers
         outcomes = each.outcomes()
         found += outcomes
         if not outcomes or outcomes[-1].items is None:
@@ -220,8 +224,8 @@ def held(known: list[Known]) -> list[nx.Outcome]:
         assert outcomes[-1].items == len(each.got) or each.torn
         if not each.torn:
             sequence = Sequence()
-            for item in each.got:
-                sequence.add(digest(encode(item)))
+            for _, found_digest in each.got:
+                sequence.add(found_digest)
             assert outcomes[-1].output_digest == sequence.digest
     return found
 
