@@ -36,7 +36,7 @@ from tests.support.zoo import (
 )
 
 ANIMALS = ("flows", "asks.a")
-OPTIONS = {"rules": [*allow("flows", "echo", "flow", "ask_a"), *allow("asks.a", "flow")]}
+OPTIONS = {"rules": [*allow("flows", "echo", "flow", "ask_a", "ask_c"), *allow("asks.a", "flow")]}
 
 
 def flow(zoo: Zoo, *value: Any, hook: str = "flow", **options: Any) -> Any:
@@ -358,6 +358,41 @@ def test_cancelling_one_whose_turn_another_call_ends(open_zoo: Opens) -> None:
     asyncio.run(main())
     assert (row(zoo).error_code, row(zoo).fault) == ("call.cancelled", "caller")
     assert state(zoo)[1] == ["waits"]
+    assert zoo.kernel.plugins["flows"].starts == 1
+
+
+def test_one_that_was_left_in_the_hands_of_another_calls_no_more(open_zoo: Opens) -> None:
+    """Its call has its outcome; a nested call behind that would be a second one of its number."""
+
+    class Here:
+        @nx.HookimplMarker("zoo")
+        def ask_c(self, value: Any) -> Any:
+            return value
+
+    zoo = open_zoo(patient, *ANIMALS, builtins={"here": Here()}, **OPTIONS)
+    assert zoo.answers("flows")
+    (go,) = [each / "go" for each in zoo.kernel.run.dir.rglob("flows") if each.is_dir()]
+    slot = zoo.kernel._parts.plant.keepers["flows"].slot
+
+    async def main() -> None:
+        stream = flow(zoo, "asks_and_waits")
+        assert await anext(stream) == 0
+        other = asyncio.ensure_future(asyncio.to_thread(zoo.answers, "flows"))
+        while slot._stack[-1].idle:
+            await asyncio.sleep(0.002)
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        go.touch()
+        assert await other
+
+    asyncio.run(main())
+    assert zoo.answers("flows")
+    nested = [each for each in recorded(zoo.kernel.run) if each.depth == 1]
+    assert len({each.call_id for each in nested}) == len(nested) == 1
+    assert state(zoo)[1] == ["call.rejected"]
     assert zoo.kernel.plugins["flows"].starts == 1
 
 

@@ -256,6 +256,11 @@ class Flow:
                 return True
             yield from self._over(turn, (yield from turn.lose(message)))
         elif isinstance(message, Broker) and message.within == turn.frame.seq:
+            if self.gone and not self._halted:
+                # Its call has its outcome: a nested one would come behind that, under a number
+                # that another one had before.
+                self._detach(turn)
+                return True
             # A worker that is told to halt does not wait for its replies any more.
             end = None if self._halted else (yield from turn.serve(message))
             if end is not None:

@@ -147,6 +147,18 @@ class Plugin:
         finally:
             self.ended.append("waits")
 
+    def _asks_and_waits(self):
+        """Calls, makes an item, and calls again once there is a file called ``go``."""
+        self.context.call("ask_c", value=0)
+        yield 0
+        while not (self.context.run_dir / "go").exists():
+            time.sleep(0.002)
+        try:
+            self.context.call("ask_c", value=1)
+        except nx.NxError as error:
+            self.ended.append(error.code)
+            raise
+
     def _asks(self, count):
         for number in range(count):
             yield self.context.call("echo", value=number)
