@@ -15,8 +15,8 @@ from nxkernel._wire import Broker, Failure, FromWorker, Result, Window
 from nxkernel.dispatch.effects import Effects, Io, Signal
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import after, hear
-from nxkernel.host.losing import lose
-from nxkernel.host.replies import Brokered, Loss, answered, invocation, lost_with, reply_to
+from nxkernel.host.losing import lose, lost_along
+from nxkernel.host.replies import Brokered, Loss, answered, invocation, reply_to
 from nxkernel.host.session import resumed
 from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Worker
@@ -179,7 +179,7 @@ class Conversation:
         frame, ready = self.frame, self.clock.monotonic()
         signal = yield from resumed(self.keeper, frame)
         if frame.lost_by is not None:
-            return lost_with(self.call, frame.lost_by)
+            return lost_along(self.call, frame.lost_by)
         if signal is Signal.CANCELLED:
             return (yield from self.lose(Loss("cancelled")))
         now = self.clock.monotonic()

@@ -40,7 +40,7 @@ from nxkernel.host.allowances import Allowance
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
-from nxkernel.host.losing import give_up, inter
+from nxkernel.host.losing import give_up, inter, lost_along
 from nxkernel.host.replies import LONGEST_US, Loss, answered, cancelled, closed, lost_with, used
 from nxkernel.host.session import admitted
 from nxkernel.host.slot import Frame
@@ -245,7 +245,7 @@ class Flow:
     def _hear(self, turn: Conversation) -> Effects[bool]:
         """Take the next message of the turn; False when a stranger who listens went away."""
         if turn.frame.lost_by is not None:
-            yield from self._over(turn, lost_with(self.call, turn.frame.lost_by))
+            yield from self._over(turn, lost_along(self.call, turn.frame.lost_by))
             return True
         message = yield from hear(self.clock, turn.worker, turn.frame)
         if isinstance(message, Loss):

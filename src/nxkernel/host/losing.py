@@ -6,15 +6,15 @@ from typing import Any
 
 from nxkernel._clock import Clock
 from nxkernel._wire import Pong
-from nxkernel.dispatch.effects import Effects, Gate
+from nxkernel.dispatch.effects import LEAVING, Effects, Gate
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import receive
 from nxkernel.host.replies import Loss, lost_with, words_for
-from nxkernel.host.slot import Frame, Slot
+from nxkernel.host.slot import CLOSED, RETIRED, Frame, Slot
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome
 
-__all__ = ["bury", "discard_stale", "fit", "give_up", "inter", "lose", "post_mortem"]
+__all__ = ["bury", "discard_stale", "fit", "give_up", "inter", "lose", "lost_along", "post_mortem"]
 
 #: Seconds to wait for the zygote's word on a worker that is gone.
 _EXIT_WAIT_S = 5.0
@@ -32,7 +32,7 @@ def lose(
         yield from bury(clock, keeper, worker, frame, counted=lost_by is None)
     if lost_by is not None:
         # A call below this one took the worker away; its end is not this plugin's doing.
-        return lost_with(call, lost_by)
+        return lost_along(call, lost_by)
     loss, details = post_mortem(keeper, worker, loss)
     code, text = words_for(loss, "during the call")
     return Outcome.failed(
@@ -42,6 +42,17 @@ def lose(
         "caller" if loss.why == "cancelled" else "plugin",
         details=details,
     )
+
+
+def lost_along(call: Call, by: str) -> Outcome:
+    """The outcome of *call*, under way on a worker that *by* took down.
+
+    Where one caller went away from both, the lower one ended the worker for him.
+    """
+    if LEAVING.now and by not in (CLOSED, RETIRED):
+        code, text = words_for(Loss("cancelled"), "during the call")
+        return Outcome.failed(call, code, f"plugin {call.plugin!r} {text}", "caller")
+    return lost_with(call, by)
 
 
 def post_mortem(keeper: Custody, worker: Worker, loss: Loss) -> tuple[Loss, dict[str, Any]]:

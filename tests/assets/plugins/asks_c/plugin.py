@@ -10,8 +10,13 @@ def fail(_):
     raise ValueError("the end of the road")
 
 
+def sleep(_):
+    print("going to sleep", flush=True)
+    time.sleep(3600)
+
+
 #: What may stand at the end of the list instead of a hook.
-ENDS = {"raise": fail, "exit": lambda _: os._exit(3), "sleep": lambda _: time.sleep(3600)}
+ENDS = {"raise": fail, "exit": lambda _: os._exit(3), "sleep": sleep}
 
 
 class Plugin:
