@@ -150,6 +150,13 @@ def _reasons(_: Any, attribute: attrs.Attribute[Any], value: Mapping[str, Any]) 
             )
 
 
+def _count(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise KernelConfigError(
+            f"Hosting({attribute.name}={value!r}): expected a whole number, 0 or more"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class Hosting:
     """How worker processes are started, watched and ended."""
@@ -162,7 +169,7 @@ class Hosting:
     eager: bool = False
     #: Workers that each zygote forks ahead, when nobody asks it for one: a start takes half the
     #: time then, and each takes memory until it is needed. Without a zygote there are none.
-    spares: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    spares: int = attrs.field(default=0, validator=_count)
     #: At most this many deaths of one plugin's worker ...
     restart_intensity: int = 5
     #: ... within this many seconds, then quarantine.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
@@ -15,6 +17,7 @@ import nxkernel as nx
 from nxkernel._system import Process
 from nxkernel.host.zygote import Zygote
 from nxkernel.kernel.profiles import default_profile
+from nxkernel.worker.spares import LOST
 from tests.process.conftest import Opens
 from tests.support.zoo import Zoo, build, eventually
 
@@ -31,6 +34,23 @@ def fork():
     return real()
 
 _linux.fork = fork
+"""
+#: A module that leaves the process which imports it few descriptors.
+LIMITED = """
+import resource
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+"""
+#: A module that has every spare end in its rehearsal, and counts them in a file.
+DIES = """
+from nxkernel.worker import spares
+
+def rehearse(times):
+    with open({forks!r}, "ab") as file:
+        file.write(b"x")
+    raise MemoryError
+
+spares.rehearse = rehearse
 """
 SPARE = nx.Hosting(spares=1)
 Starts = Callable[..., Zygote]
@@ -175,7 +195,39 @@ def _spares(zoo: Zoo, zygote: int) -> set[int]:
     return children(zygote) - {pid for pid in workers if pid is not None}
 
 
-def test_a_number_of_spares_is_no_less_than_none() -> None:
-    """The mistake is told where it is made."""
-    with pytest.raises(ValueError, match="spares"):
-        nx.Hosting(spares=-1)
+@pytest.mark.parametrize("wrong", [-1, True, 1.5, "2", None])
+def test_spares_are_counted(wrong: Any) -> None:
+    """The mistake is told where it is made, with the code of a kernel that cannot work."""
+    with pytest.raises(nx.KernelConfigError, match="spares") as caught:
+        nx.Hosting(spares=wrong)
+    assert caught.value.code == "kernel.config"
+
+
+def test_spares_leave_descriptors_to_workers(start: Starts) -> None:
+    """More are asked for than the zygote has descriptors for: workers start, with spares or none.
+
+    Some are there; the next ones would take the room for what a worker is sent.
+    """
+    zygote = start(60, module=LIMITED)
+    eventually(lambda: len(children(zygote.pid)) >= 10, "some spares")
+    number = -1
+    while number != (number := len(children(zygote.pid))):
+        time.sleep(0.3)  # Until none was added for a while: it asks for one each 20 ms.
+    for _ in range(number + 5):
+        end(*spawn(zygote))
+    assert not zygote.gone
+
+
+def test_spares_that_do_not_live_are_not_forked_for_ever(start: Starts, tmp_path: Path) -> None:
+    """Where each ends by itself there is an end of it; after the next start it is tried again."""
+    forks = tmp_path / "forks"
+    zygote = start(module=DIES.format(forks=str(forks)))
+
+    def count() -> int:
+        return len(forks.read_bytes()) if forks.exists() else 0
+
+    eventually(lambda: count() >= LOST, "they are tried")
+    time.sleep(0.5)  # Time for twenty more.
+    assert count() == LOST
+    end(*spawn(zygote))
+    eventually(lambda: count() > LOST, "they are tried again")

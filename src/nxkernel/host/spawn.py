@@ -30,7 +30,7 @@ from nxkernel.host.launch import Launch, greeted, no_files
 from nxkernel.host.links import Link, pipes, sockets
 from nxkernel.host.logs import LogTail
 from nxkernel.host.workers import Exit, Worker
-from nxkernel.host.zygote import Profile
+from nxkernel.host.zygote import Profile, keeps_bytecode
 
 __all__ = ["Spawner"]
 
@@ -181,7 +181,7 @@ class Spawner:
             "preload": list(launch.profile.preload),
             "surroundings": launch.profile.surroundings.told,
             "host_pid": os.getpid(),
-            "bytecode": not sys.dont_write_bytecode,
+            "bytecode": keeps_bytecode(),
             "pipes": list(link.ends),
             "socket": None if link.socket is None else _address(link.socket, pid),
             "ruleset": ruleset,

@@ -28,7 +28,7 @@ from nxkernel.host.sandbox.linux.namespaces import refused as namespaces_refused
 from nxkernel.host.workers import Exit
 from nxkernel.surroundings import Surroundings, pairs
 
-__all__ = ["Profile", "Zygote"]
+__all__ = ["Profile", "Zygote", "keeps_bytecode"]
 
 _EXIT = struct.Struct("<Ii")
 #: A request: its number, and whether a ruleset comes along; an answer: that number, and the pid,
@@ -152,7 +152,7 @@ class Zygote:
             "surroundings": profile.surroundings.told,
             "host_pid": os.getpid(),
             "spares": profile.spares,
-            "bytecode": not sys.dont_write_bytecode,
+            "bytecode": keeps_bytecode(),
         }
         with contextlib.suppress(OSError):  # It has ended; whoever greets it hears why.
             self._control.send(json.dumps(config).encode())
@@ -294,6 +294,14 @@ class Zygote:
         self._process.returncode = 0
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def keeps_bytecode() -> bool:
+    """Whether byte code of what workers import may be written, which is beside the sources.
+
+    Not where this program is told to keep its own elsewhere: so as to have nothing there.
+    """
+    return not sys.dont_write_bytecode and sys.pycache_prefix is None
 
 
 def _above_streams(fd: int) -> int:

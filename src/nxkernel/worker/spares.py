@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,12 +18,16 @@ from nxkernel._wire import EXIT_CONFINE
 from nxkernel.worker import child
 from nxkernel.worker.rehearsal import rehearse
 
-__all__ = ["Spares"]
+__all__ = ["LOST", "Spares"]
 
 _PLAIN, _WITH_RULESET = b"p", b"r"
 #: Most descriptors that a worker is given.
 _GIVEN = 8
 _FIRST = 3
+#: Descriptors that are left to whoever asks for a worker: what it is given, two sockets, pidfds.
+_LEFT = _GIVEN + 8
+#: So many may end by themselves between two starts: more of them would do the same.
+LOST = 16
 
 
 class Spares:
@@ -34,11 +39,15 @@ class Spares:
         self._ready: dict[int, tuple[int, socket.socket]] = {}
         #: The system did not let us have one; it is asked again after the next start.
         self._refused = False
+        #: How many ended by themselves since the last start.
+        self._lost = 0
 
     @property
     def missing(self) -> bool:
         """Whether another one is to be forked when there is time."""
-        return not self._refused and len(self._ready) < self._wanted
+        if self._refused or self._lost >= LOST:
+            return False
+        return len(self._ready) < self._wanted
 
     def bear(self) -> tuple[int, int] | None:
         """Fork one, and return its pid and pidfd; None where the system refuses."""
@@ -48,7 +57,7 @@ class Spares:
             self._refused = True
             return None
         with theirs:
-            born = self._born(theirs)
+            born = None if _is_scarce(theirs.fileno()) else self._born(theirs)
         if born is None:
             self._refused = True
             ours.close()
@@ -73,7 +82,7 @@ class Spares:
 
     def take(self, fds: Sequence[int], *, with_ruleset: bool) -> tuple[int, int] | None:
         """Make a worker of one, and return its pid and pidfd; None if there is none."""
-        self._refused = False
+        self._refused, self._lost = False, 0
         order = _WITH_RULESET if with_ruleset else _PLAIN
         while self._ready:
             pidfd = next(iter(self._ready))
@@ -90,6 +99,7 @@ class Spares:
         """It has ended, whether it was taken or not."""
         ready = self._ready.pop(pidfd, None)
         if ready is not None:
+            self._lost += 1
             ready[1].close()
 
     def _wait(self, theirs: socket.socket, parent: int) -> NoReturn:
@@ -113,3 +123,16 @@ class Spares:
             child.main(fds, with_ruleset=order == _WITH_RULESET, parent=parent)
         finally:
             os._exit(1)
+
+
+def _is_scarce(newest: int) -> bool:
+    """Whether there is no room for spares above the descriptor *newest*, the lowest that was free.
+
+    Whoever asks for a worker sends its descriptors along: with no room for them there is none.
+    """
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most != resource.RLIM_INFINITY and newest + _LEFT >= most
