@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import nxkernel as nx
+from nxkernel import _linux
 from nxkernel._system import Process
 from nxkernel.host.zygote import Zygote
 from nxkernel.kernel.profiles import default_profile
@@ -52,6 +53,7 @@ def rehearse(times):
 
 spares.rehearse = rehearse
 """
+INHERIT = 36  # PR_SET_CHILD_SUBREAPER
 SPARE = nx.Hosting(spares=1)
 Starts = Callable[..., Zygote]
 
@@ -161,6 +163,28 @@ def test_spares_end_with_their_zygote(start: Starts) -> None:
     os.kill(zygote.pid, signal.SIGKILL)
     for spare in spares:
         eventually(lambda spare=spare: not spare.is_running(), "a spare ends with its zygote")
+
+
+@pytest.fixture
+def heir() -> Iterator[None]:
+    """Have this process inherit the children of its children, as process 1 of a container does."""
+    _linux.prctl(INHERIT, 1)
+    try:
+        yield
+    finally:
+        _linux.prctl(INHERIT, 0)
+
+
+@pytest.mark.usefixtures("heir")
+def test_a_zygote_that_is_ended_leaves_no_spares_to_its_heir(start: Starts) -> None:
+    """Nobody has to wait for processes that he has not started."""
+    zygote = start(2)
+    has_spares(zygote, 2)
+    spares = children(zygote.pid)
+    zygote.end()
+    for spare in spares:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(spare, os.WNOHANG)
 
 
 @pytest.mark.parametrize("spares", [0, 1])

@@ -102,6 +102,17 @@ class Spares:
             self._lost += 1
             ready[1].close()
 
+    def end(self) -> None:
+        """End them all, and wait until they have ended.
+
+        Whoever inherits the children of a zygote, perhaps the host, need not wait for any.
+        """
+        for pid, _ in self._ready.values():
+            os.kill(pid, signal.SIGKILL)
+        for pid, _ in self._ready.values():
+            os.waitpid(pid, 0)
+        self._ready.clear()
+
     def _wait(self, theirs: socket.socket, parent: int) -> NoReturn:
         """Be a spare, and the worker that is made of it; never returns, whatever happens."""
         try:

@@ -24,7 +24,7 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from nxkernel import _linux
 from nxkernel._namespaces import pid_outside
@@ -152,7 +152,7 @@ class _Zygote:
                 self._bear_spare()
             for fd, events in happened:
                 if fd == self._host:
-                    os._exit(0)
+                    self._end()
                 elif fd != self._control.fileno():
                     self._bury(fd)
                 elif events & select.POLLOUT:
@@ -160,10 +160,17 @@ class _Zygote:
                 else:
                     self._serve_one()
 
+    def _end(self) -> NoReturn:
+        """The host wants no more workers, or is gone."""
+        try:
+            self._spares.end()
+        finally:
+            os._exit(0)
+
     def _serve_one(self) -> None:
         request, fds, flags, _ = socket.recv_fds(self._control, 64, 8)
         if not request:
-            os._exit(0)
+            self._end()
         number, with_ruleset, tasks = REQUEST.unpack(request)
         try:
             if flags & socket.MSG_CTRUNC:
