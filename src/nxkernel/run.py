@@ -132,7 +132,12 @@ def begun_as(run: Run, folder: Path, *, seed: int | str, started_ns: int) -> Run
         dir=folder,
         seed=seed,
         started_ns=started_ns,
-        audit_log=AuditLog(run.audit_log.path, run.clock, rotate_mb=run.audit_log.rotate_mb),
+        audit_log=AuditLog(
+            run.audit_log.path,
+            run.clock,
+            rotate_mb=run.audit_log.rotate_mb,
+            durability=run.audit_log.durability,
+        ),
     )
 
 

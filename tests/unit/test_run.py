@@ -129,3 +129,12 @@ def test_the_log_knows_at_which_size_it_is_sealed(tmp_path: Path) -> None:
     again = begun_as(run, tmp_path / "again", seed=1, started_ns=1)
     assert again.audit_log.rotate_mb == 64
     assert Run.create(tmp_path / "data").audit_log.rotate_mb is None
+
+
+def test_the_log_knows_what_its_rows_survive(tmp_path: Path) -> None:
+    """Rows of a run that begins as a recorded one did survive as much as those of its log."""
+    run = Run.create(tmp_path / "data", audit_durability="power")
+    assert run.audit_log.durability == "power"
+    again = begun_as(run, tmp_path / "again", seed=1, started_ns=1)
+    assert again.audit_log.durability == "power"
+    assert Run.create(tmp_path / "data").audit_log.durability == "process"

@@ -102,6 +102,8 @@ class AuditLog:
         self._clock = clock
         if durability not in ("process", "power"):
             raise KernelConfigError(f"durability must be process or power, not {durability!r}")
+        #: What *durability* was.
+        self.durability: Durability = durability
         #: What *rotate_mb* was.
         self.rotate_mb = _checked(rotate_mb)
         most = None if rotate_mb is None else rotate_mb << 20
