@@ -38,7 +38,9 @@ def rotate(place: Path, if_due: bool, as_json: bool) -> int:
     from nxkernel.audit.reader import AuditReader
 
     log, sealed = log_path(place), None
-    if not Path(f"{log}-journal").exists():  # else only who may write can open it
+    # Left by a rotation that was killed, only who may write can open it, or make it again.
+    is_broken_off = Path(f"{log}-journal").exists() or not log.is_file()
+    if not (is_broken_off and rotation.is_there(log)):
         with AuditReader(log):
             pass  # What is no log is refused before anything is written to it.
     drain(log, SystemClock(), lambda: True)  # what a killed kernel left belongs to this file

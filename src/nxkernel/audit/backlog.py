@@ -15,7 +15,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +23,9 @@ import attrs
 import msgspec
 
 from nxkernel._canonical import NotCanonical
-from nxkernel._sqlite import open_reader
 from nxkernel.audit.liveness import claim_name
-from nxkernel.audit.schema import FORMAT, RUNS
+from nxkernel.audit.schema import RUNS
+from nxkernel.audit.segments import Segment, opened
 from nxkernel.audit.spool.entries import Entry, has_too_large, read_entry
 from nxkernel.audit.spool.folder import Left, folder_of, listing
 from nxkernel.audit.spool.frames import HEAD_BYTES, MAX_BYTES, frames
@@ -66,26 +66,26 @@ class Backlog:
     problems: tuple[Problem, ...] = ()
 
 
-def backlog_of(log: Path) -> Backlog:
-    """Read all that waits beside the log at *log*.
+def backlog_of(log: Path, newest: Segment) -> Backlog:
+    """Read all that waits beside the log at *log*, whose newest file is *newest*.
 
     Kernels may write and drainers work meanwhile. What looks wrong is looked at once more, because
     a file may have come or gone in between.
 
     Raises:
-        OSError, sqlite3.Error: when it cannot be read.
+        AuditError, OSError, sqlite3.Error: when it cannot be read.
     """
-    found = _look(log)
+    found = _look(log, newest)
     if not found.problems:
         return found
-    again = _look(log)
+    again = _look(log, newest)
     both = tuple(problem for problem in again.problems if problem in found.problems)
     return attrs.evolve(again, problems=both)
 
 
-def _look(log: Path) -> Backlog:
+def _look(log: Path, newest: Segment) -> Backlog:
     left = listing(folder_of(log))  # before the snapshot: what has gone by then is in it
-    with closing(open_reader(log, FORMAT)) as connection:
+    with opened(newest) as connection:
         connection.execute("BEGIN")
         look = _Look(folder_of(log), connection)
         for spool in left:

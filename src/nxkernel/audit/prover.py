@@ -13,7 +13,7 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.columns import leaf
 from nxkernel.audit.proofs import Consistency, Inclusion, consistency_path, inclusion_path
 from nxkernel.audit.schema import TABLES
-from nxkernel.audit.segments import opened, segments_of
+from nxkernel.audit.segments import held, opened
 from nxkernel.audit.tree import leaf_hash
 from nxkernel.audit.verification import verify
 from nxkernel.errors import AuditError
@@ -75,11 +75,12 @@ def _checked(path: Path, note: str | None, archives: Sequence[Path]) -> tuple[Ch
 def _leaves(path: Path, size: int, archives: Sequence[Path]) -> list[bytes]:
     """Return the leaves of the first *size* rows."""
     found: dict[int, bytes] = {}
-    for segment in segments_of(path, archives):
-        with opened(segment) as connection:
-            for table in TABLES:
-                rows = connection.execute(table.select, (1, size))
-                found.update((row[0], leaf(row)) for row in rows)
+    with held(path, archives) as segments:
+        for segment in segments:
+            with opened(segment) as connection:
+                for table in TABLES:
+                    rows = connection.execute(table.select, (1, size))
+                    found.update((row[0], leaf(row)) for row in rows)
     if len(found) < size:
         raise AuditError(
             "a proof takes all rows, and files of the log are not here; give the folder where "

@@ -41,8 +41,7 @@ def carried(connection: sqlite3.Connection, spools: Iterable[Left]) -> Iterator[
     said: set[str] = set()
     for left in spools:
         first = left.name.segment(1)
-        names = dict.fromkeys([first, *map(left.name.segment, left.segments), left.name.slots])
-        for name in names:
+        for name in _names(left):
             if (source := _source(connection, name)) is not None:
                 said.add(name)
                 yield (_header(connection, name) if name == first else ()), source
@@ -51,6 +50,17 @@ def carried(connection: sqlite3.Connection, spools: Iterable[Left]) -> Iterator[
         source = _source(connection, newest)
         assert source is not None
         yield (), source
+
+
+def _names(left: Left) -> Iterable[str]:
+    """Return the names of the files of a spool that the next file has to know of.
+
+    The first one has the run. The one before those that are there is gone because it was taken as a
+    whole, and whoever finds it gone has to know that.
+    """
+    before = [number - 1 for number in left.segments[:1] if number > 1]
+    numbers = (1, *before, *left.segments)
+    return dict.fromkeys([*map(left.name.segment, numbers), left.name.slots])
 
 
 def _source(connection: sqlite3.Connection, name: str) -> Source | None:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -20,12 +21,16 @@ import attrs
 
 from nxkernel._sqlite import open_reader
 from nxkernel.audit.failure import cannot, shown
+from nxkernel.audit.request import is_asked
 from nxkernel.audit.schema import FORMAT
 from nxkernel.errors import AuditError
 
-__all__ = ["MANIFEST", "Segment", "opened", "plain_path", "sealed_folder", "segments_of"]
+__all__ = ["MANIFEST", "Segment", "held", "opened", "plain_path", "sealed_folder", "segments_of"]
 
 MANIFEST = "manifest.jsonl"
+#: Seconds between two looks at a log whose newest file is just being sealed, and how many.
+_PAUSE_S, _LOOKS = 0.02, 100
+_IS_SEALED = "SELECT EXISTS (SELECT 1 FROM seals)"
 _NAME = re.compile(r"([0-9]{12})\.db(\.gz)?")
 
 
@@ -78,6 +83,35 @@ def segments_of(log: Path, elsewhere: Sequence[Path] = ()) -> list[Segment]:
     if not log.is_file() and not sealed_in(sealed_folder(log)):
         raise AuditError(f"there is no audit log at {shown(log)}", details={"path": str(log)})
     return [*sorted(found.values()), *([Segment(0, log)] if log.is_file() else ())]
+
+
+@contextmanager
+def held(log: Path, elsewhere: Sequence[Path] = ()) -> Iterator[list[Segment]]:
+    """Give all files of the log at *log*, oldest first; none is sealed while the body runs.
+
+    Of a list that was made without that, the last one may be another file once it is opened, and
+    the one that it was then would be in none.
+
+    Raises:
+        AuditError: when there is no log.
+    """
+    with ExitStack() as stack:
+        for _ in range(_LOOKS):
+            if _hold(log, stack) or not is_asked(log):
+                break
+            stack.close()
+            time.sleep(_PAUSE_S)
+        yield segments_of(log, elsewhere)
+
+
+def _hold(log: Path, stack: ExitStack) -> bool:
+    """Keep the newest file open; return whether that keeps it from being sealed."""
+    try:
+        connection = stack.enter_context(closing(open_reader(log, FORMAT)))
+        (sealed,) = connection.execute(_IS_SEALED).fetchone()
+    except (sqlite3.Error, OSError):
+        return False  # whoever reads it says what is wrong
+    return not sealed
 
 
 @contextmanager

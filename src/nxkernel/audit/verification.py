@@ -20,7 +20,7 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot
 from nxkernel.audit.inspection import Inspection, Start
 from nxkernel.audit.schema import FORMAT_VERSION, SEGMENTS, TABLES, Table
-from nxkernel.audit.segments import Segment, opened, segments_of
+from nxkernel.audit.segments import Segment, held, opened
 from nxkernel.audit.sharing import shared_run
 from nxkernel.audit.suspects import MAX_PROBLEMS, Problem, ProblemKind
 from nxkernel.audit.tree import Tree
@@ -99,15 +99,16 @@ def verify(
     """
     path = Path(path)
     whole = _Whole(checkpoint)
-    for segment in segments_of(path, archives):
-        with opened(segment) as connection:
-            whole.add(segment, _verified(segment, connection, checkpoint, processes))
-    return _with_backlog(whole.report(), path)
+    with held(path, archives) as segments:
+        for segment in segments:
+            with opened(segment) as connection:
+                whole.add(segment, _verified(segment, connection, checkpoint, processes))
+        return _with_backlog(whole.report(), path, segments[-1])
 
 
-def _with_backlog(report: VerifyReport, path: Path) -> VerifyReport:
+def _with_backlog(report: VerifyReport, path: Path, newest: Segment) -> VerifyReport:
     try:
-        backlog = backlog_of(path)
+        backlog = backlog_of(path, newest)
     except (sqlite3.DatabaseError, OSError) as error:
         if report.problems:
             return report  # which says already why the database cannot be asked

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from nxkernel.audit import reader
-from nxkernel.audit.failure import cannot
+from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.filters import EVERYTHING, CallFilter
 from nxkernel.audit.reader import EVERY
 from nxkernel.audit.records import CallRecord, EventRecord, PluginRecord, RunRecord
@@ -65,9 +65,11 @@ class AuditReader(reader.AuditReader):
         for look in range(_LOOKS):
             try:
                 super().__init__(path)
-            except AuditError:
-                if look + 1 == _LOOKS or not _has_files(path, self._archives):
+            except AuditError as error:
+                if not _has_files(path, self._archives):
                     raise
+                if look + 1 == _LOOKS:
+                    raise error if path.is_file() else _broken_off(path) from error
             else:
                 sealed, first = self._drained(_IS_SEALED)[0]
                 # Of a rotation that was killed it stays so, until the next who writes.
@@ -215,6 +217,14 @@ def _joined(record: RunRecord, later: RunRecord) -> RunRecord:
         ended_ns=later.ended_ns,
         calls=record.calls + later.calls,
         errors=record.errors + later.errors,
+    )
+
+
+def _broken_off(path: Path) -> AuditError:
+    return AuditError(
+        f"the newest file of the audit log at {shown(path)} is missing, and there are older ones: "
+        "if a rotation was killed, `nxkernel audit rotate` finishes it, and so does the next run",
+        details={"path": str(path)},
     )
 
 

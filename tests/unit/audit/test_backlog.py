@@ -15,6 +15,7 @@ from nxkernel.audit.draining import drain
 from nxkernel.audit.ledger import opened as ledger_of
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.reader import AuditReader, verify
+from nxkernel.audit.segments import Segment
 from nxkernel.audit.spool.drainer import Drainer
 from nxkernel.audit.spool.folder import folder_of
 from nxkernel.audit.spool.frames import frame, frames
@@ -155,12 +156,12 @@ def test_a_log_at_work_is_sound_at_every_moment(tmp_path: Path) -> None:
         thread.start()
     seen = []
     while not done.is_set():
-        seen.append(backlog_of(path))
+        seen.append(backlog_of(path, Segment(0, path)))
     for thread in threads:
         thread.join()
     log.close()
     assert [each.problems for each in seen if each.problems] == []
-    assert backlog_of(path) == Backlog()
+    assert backlog_of(path, Segment(0, path)) == Backlog()
 
 
 # -- the matrix ------------------------------------------------------------------------------

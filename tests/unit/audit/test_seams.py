@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from nxkernel._clock import Clock
-from nxkernel.audit import draining, rotation
+from nxkernel.audit import draining, rotation, verification
 from nxkernel.audit.ledger import opened as ledger_opened
 from nxkernel.audit.log import AuditLog
 from nxkernel.audit.prover import prove_consistency, prove_inclusion
 from nxkernel.audit.reader import AuditReader, verify
 from nxkernel.audit.records import CallRecord, RunRecord
-from nxkernel.audit.segments import segments_of
+from nxkernel.audit.segments import Segment, segments_of
 from nxkernel.audit.spool.folder import folder_of, listing
 from nxkernel.audit.writer import Writer
+from nxkernel.errors import AuditError
 from tests.unit.audit.logs import STANDALONE, Ticks, boot_facts, make_call, ok
 
 #: So small that a run has several files in its spool.
@@ -149,6 +150,98 @@ def test_what_was_taken_in_part_is_taken_once(path: Path, before: int) -> None:
     assert calls(path) == Counter(("run-1", str(number), "ok") for number in range(20))
     assert is_sound(path)
     assert listing(folder_of(path)) == []
+
+
+def test_files_that_were_taken_as_a_whole_are_not_missed(path: Path) -> None:
+    """Of a long run only the newest file of its spool is left: the log is sound, in two files too.
+
+    A reader sees everything with one look.
+    """
+    log = log_at(path)
+    log.begin_run(boot_facts("run-1"))
+    write(log, *range(30))
+    for number in range(30, 34):
+        drain(path)
+        (left,) = listing(folder_of(path))
+        assert left.segments[0] > 2
+        rotation.rotate(path, Ticks())
+        write(log, number)
+        assert is_sound(path)
+        backlog = verify(path).backlog
+        assert (backlog.rows, backlog.problems) == (1, ())
+        with AuditReader(path) as reader:
+            pending = reader._pending
+            looks, look = [], pending._catch_up
+
+            def counted(*said: Any, looks: Any = looks, look: Any = look) -> None:
+                looks.append(said)
+                look(*said)
+
+            pending._catch_up = counted  # type: ignore[method-assign]
+            assert reader.waiting() == 1
+            assert len(looks) == 1
+    log.end_run()
+    log.close()
+    assert calls(path) == Counter(("run-1", str(number), "ok") for number in range(34))
+    assert is_sound(path)
+
+
+def test_what_is_verified_is_not_sealed_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation between two files of a verification would have it miss the one in the middle."""
+    log = log_at(path)
+    log.begin_run(boot_facts("run-1"))
+    write(log, *range(3))
+    drain(path)
+    rotation.rotate(path, Ticks())
+    write(log, *range(3, 6))
+    log.close()  # so that nobody but who verifies has it open
+    verified, refused = verification._verified, []
+
+    def meanwhile(segment: Segment, *said: Any) -> Any:
+        if segment.first:
+            with pytest.raises(AuditError, match="locked") as error:
+                rotation.rotate(path, Ticks(), waits=False)
+            refused.append(error)
+        return verified(segment, *said)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verification, "_verified", meanwhile)
+        assert verify(path).problems == ()
+    assert len(refused) == 1
+    rotation.rotate(path, Ticks(), waits=False)  # nobody holds it any more
+    assert is_sound(path)
+
+
+def test_a_log_between_two_of_its_files_is_sound(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between two renames leaves none to write to: what is there verifies, and waits."""
+    log = log_at(path)
+    log.begin_run(boot_facts("run-1"))
+    write(log, *range(30))
+    drain(path)
+    write(log, 30)
+    rename = os.rename
+
+    def killed(old: Any, new: Any) -> None:
+        if Path(new) == path:
+            raise KeyboardInterrupt
+        rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation.os, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rotation.rotate(path, Ticks())
+    assert not path.exists()
+    found = verify(path)
+    assert (found.ok, found.backlog.rows) == (True, 1)
+    assert prove_inclusion(path, 1).ok
+    log.end_run()
+    log.close()
+    assert calls(path) == Counter(("run-1", str(number), "ok") for number in range(31))
+    assert is_sound(path)
 
 
 def test_several_runs_go_on_beside_each_other(path: Path) -> None:

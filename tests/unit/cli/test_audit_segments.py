@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nxkernel.audit import rotation, whole
 from nxkernel.audit.reader import AuditReader
-from tests.unit.audit.logs import make_call, ok, opened, sample_rows, write_batches, write_sample
+from tests.unit.audit.logs import (
+    Ticks,
+    make_call,
+    ok,
+    opened,
+    sample_rows,
+    write_batches,
+    write_sample,
+)
 from tests.unit.cli.conftest import run
 
 
@@ -89,6 +100,32 @@ def test_every_command_reads_all_files(tmp_path: Path) -> None:
     before = answers()
     assert run("audit", "rotate", data).code == 0
     assert answers() == before
+
+
+def test_a_rotation_that_was_killed_between_two_files_is_finished(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads is told what to do, what is there verifies, and that finishes it."""
+    monkeypatch.setattr(whole, "_LOOKS", 2)
+    log, rename = data / "audit" / "audit.db", os.rename
+
+    def killed(old: Any, new: Any) -> None:
+        if Path(new) == log:
+            raise KeyboardInterrupt
+        rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation.os, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rotation.rotate(log, Ticks())
+    assert not log.exists()
+    shown = run("audit", "runs", data)
+    assert shown.code == 1
+    assert "`nxkernel audit rotate` finishes it" in shown.err
+    assert run("audit", "verify", data).code == 0
+    assert run("audit", "rotate", data, "--if-due").code == 0
+    assert run("audit", "runs", data).code == 0
+    assert run("audit", "verify", data).code == 0
 
 
 def test_a_missing_log_cannot_be_sealed(tmp_path: Path) -> None:
