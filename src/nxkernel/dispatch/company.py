@@ -119,7 +119,8 @@ def alone(root: Effects[Any], bell: object) -> Alone | None:
     if members and any(each.bell is bell for each in _present()):
         return None
     own = Alone(root, bell)
-    members.append(own)
+    # Not append(): an interrupt may strike after a call, and its driver would know nothing of it.
+    members += (own,)
     return own
 
 

@@ -202,8 +202,10 @@ class Stack:
                     passage = around(call) if passage is None else passage
                     if type(passage) is not tuple:
                         return self._answered(passed, call, passage, began)
-                if passage[0] is not call:
-                    call = _same_call(call, passage[0])
+                # All three, now: one that has less must not be found when the call was made.
+                sent, _, _ = passage
+                if sent is not call:
+                    call = _same_call(call, sent)
                 passed.append(passage)
                 ended = perf_counter_ns()
                 spent.append(ended - began)

@@ -252,5 +252,8 @@ class Desk:
                 self.replays.begin(call.memory, providers)
             result = yield from execute(call.spec, providers, invoke)
         finally:
-            self.registry.leave(order)
+            # Here, not there: an interrupt may strike when a function begins, and whoever changes
+            # the order would wait for this call for ever.
+            del order.entered[-1]
+            self.registry.left(order)
         return self._answers.sealed(call.spec, result)

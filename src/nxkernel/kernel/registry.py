@@ -40,7 +40,8 @@ class Order:
     """Who provides what at one moment, and how many hook calls go by it."""
 
     _providers: Mapping[str, tuple[Provider, ...]]
-    #: As many as there are calls: to append and to pop is one step each, whoever else does it.
+    #: As many as there are calls: to add and to delete is one step each, whoever else does it, and
+    #: neither is a call, after which an interrupt may strike.
     entered: list[None] = attrs.Factory(list)
 
     @property
@@ -124,14 +125,19 @@ class Registry:
             if order is None:
                 self._arrange()
                 continue
-            order.entered.append(None)
+            entered = order.entered
+            entered += (None,)
             if order is self._order:
                 return order
             self.leave(order)  # A change came in between, and may not have seen this call.
 
     def leave(self, order: Order) -> None:
         """The call that entered *order* is over."""
-        order.entered.pop()
+        del order.entered[-1]
+        self.left(order)
+
+    def left(self, order: Order) -> None:
+        """The call that entered *order* has taken itself out of it."""
         if order is not self._order and not order.entered:
             self._ring()
 

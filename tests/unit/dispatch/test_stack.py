@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from nxkernel.dispatch import stack
-from nxkernel.dispatch.stack import Layer, open_stack
+from nxkernel.dispatch.stack import BootFacts, Layer, open_stack
 from nxkernel.types import Call, Outcome
 from tests.unit.audit.logs import make_call, ok
 
@@ -79,3 +79,67 @@ def test_calls_do_not_share_their_times(clock: list[int]) -> None:
         open_stack(layers, call).close(ok(call))
     assert (first.stack_ns, second.stack_ns) == ([2], [2])
     assert attrs.evolve(first, deadline=1.0).stack_ns is first.stack_ns
+
+
+@attrs.define
+class Passes:
+    """A middleware with two functions, of which the first returns what it is told."""
+
+    passage: Any
+    seen: list[Outcome] = attrs.Factory(list)
+    name: str = "passes"
+
+    def boot(self, facts: BootFacts) -> None:
+        """Nothing to prepare."""
+
+    def around(self, call: Call) -> Layer:
+        self.seen.append((yield call))
+        return self.seen[-1]
+
+    def through(self, call: Call) -> Any:
+        return self.passage(call)
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
+#: What ``through`` may return by mistake, by what is wrong with it.
+NO_PASSAGES: dict[str, Any] = {
+    "one": lambda call: (call,),
+    "two": lambda call: (call, None),
+    "four": lambda call: (call, None, None, None),
+    "empty": lambda call: (),
+    "no call": lambda call: (None, None, None),
+    "another call": lambda call: (attrs.evolve(call, payload=b"other"), None, None),
+    "list": lambda call: [call, None, None],
+    "call": lambda call: call,
+    "raises": lambda call: 1 / 0,
+}
+#: What may stand for ``leave`` by mistake.
+NO_WAYS_OUT: dict[str, Any] = {
+    "number": 1,
+    "no arguments": lambda: None,
+    "no outcome": lambda state, outcome: None,
+}
+
+
+@pytest.mark.parametrize("wrong", NO_PASSAGES)
+def test_a_passage_that_is_none_fails_its_call_before_it_is_made(wrong: str) -> None:
+    """Whatever a middleware returns: the layers outside it are left, and know why."""
+    outer = Passes(lambda call: None)
+    opened = open_stack([outer, Passes(NO_PASSAGES[wrong])], make_call())
+    assert opened.early is not None
+    assert opened.early.error is not None
+    assert opened.early.error.code == "middleware.failed"
+    assert outer.seen == [opened.early]
+
+
+@pytest.mark.parametrize("wrong", NO_WAYS_OUT)
+def test_a_way_out_that_is_none_fails_its_call(wrong: str) -> None:
+    """The layers outside it are left all the same."""
+    outer, leave = Passes(lambda call: None), NO_WAYS_OUT[wrong]
+    opened = open_stack([outer, Passes(lambda call: (call, leave, None))], make_call())
+    outcome = opened.close(ok(opened.call))
+    assert outcome.error is not None
+    assert outcome.error.code == "middleware.failed"
+    assert outer.seen == [outcome]

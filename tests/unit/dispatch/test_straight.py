@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from nxkernel.dispatch import company
 from nxkernel.dispatch.drivers import Bell, drive_blocking, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
 from nxkernel.dispatch.tasks import Tasks
+from tests.support.interrupts import interrupted
 from tests.unit.dispatch.test_drivers import CLOCK
 
 #: What a call may do, one after the other.
@@ -187,3 +189,22 @@ def test_an_interrupt_in_the_middle_of_its_own_code(pipe: tuple[int, int]) -> No
     assert seen == ["left"]
     run_blocking((_ for _ in ()), CLOCK, bell)
     assert company._thread.members == []
+
+
+def test_an_interrupt_anywhere_leaves_no_call_in_its_thread() -> None:
+    """Wherever the interpreter takes one: the next call finds nobody that is not there any more."""
+
+    def root() -> Effects[str]:
+        yield Gate(lambda: True)
+        return "over"
+
+    bell, struck = Bell(), []
+    for number in itertools.count(1):
+        where = interrupted(lambda: run_blocking(root(), CLOCK, bell), number)
+        assert run_blocking(root(), CLOCK, bell) == "over"
+        assert company._thread.members == [], where
+        if where is None:
+            break
+        struck.append(where)
+    assert any("alone" in each for each in struck)
+    assert any("run_straight" in each for each in struck)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import attrs
@@ -10,6 +11,7 @@ from nxkernel.kernel.asking import CallOptions
 from nxkernel.types import PluginId
 from tests.support.calls import a_plugin
 from tests.support.desks import ASKS, Bench, Everything, echoing, hookimpl
+from tests.support.interrupts import interrupted
 
 
 def test_only_the_named_plugins_are_asked() -> None:
@@ -49,3 +51,20 @@ def test_a_nested_failure_names_the_plugin_that_failed_the_hook() -> None:
     brokered = Bench(builtins, facts=ASKS).nested("every", x=1)
     assert brokered.error is not None
     assert (brokered.error.message, brokered.origin) == ("KeyError: 'broken'", "w")
+
+
+def test_an_interrupt_anywhere_leaves_no_call_in_the_order() -> None:
+    """Wherever the interpreter takes one: who changes the order waits for no call that is over."""
+    bench = Bench({"a": Everything(lambda x: x)})
+    registry, struck = bench.desk.registry, []
+    bench.call("first", x=1)
+    for number in itertools.count(1):
+        where = interrupted(lambda: bench.call("first", x=1), number)
+        order = registry.enter()
+        registry.leave(order)
+        assert order.calls == 0, where
+        if where is None:
+            break
+        struck.append(where)
+    assert any("Registry.enter" in each for each in struck)
+    assert any("Registry.left" in each for each in struck)
