@@ -51,12 +51,19 @@ class Switchboard:
         if parts.desk.spec(hook).options.stream:
             return self._stream(parts, hook, arguments, options)
         _refuse_in_the_way(parts)
-        with parts.traffic:
+        traffic = parts.traffic
+        own = traffic.enter()
+        try:
             self._lifetime.check()
             parts.streams.tidy()
             generator = parts.desk.hook_call(hook, arguments, options)
             result: HookResult = parts.drive(generator, hook)
             return result
+        finally:
+            # Not `with`: an interrupt may strike when a function begins, `__exit__` as well, and
+            # this thread would seem to be in the middle of a call ever after.
+            traffic.threads[own] -= 1
+            traffic.left(own)
 
     def drive_historic(
         self,

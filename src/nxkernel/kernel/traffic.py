@@ -24,13 +24,13 @@ class Traffic:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
         #: Calls under way that each thread makes, or the tasks of its event loop.
-        self._threads: dict[int, int] = {}
+        self.threads: dict[int, int] = {}
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: those of other threads never end here."""
-        own = self._threads.get(get_ident(), 0)
-        self._threads = {get_ident(): own} if own else {}
+        own = self.threads.get(get_ident(), 0)
+        self.threads = {get_ident(): own} if own else {}
 
     @property
     def calls(self) -> int:
@@ -39,23 +39,31 @@ class Traffic:
 
     def count(self) -> int:
         """Return how many calls are under way."""
-        return sum(list(self._threads.values()))
+        return sum(list(self.threads.values()))
 
     @property
     def here(self) -> int:
         """Calls under way in this thread."""
-        return max(0, self._threads.get(get_ident(), 0))
+        return max(0, self.threads.get(get_ident(), 0))
 
-    def __enter__(self) -> None:
-        own, threads = get_ident(), self._threads
+    def __enter__(self) -> int:
+        own, threads = get_ident(), self.threads
+        # The last step, and no call: an interrupt strikes before it, or when the caller can leave.
         threads[own] = threads.get(own, 0) + 1
+        return own
+
+    #: For who has to leave whatever strikes: see :meth:`left`.
+    enter = __enter__
 
     def __exit__(self, *exc_info: object) -> None:
-        own, threads = get_ident(), self._threads
-        left = threads.get(own, 0) - 1
-        if left:
-            threads[own] = left
-        else:
-            del threads[own]
+        own = get_ident()
+        self.threads[own] = self.threads.get(own, 0) - 1
+        self.left(own)
+
+    def left(self, own: int) -> None:
+        """A call that the thread *own* has made is not counted for it any more."""
+        threads = self.threads
+        if threads.get(own) == 0:
+            threads.pop(own, None)  # A handler of a signal may have been faster.
         if not threads or self.count() == 0:
             self._ring()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from pathlib import Path
 
 import pytest
 
+import nxkernel as nx
 from nxkernel.kernel.traffic import Traffic
+from tests.support.interrupts import interrupted
 
 
 def test_the_last_call_rings() -> None:
@@ -69,3 +73,33 @@ def test_a_call_may_end_in_another_thread() -> None:
     with traffic:
         assert traffic.calls == 1
     assert (traffic.calls, rings) == (0, [0, 0])
+
+
+class _Hooks:
+    @nx.HookspecMarker("demo")(firstresult=True)
+    def first(self, x):
+        """The first one answers."""
+
+
+class _Same:
+    @nx.HookimplMarker("demo")
+    def first(self, x):
+        return x
+
+
+def test_an_interrupt_anywhere_leaves_no_call_under_way(tmp_path: Path) -> None:
+    """Wherever the interpreter takes one: the thread is in no call any more, and may reload."""
+    run = nx.Run.create(tmp_path, seed=1)
+    kernel = nx.Kernel("demo", specs=[_Hooks], run=run, builtins={"same": _Same()}, middleware=[])
+    with kernel:
+        kernel.hook.first(x=1)
+        traffic, struck, missed = kernel._lifetime.parts.traffic, [], 0
+        for number in itertools.count(1):
+            where = interrupted(lambda: kernel.hook.first(x=1), number)
+            assert (traffic.calls, traffic.here) == (0, 0), where
+            kernel.hook.first(x=1)  # takes away what the other has left to it
+            missed += where is None
+            if missed == 9:  # one that is measured has more places than the next
+                break
+            struck.append(where)
+    assert any("Traffic.left" in str(each) for each in struck), struck[-20:]
