@@ -435,6 +435,8 @@ class Check:
         self.checkpoint = checkpoint
         self.problems = []
         self.rows = self.runs = 0
+        #: How many of the runs began in an earlier file.
+        self.continued = 0
         self.origin = ""
         self.tree = self.pinned = self.base_root = None
         self.first = 1  # number of the file's first row
@@ -475,6 +477,8 @@ class Check:
             self.check_triggers()
             self.check_rows()
             self.judge()
+            query = "SELECT count(*) FROM runs WHERE continues IS NOT NULL"
+            (self.continued,) = self.connection.execute(query).fetchone()
         except sqlite3.Error as error:
             self.report("malformed", "", 0, f"the database cannot be read: {error}")
 
@@ -687,7 +691,9 @@ class Log:
         self.checkpoint = checkpoint
         self.checks = checks
         self.rows = sum(check.rows for check in checks)
+        #: A run that goes on over several files is one.
         self.runs = sum(check.runs for check in checks)
+        self.runs -= sum(check.continued for check in checks[1:])
         self.problems = [problem for check in checks for problem in check.problems]
         for before, check in itertools.pairwise(checks):
             self.check_joint(before, check)

@@ -33,6 +33,7 @@ _NO_CHECKPOINT = (
     "that no rows were cut off at the end, and that the log was not rewritten from some row on: "
     "that takes a checkpoint that was kept elsewhere"
 )
+_CONTINUED = "SELECT count(*) FROM runs WHERE continues IS NOT NULL"
 _BEFORE = "anything about rows 1 to {}: the files that have them are not here"
 _NO_FILE = "that it continues the checkpoint: the file that has its last row is not here"
 _WAITING = (
@@ -49,6 +50,7 @@ class VerifyReport:
 
     #: How many rows were checked.
     rows: int
+    #: How many runs; one that goes on over several files is one.
     runs: int
     #: State of the log as it was read, to be kept elsewhere; None for an empty log.
     head: Checkpoint | None
@@ -131,6 +133,8 @@ class _Part:
     end: Start
     rows: int
     runs: int
+    #: How many of these began in an earlier file.
+    continued: int
     roots: Mapping[int, bytes]
     problems: Sequence[Problem]
 
@@ -192,7 +196,8 @@ class _Whole:
         ordered = sorted(self._problems, key=lambda each: (each.seq, each.table, each.kind))
         return VerifyReport(
             rows=sum(part.rows for part in self._parts),
-            runs=sum(part.runs for part in self._parts),
+            # Of a run that began in a file that is not here, the first that is here counts.
+            runs=self._parts[0].runs + sum(p.runs - p.continued for p in self._parts[1:]),
             head=_head(last),
             problems=tuple(ordered[:MAX_PROBLEMS]),
             limits=tuple(self._limits(last.end.row - 1)),
@@ -279,9 +284,16 @@ class _Verification:
             end=end,
             rows=found.rows,
             runs=found.runs,
+            continued=self._continued(),
             roots=found.roots,
             problems=found.problems,
         )
+
+    def _continued(self) -> int:
+        try:
+            return int(self._connection.execute(_CONTINUED).fetchone()[0])
+        except sqlite3.Error:  # what is wrong has been said
+            return 0
 
     def _schema(self) -> dict[str, str]:
         query = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger', 'view')"

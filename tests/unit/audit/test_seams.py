@@ -112,6 +112,10 @@ def test_a_run_goes_on_in_the_next_file(path: Path) -> None:
     assert last.status == "completed"
     assert calls(path) == Counter(("run-1", str(number), "ok") for number in range(25))
     assert is_sound(path)
+    assert verify(path).runs == STANDALONE.verify(path).runs == 1
+    files_of(path)[0].rename(path.with_name("elsewhere.db"))  # the run goes on, and begins nowhere
+    assert verify(path).runs == STANDALONE.verify(path).runs == 1
+    path.with_name("elsewhere.db").rename(first.path)
     assert verify(path, point).ok
     assert prove_inclusion(path, begun.seq).ok
     assert prove_consistency(path, point).ok
