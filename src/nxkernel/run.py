@@ -72,7 +72,8 @@ class Run:
 
         Raises:
             KernelConfigError: for a seed that is neither an int nor a string, and for
-                *audit_rotate_mb* that is no whole number from 1, or another *audit_durability*.
+                *audit_rotate_mb* that is no whole number from 1 to 2**28, or another
+                *audit_durability*.
             StorageError: when the folders cannot be made.
         """
         if isinstance(seed, bool) or not isinstance(seed, int | str):

@@ -31,7 +31,7 @@ archive_option: Callable[[Any], Any] = click.option(
 @click.option("--if-due", is_flag=True, help="Only if it has 1,000,000 rows or 256 MiB.")
 @json_option
 def rotate(place: Path, if_due: bool, as_json: bool) -> int:
-    """Seal the file of a log that nobody writes to, and start the next one from its head."""
+    """Seal the file of a log, also while kernels write to it, and start the next from its head."""
     from nxkernel._clock import SystemClock
     from nxkernel.audit import rotation
     from nxkernel.audit.draining import drain

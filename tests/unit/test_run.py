@@ -114,7 +114,9 @@ def test_the_standard_stack_is_a_list_one_may_change(tmp_path: Path) -> None:
     assert standard_stack(run) is not standard_stack(run)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "256"])
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.5, True, "256", (1 << 28) + 1, 10**5000, -(10**5000)], ids=range(8)
+)
 def test_a_size_to_seal_files_at_is_a_whole_number(tmp_path: Path, value: Any) -> None:
     """Anything else is refused before a folder is made."""
     with pytest.raises(nx.KernelConfigError, match="rotate_mb must be a whole number of MiB"):

@@ -69,6 +69,10 @@ class RowWriter(Protocol):
         """Let go of everything; may be used again."""
 
 
+#: No file of SQLite grows beyond 256 TiB.
+MOST_MB = 1 << 28
+
+
 class AuditLog:
     """Records one run at a time; its methods may be called from any thread.
 
@@ -79,8 +83,8 @@ class AuditLog:
     one; also in the middle of a run. None leaves it one file until somebody rotates it.
 
     Raises:
-        KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1, and for another
-            *durability*.
+        KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1 to
+            :data:`MOST_MB`, and for another *durability*.
     """
 
     def __init__(
@@ -245,8 +249,11 @@ class AuditLog:
 def _checked(rotate_mb: Any) -> int | None:
     if rotate_mb is None:
         return None
-    if isinstance(rotate_mb, bool) or not isinstance(rotate_mb, int) or rotate_mb < 1:
+    whole = isinstance(rotate_mb, int) and not isinstance(rotate_mb, bool)
+    if not whole or not 1 <= rotate_mb <= MOST_MB:
+        # An int of thousands of digits cannot be written.
+        given = "one far from these" if whole and abs(rotate_mb) > 2 * MOST_MB else repr(rotate_mb)
         raise KernelConfigError(
-            f"rotate_mb must be a whole number of MiB, from 1, or None; not {rotate_mb!r}"
+            f"rotate_mb must be a whole number of MiB, from 1 to {MOST_MB}, or None; not {given}"
         )
-    return rotate_mb
+    return int(rotate_mb)
