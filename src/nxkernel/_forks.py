@@ -72,11 +72,21 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _whole
     _whole = threading.RLock()
-    for part in list(_parts):
-        part.abandon()
+    broken = [error for part in list(_parts) if (error := _abandoned(part)) is not None]
     # A lock that is held across the fork is held in the child too, and its next fork takes it.
     for thing in list(_resting):
         thing.after_fork()
+    if broken:
+        raise broken[0]  # Python reports it; nobody above would hear of it.
+
+
+def _abandoned(part: Part) -> Exception | None:
+    """Abandon *part*; one that cannot let go must not keep the others from it."""
+    try:
+        part.abandon()
+    except Exception as error:
+        return error
+    return None
 
 
 if hasattr(os, "register_at_fork"):
