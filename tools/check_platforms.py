@@ -27,6 +27,7 @@ LINUX_ONLY = (
     "src/nxkernel/worker/child.py",
     "src/nxkernel/worker/confine.py",
     "src/nxkernel/worker/cradle.py",
+    "src/nxkernel/worker/spares.py",
     "src/nxkernel/worker/template.py",
     "src/nxkernel/worker/zygote.py",
     "src/nxkernel_cli/debug.py",

@@ -37,16 +37,18 @@ def run_straight(
         except StopIteration as stop:
             member.result = stop.value
             return True
-        if member.taken is None and type(effect) is Io and effect.write is None:
+        taken = member.taken
+        if taken is None and type(effect) is Io and effect.write is None:
             signal = _waited(member, effect, clock, poll, look)
-        elif member.taken is None and type(effect) is Gate and effect.attempt():
+        elif taken is None and type(effect) is Gate and effect.attempt():
             signal = Signal.READY
         else:
             member.tasks.come_back(effect)
             return False
         member.effect = None
-        if member.taken is not None:  # by who came while it waited
-            member.taken.come_back(effect)  # type: ignore[unreachable]
+        taken = member.taken
+        if taken is not None:  # by who came while it waited
+            taken.come_back(effect)
             return False
 
 
