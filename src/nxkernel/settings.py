@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from nxkernel import _canonical
+from nxkernel._numbers import unfit
 from nxkernel.errors import KernelConfigError
 from nxkernel.surroundings import Surroundings
 from nxkernel.types import Digest, Level
@@ -37,6 +38,8 @@ LEVELS: tuple[Level, ...] = ("isolated", "confined", "process", "none")
 
 #: Weakest first.
 MODES: tuple[Mode, ...] = ("off", "warn", "strict")
+#: Spares of one zygote; more would take the memory of a thousand plugins for none.
+MOST_SPARES = 256
 
 
 def _level(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -150,10 +153,10 @@ def _reasons(_: Any, attribute: attrs.Attribute[Any], value: Mapping[str, Any]) 
             )
 
 
-def _count(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+def _spares(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if (given := unfit(value, 0, MOST_SPARES)) is not None:
         raise KernelConfigError(
-            f"Hosting({attribute.name}={value!r}): expected a whole number, 0 or more"
+            f"Hosting({attribute.name}={given}): expected a whole number from 0 to {MOST_SPARES}"
         )
 
 
@@ -169,7 +172,7 @@ class Hosting:
     eager: bool = False
     #: Workers that each zygote forks ahead, when nobody asks it for one: a start takes half the
     #: time then, and each takes memory until it is needed. Without a zygote there are none.
-    spares: int = attrs.field(default=0, validator=_count)
+    spares: int = attrs.field(default=0, validator=_spares)
     #: At most this many deaths of one plugin's worker ...
     restart_intensity: int = 5
     #: ... within this many seconds, then quarantine.

@@ -219,7 +219,9 @@ def _spares(zoo: Zoo, zygote: int) -> set[int]:
     return children(zygote) - {pid for pid in workers if pid is not None}
 
 
-@pytest.mark.parametrize("wrong", [-1, True, 1.5, "2", None])
+@pytest.mark.parametrize(
+    "wrong", [-1, 257, True, 1.5, "2", None, 10**5000, -(10**5000)], ids=range(8)
+)
 def test_spares_are_counted(wrong: Any) -> None:
     """The mistake is told where it is made, with the code of a kernel that cannot work."""
     with pytest.raises(nx.KernelConfigError, match="spares") as caught:

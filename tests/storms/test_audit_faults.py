@@ -110,6 +110,30 @@ def picked(storm: Storm, found: list[Place], short: int) -> list[tuple[Place, st
     return faults if storm.full else storm.dice().sample(faults, short)
 
 
+def torment(
+    storm: Storm, what: str, found: list[Place], template: Path, said: list[str]
+) -> tuple[list[str], int]:
+    """Let each of *found* fail under *what*, in a copy of *template*; return what was wrong.
+
+    And how many of the copies have a sealed file.
+    """
+    wrong, failed, sealed, beside = [], 0, 0, template.parent
+    for number, (place, fault) in enumerate(picked(storm, found, 9)):
+        log = beside / f"{number:05d}" / "audit.db"  # as long as "clean": the same system calls
+        shutil.copytree(template, log.parent)
+        inject = f"inject={place.name}:{fault}:when={place.number}"
+        status, told = traced(what, log, beside / "trace", "-e", inject)
+        if status not in (KILLED if "KILL" in fault else {0}):
+            wrong.append(f"{inject}: status {status}, said {told}")
+        failed += any("failed" in line for line in told)
+        wrong += [f"{inject}: {problem}" for problem in held(log, said)]
+        sealed += (log.parent / "segments" / "000000000001.db").is_file()
+        shutil.rmtree(log.parent)
+    storm.tell(f"system calls of a {what}", len(found))
+    storm.tell("of whose failures it has told", failed)
+    return wrong, sealed
+
+
 def test_no_failing_system_call_of_a_writer_loses_a_row(storm: Storm, tmp_path: Path) -> None:
     """Whoever was told that a row is on record finds it once, and the log verifies.
 
@@ -147,19 +171,7 @@ def test_no_failing_system_call_of_a_drainer_loses_a_row(storm: Storm, tmp_path:
     traced("drain", clean / "audit.db", tmp_path / "trace")
     found = places(tmp_path / "trace", clean)
     assert held(clean / "audit.db", said) == []
-    wrong, failed = [], 0
-    for number, (place, fault) in enumerate(picked(storm, found, 9)):
-        log = tmp_path / f"{number:05d}" / "audit.db"
-        shutil.copytree(template, log.parent)
-        inject = f"inject={place.name}:{fault}:when={place.number}"
-        status, told = traced("drain", log, tmp_path / "trace", "-e", inject)
-        if status not in (KILLED if "KILL" in fault else {0}):
-            wrong.append(f"{inject}: status {status}, said {told}")
-        failed += any("failed" in line for line in told)
-        wrong += [f"{inject}: {problem}" for problem in held(log, said)]
-        shutil.rmtree(log.parent)
-    storm.tell("system calls of a drainer", len(found))
-    storm.tell("of whose failures it has told", failed)
+    wrong, _ = torment(storm, "drain", found, template, said)
     assert wrong == []
 
 
@@ -177,19 +189,6 @@ def test_no_failing_system_call_of_a_rotation_loses_a_row(storm: Storm, tmp_path
     assert (status, told) == (0, ["sealed 000000000001.db"])
     found = places(tmp_path / "trace", clean)
     assert held(clean / "audit.db", said) == []
-    wrong, failed, sealed = [], 0, 0
-    for number, (place, fault) in enumerate(picked(storm, found, 9)):
-        log = tmp_path / f"{number:05d}" / "audit.db"
-        shutil.copytree(template, log.parent)
-        inject = f"inject={place.name}:{fault}:when={place.number}"
-        status, told = traced("rotate", log, tmp_path / "trace", "-e", inject)
-        if status not in (KILLED if "KILL" in fault else {0}):
-            wrong.append(f"{inject}: status {status}, said {told}")
-        failed += any("failed" in line for line in told)
-        wrong += [f"{inject}: {problem}" for problem in held(log, said)]
-        sealed += (log.parent / "segments" / "000000000001.db").is_file()
-        shutil.rmtree(log.parent)
-    storm.tell("system calls of a rotation", len(found))
-    storm.tell("of whose failures it has told", failed)
+    wrong, sealed = torment(storm, "rotate", found, template, said)
     storm.tell("that were over, or were finished by the next", sealed)
     assert wrong == []

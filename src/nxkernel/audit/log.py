@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel._numbers import unfit
 from nxkernel._sqlite import Durability
 from nxkernel.audit.anchor import Anchor
 from nxkernel.audit.checkpoint import Checkpoint
@@ -246,14 +247,10 @@ class AuditLog:
         return AuditError(f"no run has begun in {shown(self.path)}; begin one first")
 
 
-def _checked(rotate_mb: Any) -> int | None:
-    if rotate_mb is None:
-        return None
-    whole = isinstance(rotate_mb, int) and not isinstance(rotate_mb, bool)
-    if not whole or not 1 <= rotate_mb <= MOST_MB:
-        # An int of thousands of digits cannot be written.
-        given = "one far from these" if whole and abs(rotate_mb) > 2 * MOST_MB else repr(rotate_mb)
+def _checked(rotate_mb: int | None) -> int | None:
+    given = None if rotate_mb is None else unfit(rotate_mb, 1, MOST_MB)
+    if given is not None:
         raise KernelConfigError(
             f"rotate_mb must be a whole number of MiB, from 1 to {MOST_MB}, or None; not {given}"
         )
-    return int(rotate_mb)
+    return rotate_mb
