@@ -13,7 +13,7 @@ its spool. So the order of steps matters:
 3. calls in flight are read: one that ends later has its row in a segment that is read later;
 4. the folder is listed again and the segments are read. One that the snapshot has not taken as a
    whole and that is not there was taken and removed since: then all begins anew, with a snapshot
-   that has it.
+   that has it. If that one has not taken it either, somebody else took the file away.
 
 A file is known by its name, which no other is ever given, and by its inode. Whole frames are never
 changed or cut off, so what was read of it need not be read again; what was no whole frame is looked
@@ -44,13 +44,8 @@ _RUN = (
     "SELECT min(r.seq) FROM main.batches AS b "
     "JOIN main.runs AS r ON r.seq BETWEEN b.first AND b.seq WHERE b.spool = ? AND b.from_offset = 0"
 )
-#: How often a query begins anew because a file went while it read. Each time takes a file of
-#: 8 MiB, or a run that ended; one that goes on missing was taken away by somebody else.
-_TRIES = 5
-
-
-class _Gone(Exception):
-    """A file that the snapshot has not taken as a whole is not there."""
+#: A segment, by its spool and its number; 0 stands for the whole spool.
+_Place = tuple[SpoolName, int]
 
 
 @attrs.define(eq=False)
@@ -118,28 +113,29 @@ class Pending:
 
     def _begin(self) -> None:
         """Begin a snapshot in which everything is seen."""
-        for tries in range(_TRIES):
+        known: set[_Place] = set()
+        while True:
             names = {left.name for left in listing(self._folder)}
             self._connection.execute("BEGIN")
             try:
                 with _writable(self._connection):
-                    self._catch_up(names)
-                return
-            except _Gone:
-                if tries + 1 == _TRIES:
-                    return
-                # What was read so far is right, and is not read again.
-                self._connection.execute("COMMIT")
+                    missing = self._catch_up(names)
             except BaseException:
                 self._is_stale = True
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            if missing <= known:
+                return
+            # Files went while this one read. What was read so far is right, and is not read again.
+            known |= missing
+            self._connection.execute("COMMIT")
 
     def _one(self, sql: str, *bound: object) -> Any:
         return self._connection.execute(sql, bound).fetchone()
 
-    def _catch_up(self, names: set[SpoolName]) -> None:
+    def _catch_up(self, names: set[SpoolName]) -> set[_Place]:
+        """Read what is new; return what the snapshot has not taken as a whole and is not there."""
         if self._is_stale:
             self._waiting.clear()
             self._spools.clear()
@@ -148,36 +144,38 @@ class Pending:
         self._waiting.forget(NOWHERE)
         flights = {name: self._in_flight(name) for name in names}
         there = {left.name: left for left in listing(self._folder)}
-        missing = names - there.keys()
+        missing: set[_Place] = {(name, 0) for name in names - there.keys()}
         for name in self._spools.keys() - names:
             self._drop(name)
         try:
-            for name in sorted(names - missing):
-                missing |= self._spool(there[name], flights[name])
+            for name in sorted(names & there.keys()):
+                missing.update(self._spool(there[name], flights[name]))
         finally:
             self._waiting.show()
-        if missing:
-            raise _Gone
+        return missing
 
     def _in_flight(self, name: SpoolName) -> list[tuple[int, tuple[Any, ...]]]:
         return [] if self._one(_MARK, name.slots) else Remains(self._folder, name).in_flight()
 
-    def _spool(self, left: Left, flights: Iterable[tuple[int, tuple[Any, ...]]]) -> set[SpoolName]:
-        """Read what is new in a spool; return its name if a file of it is missing."""
+    def _spool(
+        self, left: Left, flights: Iterable[tuple[int, tuple[Any, ...]]]
+    ) -> Iterator[_Place]:
+        """Read what is new in a spool; yield the segments that are missing."""
         spool = self._spools.setdefault(left.name, _Spool(left.name))
         self._find_run(spool)
-        whole, ended = True, set[int]()
+        ended = set[int]()
         for number in sorted({*left.segments, *spool.files}):
             offset, ending = self._one(_MARK, left.name.segment(number)) or (0, None)
             if ending is not None:
                 self._forget(spool, number)
-            else:
-                whole &= self._follows(left, number)
-                whole &= self._segment(spool, number, offset, ended)
+                continue
+            if not self._follows(left, number):
+                yield left.name, number - 1
+            if not self._segment(spool, number, offset, ended):
+                yield left.name, number
         for number, facts in flights:
             if number not in ended:
                 self._waiting.add(Entry(INTENTS.name, number, facts), spool.run, NOWHERE)
-        return set() if whole else {left.name}
 
     def _find_run(self, spool: _Spool) -> None:
         """Ask for the number of the run, until the database has it."""

@@ -16,6 +16,7 @@ from nxkernel.audit.log import AuditLog
 from nxkernel.audit.pending import Pending
 from nxkernel.audit.reader import AuditReader
 from nxkernel.audit.schema import FORMAT
+from nxkernel.audit.spool.folder import SpoolName
 from nxkernel.audit.spool.remains import Chunk, read_chunk
 from nxkernel.audit.writer import Writer
 from nxkernel.dispatch.stack import Event
@@ -103,6 +104,33 @@ def test_a_reader_sees_a_call_of_another_thread_at_every_moment(path: Path) -> N
     log.close()
     with AuditReader(path) as reader:
         assert [call.call_id for call in reader.calls()] == [str(n) for n in range(300)]
+
+
+def test_a_reader_begins_anew_for_as_long_as_files_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a drainer is faster; of what somebody else took away it waits for nothing."""
+    log = AuditLog(path, Ticks(), writer=Writer(path, Ticks(), roll_bytes=2000))
+    log.begin_run(boot_facts())
+    numbers, looking = iter(range(1000)), Pending._in_flight
+
+    def overtaken(self: Pending, name: SpoolName) -> list[Any]:
+        found = looking(self, name)
+        if next(turns, None) is not None:
+            for _ in range(20):
+                made.append(str(next(numbers)))
+                make(log, made[-1])
+            drain_now(path)
+        return found
+
+    monkeypatch.setattr(Pending, "_in_flight", overtaken)
+    made: list[str] = []
+    with AuditReader(path) as reader:
+        for often in (1, 12):
+            turns = iter(range(often))
+            assert [call.call_id for call in reader.calls()] == made
+            assert next(turns, None) is None
+    log.close()
 
 
 def test_the_connection_stays_a_readers(path: Path) -> None:
