@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 
 from tests.process.conftest import Opens
 from tests.support.descriptors import open_files
-from tests.support.zoo import PATIENCE_S, SOON_S, Zoo, allow, eventually, patient, recorded
+from tests.support.zoo import PATIENCE_S, SOON_S, Zoo, allow, eventually, meeting, patient, recorded
 
 RULES = [
     *allow("asks.a", "ask_b", "act"),
@@ -35,6 +36,16 @@ async def until(condition: Callable[[], bool]) -> None:
 def sleep(zoo: Zoo) -> Awaitable[Any]:
     """A call that would take an hour."""
     return zoo.kernel.options(timeout=3600, only={"sleeps"}).acall("act", value=3600)
+
+
+def meet(zoo: Zoo) -> Awaitable[Any]:
+    """A call that takes until somebody else is in the hall."""
+    return zoo.kernel.acall("act", value=2)
+
+
+def waits(place: Path) -> bool:
+    """Whether the plugin ``one`` of the :func:`meeting` at *place* is in such a call."""
+    return (place / "hall" / "one").exists()
 
 
 def codes(zoo: Zoo, **where: Any) -> list[tuple[str | None, str | None]]:
@@ -161,24 +172,23 @@ def test_a_caller_of_a_nested_call_leaves(open_zoo: Opens, nested: bool) -> None
     assert asyncio.run(zoo.kernel.acall("ask_a", value=["ask_b"])).value == [["a", "b"]]
 
 
-def test_one_that_waits_for_another_leaves(open_zoo: Opens) -> None:
+def test_one_that_waits_for_another_leaves(open_zoo: Opens, tmp_path: Path) -> None:
     """A call that has not reached the worker costs it nothing: the one before it is answered."""
-    zoo = open_zoo(patient, "sleeps")
+    zoo = open_zoo(patient, **meeting(tmp_path, ["one"]))
 
     async def main() -> Any:
-        first = asyncio.ensure_future(
-            zoo.kernel.options(only={"sleeps"}).acall("act", value=SOON_S)
-        )
-        await until(lambda: asleep(zoo))
-        second = asyncio.ensure_future(sleep(zoo))
+        first = asyncio.ensure_future(meet(zoo))
+        await until(lambda: waits(tmp_path))
+        second = asyncio.ensure_future(meet(zoo))
         await asyncio.sleep(0)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
+        (tmp_path / "hall" / "another").touch()
         return (await first).value
 
-    assert asyncio.run(main()) == [SOON_S]
-    assert zoo.kernel.plugins["sleeps"].starts == 1
+    assert asyncio.run(main()) == ["one"]
+    assert zoo.kernel.plugins["one"].starts == 1
 
 
 def test_a_loop_that_is_closed_in_the_middle_of_a_call(open_zoo: Opens) -> None:
@@ -217,18 +227,19 @@ def test_a_loop_that_is_closed_over_a_stream(open_zoo: Opens) -> None:
     eventually(lambda: codes(zoo, hook="flow") == [CANCELLED], "its row is written")
 
 
-def test_a_call_that_is_shielded_goes_on(open_zoo: Opens) -> None:
+def test_a_call_that_is_shielded_goes_on(open_zoo: Opens, tmp_path: Path) -> None:
     """Who awaits it is cancelled, the call is not."""
-    zoo = open_zoo(patient, "prints")
+    zoo = open_zoo(patient, **meeting(tmp_path, ["one"]))
 
     async def main() -> Any:
-        inner = asyncio.ensure_future(zoo.kernel.options(only={"prints"}).acall("act", value=5))
+        inner = asyncio.ensure_future(meet(zoo))
         outer = asyncio.ensure_future(asyncio.wait_for(asyncio.shield(inner), PATIENCE_S))
-        await asyncio.sleep(0)
+        await until(lambda: waits(tmp_path))
         outer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await outer
+        (tmp_path / "hall" / "another").touch()
         return (await inner).value
 
-    assert asyncio.run(main()) == [5]
+    assert asyncio.run(main()) == ["one"]
     assert codes(zoo, hook="act") == [(None, None)]

@@ -47,7 +47,7 @@ def group() -> Iterator[Path]:
 @contextlib.contextmanager
 def _group() -> Iterator[Path]:
     parent = _memory_group()
-    group = parent / f"nxkernel-{uuid.uuid4().hex}" if parent else None
+    group = parent / f"tight-{uuid.uuid4().hex}" if parent else None
     try:
         if group is None:
             raise OSError("none is mounted")
