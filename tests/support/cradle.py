@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.leftovers import become_reaper, gone_within, traces
+from tests.support.leftovers import become_reaper, gone_within, staying, traces
 
 #: A fence: on a loaded machine the system itself may need longer to end a process.
 FENCE_S = 20.0
@@ -60,7 +60,7 @@ def strike(dice: random.Random, span: float, data: Path) -> dict[str, object]:
         "instant": round(instant, 3),
         "left": left,
         "took": round(took, 4),
-        "traces": traces().since(before),
+        "traces": staying(before, FENCE_S),
     }
 
 

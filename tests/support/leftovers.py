@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import psutil
 
-__all__ = ["Traces", "become_reaper", "descendants", "gone_within", "traces"]
+__all__ = ["Traces", "become_reaper", "descendants", "gone_within", "staying", "traces"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -103,6 +103,17 @@ def traces() -> Traces:
         threads=threading.active_count(),
         names=frozenset(_names()),
     )
+
+
+def staying(before: Traces, seconds: float) -> list[str]:
+    """Return what there is more than *before*, and still is after *seconds*.
+
+    Other programs of this machine, other tests too, make and remove control groups meanwhile.
+    """
+    until = time.monotonic() + seconds
+    while (more := traces().since(before)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return more
 
 
 def _names() -> Iterator[str]:
