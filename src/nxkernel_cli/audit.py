@@ -10,11 +10,11 @@ import click
 
 from nxkernel_cli.audit_calls import calls, show, tail
 from nxkernel_cli.audit_export import export
-from nxkernel_cli.audit_place import log_path, place_argument
+from nxkernel_cli.audit_place import archive_option, log_path, place_argument
 from nxkernel_cli.audit_plugins import plugins
 from nxkernel_cli.audit_proof import key, proof
 from nxkernel_cli.audit_runs import diff, runs
-from nxkernel_cli.audit_segments import archive, archive_option, rotate
+from nxkernel_cli.audit_segments import archive, rotate
 from nxkernel_cli.audit_stats import stats
 from nxkernel_cli.failures import INTEGRITY, OK, describe
 from nxkernel_cli.output import emit, json_option, note, say

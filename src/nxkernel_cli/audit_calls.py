@@ -13,6 +13,7 @@ import click
 
 from nxkernel_cli.audit_place import (
     ALL,
+    archive_option,
     chosen,
     filter_options,
     known_run,
@@ -38,10 +39,15 @@ _INTERVAL_S = 0.25
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @json_option
 def calls(
-    place: Path, run_id: str | None, limit: int | None, as_json: bool, **options: Any
+    place: Path,
+    run_id: str | None,
+    limit: int | None,
+    archives: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """List the calls of a run in the order in which they began; `--run all` takes every run."""
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         where = chosen(reader, run_id, options)
         found = reader.select(where, limit=limit)
     if as_json:
@@ -70,10 +76,13 @@ def _row(row: CallRecord) -> tuple[object, ...]:
 @place_argument
 @click.argument("call_id", metavar="CALL")
 @run_option
+@archive_option
 @json_option
-def show(place: Path, call_id: str, run_id: str | None, as_json: bool) -> None:
+def show(
+    place: Path, call_id: str, run_id: str | None, archives: tuple[Path, ...], as_json: bool
+) -> None:
     """Show all that is on record about one call, and the calls that it asked for as a tree."""
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         run = known_run(reader, run_id)
         tree = reader.show(run, call_id)
     if as_json:
@@ -154,12 +163,18 @@ def _fields(row: CallRecord) -> Iterable[tuple[str, str]]:
 @click.option("-f", "--follow", is_flag=True, help="Go on with new calls until Ctrl-C.")
 @json_option
 def tail(
-    place: Path, run_id: str | None, lines: int, follow: bool, as_json: bool, **options: Any
+    place: Path,
+    run_id: str | None,
+    lines: int,
+    follow: bool,
+    archives: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Show the newest calls; with -f also new ones as they end, of every run unless --run says."""
     from nxkernel.audit import following, starting
 
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         where = chosen(reader, run_id or (ALL if follow else None), options)
         settling = starting.Following(reader.path)
         settling.settle()

@@ -36,7 +36,13 @@ _STEP = 500
 )
 @json_option
 def export(
-    place: Path, target: str, run_id: str | None, file_format: Any, as_json: bool, **options: Any
+    place: Path,
+    target: str,
+    run_id: str | None,
+    file_format: Any,
+    archives: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Write calls to FILE in the order in which they ended; `-` is standard output.
 
@@ -47,7 +53,7 @@ def export(
     file_format = file_format or _by_name(target)
     if target == _STDOUT and (as_json or file_format == "parquet"):
         raise click.UsageError("standard output takes jsonl and csv, and not beside --json")
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         where = chosen(reader, run_id, options)
         total = reader.total(where)
         with counted(total, quiet=as_json or target == _STDOUT) as count:

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL",
+    "archive_option",
     "chosen",
     "filter_options",
     "known_run",
@@ -36,6 +37,15 @@ place_argument: Callable[[Any], Any] = click.argument(
 #: ``--run``, the same for every command.
 run_option: Callable[[Any], Any] = click.option(
     "--run", "run_id", metavar="ID", help="Run to look at [default: the newest]."
+)
+#: ``--archive``, the same for every command.
+archive_option: Callable[[Any], Any] = click.option(
+    "--archive",
+    "archives",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where older files of the log were moved to; may be given several times.",
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -92,8 +102,8 @@ _FILTERS = (
 
 
 def filter_options(command: Any) -> Any:
-    """Give *command* ``--run`` and the filters; :func:`chosen` takes their values."""
-    for option in reversed((run_option, *_FILTERS)):
+    """Give *command* ``--run``, ``--archive`` and the filters, which :func:`chosen` takes."""
+    for option in reversed((run_option, *_FILTERS, archive_option)):
         command = option(command)
     return command
 
@@ -120,11 +130,11 @@ def log_path(place: Path) -> Path:
     return place if place.is_file() else place / "audit" / "audit.db"
 
 
-def reader_at(place: Path) -> AuditReader:
-    """Open the audit log of *place*."""
+def reader_at(place: Path, archives: Sequence[Path] = ()) -> AuditReader:
+    """Open the audit log of *place*, with its older files in the folders *archives*."""
     from nxkernel.audit.whole import AuditReader
 
-    return AuditReader(log_path(place))
+    return AuditReader(log_path(place), archives=archives)
 
 
 def known_run(reader: AuditReader, run_id: str | None) -> str:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nxkernel_cli.audit_place import ALL, known_run, place_argument, reader_at, run_option
+from nxkernel_cli.audit_place import (
+    ALL,
+    archive_option,
+    known_run,
+    place_argument,
+    reader_at,
+    run_option,
+)
 from nxkernel_cli.output import emit, json_option, table
 
 if TYPE_CHECKING:
@@ -20,13 +27,14 @@ __all__ = ["plugins"]
 @click.command(short_help="List the plugins of a run.")
 @place_argument
 @run_option
+@archive_option
 @json_option
-def plugins(place: Path, run_id: str | None, as_json: bool) -> None:
+def plugins(place: Path, run_id: str | None, archives: tuple[Path, ...], as_json: bool) -> None:
     """List how plugins took part in a run: what each asked for, what it was granted.
 
     A plugin has a row for each of its editions, and for its end; `--run all` takes every run.
     """
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         run = None if run_id == ALL else known_run(reader, run_id)
         found = reader.plugins(run)
     if as_json:

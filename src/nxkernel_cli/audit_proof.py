@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nxkernel_cli.audit_place import log_path, place_argument
-from nxkernel_cli.audit_segments import archive_option
+from nxkernel_cli.audit_place import archive_option, log_path, place_argument
 from nxkernel_cli.failures import OK
 from nxkernel_cli.output import emit, json_option, say
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nxkernel_cli.audit_place import place_argument, reader_at
+from nxkernel_cli.audit_place import archive_option, place_argument, reader_at
 from nxkernel_cli.failures import FAILED, OK
 from nxkernel_cli.output import emit, json_option, moment, say, table
 
@@ -20,10 +20,11 @@ __all__ = ["diff", "runs"]
 
 @click.command(short_help="List the runs.")
 @place_argument
+@archive_option
 @json_option
-def runs(place: Path, as_json: bool) -> None:
+def runs(place: Path, archives: tuple[Path, ...], as_json: bool) -> None:
     """List the runs, oldest first."""
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         found = reader.runs()
     if as_json:
         emit({"ok": True, "runs": found})
@@ -42,13 +43,14 @@ def runs(place: Path, as_json: bool) -> None:
 @place_argument
 @click.argument("left", metavar="RUN")
 @click.argument("right", metavar="RUN")
+@archive_option
 @json_option
-def diff(place: Path, left: str, right: str, as_json: bool) -> int:
+def diff(place: Path, left: str, right: str, archives: tuple[Path, ...], as_json: bool) -> int:
     """Say which calls of two runs differ by input, output, error, seed, attempts or level.
 
     Equal work is paired whatever the order in which it was done. Exit with 1 if anything differs.
     """
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         found = reader.compare(left, right)
     if as_json:
         emit({"ok": found.equal, "left": left, "right": right, "comparison": found})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,18 +10,9 @@ from nxkernel_cli.audit_place import log_path, place_argument
 from nxkernel_cli.failures import OK
 from nxkernel_cli.output import emit, json_option, say
 
-__all__ = ["archive", "archive_option", "rotate"]
+__all__ = ["archive", "rotate"]
 
 _folder = click.Path(path_type=Path, file_okay=False)
-#: ``--archive``, the same for every command.
-archive_option: Callable[[Any], Any] = click.option(
-    "--archive",
-    "archives",
-    metavar="FOLDER",
-    multiple=True,
-    type=_folder,
-    help="Where older files of the log were moved to; may be given several times.",
-)
 
 
 @click.command(short_help="Seal the log's file and go on in a new one.")

@@ -41,13 +41,18 @@ _COLUMNS = (
 )
 @json_option
 def stats(
-    place: Path, run_id: str | None, html: Path | None, as_json: bool, **options: Any
+    place: Path,
+    run_id: str | None,
+    html: Path | None,
+    archives: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Sum up the calls of a run by plugin and hook; `--run all` takes every run."""
     from nxkernel.audit.page import page
     from nxkernel.audit.statistics import summary
 
-    with reader_at(place) as reader:
+    with reader_at(place, archives) as reader:
         where = chosen(reader, run_id, options)
         with counted(reader.total(where), quiet=as_json) as count:
             runs = reader.runs(where.run_id)

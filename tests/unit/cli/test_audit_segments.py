@@ -49,6 +49,58 @@ def test_a_log_is_sealed_moved_and_verified(data: Path, tmp_path: Path) -> None:
     assert run("audit", "proof", data, "3").code == 1
 
 
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """A data directory with two runs that are over."""
+    write_sample(tmp_path / "data" / "audit" / "audit.db")
+    return tmp_path / "data"
+
+
+READING = (
+    ("runs",),
+    ("plugins", "--run", "all"),
+    ("calls", "--run", "all"),
+    ("calls", "--errors"),
+    ("show", "1"),
+    ("stats", "--run", "all"),
+    ("tail", "--run", "all", "-n", "100"),
+    ("diff", "run-1", "run-2"),
+)
+
+
+@pytest.mark.parametrize("what", READING, ids=" ".join)
+def test_moved_files_are_read_like_the_others(
+    sample: Path, tmp_path: Path, what: tuple[str, ...]
+) -> None:
+    """With ``--archive`` every command says what it said before the files were moved."""
+    name, *more = what
+    before = run("audit", name, sample, *more, "--json")
+    assert before.code == 0
+    there = tmp_path / "archive"
+    assert run("audit", "rotate", sample).code == 0
+    assert run("audit", "archive", sample, there).code == 0
+    assert run("audit", name, sample, *more, "--archive", there, "--json").data == before.data
+    assert run("audit", name, sample, *more, "--json").data != before.data
+
+
+def test_moved_files_are_exported_too(sample: Path, tmp_path: Path) -> None:
+    """The export with ``--archive`` is that of the whole log, byte for byte."""
+    there = tmp_path / "archive"
+    before = run("audit", "export", sample, "-", "--run", "all", "--format", "jsonl").out
+    run("audit", "rotate", sample)
+    run("audit", "archive", sample, there)
+    after = run("audit", "export", sample, "-", "--run", "all", "--archive", there)
+    assert before.count("\n") > 1
+    assert after.out == before
+
+
+def test_a_folder_that_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:
+    """A misspelt archive would look like a log that begins later."""
+    done = run("audit", "runs", data, "--archive", tmp_path / "archvie")
+    assert done.code == 2
+    assert "archvie" in done.err
+
+
 def test_what_a_killed_kernel_left_is_taken_before(tmp_path: Path) -> None:
     """Its calls in flight are in the file that is sealed."""
     log = tmp_path / "data" / "audit" / "audit.db"
