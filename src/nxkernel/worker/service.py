@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nxkernel._canonical import decode, encode
+from nxkernel._canonical import encode, read
 from nxkernel._wire import Compiled, Refused, Setup
 from nxkernel.errors import NxError
 from nxkernel.worker.arena import Arena
@@ -37,7 +37,7 @@ def serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
     chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
     # A template has its nursery there: what its calls are given would be theirs together.
     shared = Arena(arena) if arena >= 0 and message.call_filter is None else None
-    runner = Runner(pipe, message, decode(message.settings), lookout, chance, shared)
+    runner = Runner(pipe, message, read(message.settings), lookout, chance, shared)
     lookout.install()
     chance.install()
     if debugged:
