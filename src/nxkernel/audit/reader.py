@@ -28,13 +28,19 @@ from nxkernel.audit.statistics import Statistics, summary
 from nxkernel.audit.verification import Problem, VerifyReport, verify
 from nxkernel.errors import AuditError
 
-__all__ = ["EVERY", "AuditReader", "Problem", "VerifyReport", "verify"]
+__all__ = ["EVERY", "AuditReader", "Problem", "Tally", "VerifyReport", "verify"]
 
 
 #: Those that are no field of a record.
 _BESIDE = ("run", "ok", "began", "run_started_ns")
 EVERY = (DATABASE.ended, WAITING.ended, DATABASE.unended, WAITING.unended)
 _UNENDED = (DATABASE.unended, WAITING.unended)
+#: Calls and failures of a plugin's edition in a run.
+Tally = dict[tuple[str, str, int], tuple[int, int]]
+_TALLY = """
+SELECT run_id, plugin, edition, count(*), ifnull(sum(fault = 'plugin'), 0) FROM (%s)
+WHERE started_ns >= :since_ns GROUP BY run_id, plugin, edition ORDER BY run_id, plugin, edition
+"""
 #: Calls that are read in one transaction: a long one would keep the log's own files from shrinking.
 _PAGE = 2000
 
@@ -172,6 +178,19 @@ class AuditReader:
                 left = limit - len(rows)
                 rows += self._drained(f"{newest} LIMIT :limit", **said, limit=left)
         return [self._call(row, {}) for row in reversed(rows)]
+
+    def tally(self, since_ns: int) -> Tally:
+        """Count the calls that began at *since_ns* or later, in flight or not, in one pass.
+
+        By run, plugin and its edition: how many there are, and how many failed by its own fault.
+        """
+        found: Tally = {}
+        with self._snapshot():
+            for each in EVERY:
+                for *key, calls, failures in self._drained(_TALLY % each, since_ns=since_ns):
+                    before = found.get(place := (key[0], key[1], key[2]), (0, 0))
+                    found[place] = (before[0] + calls, before[1] + failures)
+        return found
 
     def newest(self) -> int:
         """Return the ``seq`` of the call that ended last of those in the database, or 0."""

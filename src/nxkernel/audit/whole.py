@@ -18,7 +18,7 @@ import attrs
 from nxkernel.audit import reader
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.filters import EVERYTHING, CallFilter
-from nxkernel.audit.reader import EVERY
+from nxkernel.audit.reader import EVERY, Tally
 from nxkernel.audit.records import CallRecord, EventRecord, PluginRecord, RunRecord
 from nxkernel.audit.request import is_asked
 from nxkernel.audit.segments import Segment, plain_path, segments_of
@@ -35,6 +35,7 @@ _END = 2**62
 _IS_SEALED = (
     "SELECT EXISTS (SELECT 1 FROM main.seals) AS sealed, min(seq) AS first FROM main.segments"
 )
+_SEALED_BEFORE = "SELECT 1 FROM main.seals WHERE at_ns < :since_ns LIMIT 1"
 
 
 class AuditReader(reader.AuditReader):
@@ -202,6 +203,20 @@ class AuditReader(reader.AuditReader):
             if len(found) >= limit:
                 break
             found = each.latest(where, limit=limit - len(found)) + found
+        return found
+
+    def tally(self, since_ns: int) -> Tally:
+        """Count the calls that began at *since_ns* or later; see the reader of one file.
+
+        A file that was sealed before has none of them, and is not looked through.
+        """
+        found = super().tally(since_ns)
+        for each in self._before():
+            if each._drained(_SEALED_BEFORE, since_ns=since_ns):
+                continue
+            for place, (calls, failures) in each.tally(since_ns).items():
+                before = found.get(place, (0, 0))
+                found[place] = (before[0] + calls, before[1] + failures)
         return found
 
     def newest(self) -> int:

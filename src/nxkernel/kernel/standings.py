@@ -8,13 +8,16 @@ that its order can be explained from the record, and nothing that happens in a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nxkernel import _forks
 from nxkernel.run import Run
 from nxkernel.types import PluginId
+
+if TYPE_CHECKING:
+    from nxkernel.audit.whole import AuditReader
 
 __all__ = ["Record", "Standings"]
 
@@ -96,34 +99,18 @@ class Standings:
         return {"window_s": self.window_s, "until_ns": self.until_ns, "records": records}
 
 
-def _records(reader: Any, since_ns: int) -> dict[tuple[str, str], Record]:
-    from nxkernel.audit.filters import CallFilter
-
+def _records(reader: AuditReader, since_ns: int) -> dict[tuple[str, str], Record]:
     codes: dict[tuple[str, str], dict[int, str]] = {}
     for row in reader.plugins():
         if row.disabled is None:
             codes.setdefault((row.run_id, row.plugin), {})[row.edition] = row.code_digest
-    found: dict[tuple[str, str], list[int]] = {}
-    for (run_id, plugin), editions in codes.items():
-        where = CallFilter(run_id=run_id, plugin=plugin, since_ns=since_ns)
-        for code, calls, failures in _counted(reader, where, editions):
-            record = found.setdefault((plugin, code), [0, 0])
-            record[0] += calls
-            record[1] += failures
-    return {key: Record(*counts) for key, counts in found.items() if counts[0]}
-
-
-def _counted(reader: Any, where: Any, editions: Mapping[int, str]) -> list[tuple[str, int, int]]:
-    """Return code, calls and failures; call by call only where one run had several codes."""
-    if len(set(editions.values())) == 1:
-        (code,) = set(editions.values())
-        failed = attrs.evolve(where, fault="plugin")
-        return [(code, reader.total(where), reader.total(failed))]
-    return [
-        (editions[call.edition], 1, int(call.fault == "plugin"))
-        for call in reader.stream(where)
-        if call.edition in editions
-    ]
+    found: dict[tuple[str, str], Record] = {}
+    for (run_id, plugin, edition), (calls, failures) in reader.tally(since_ns).items():
+        code = codes.get((run_id, plugin), {}).get(edition)
+        if code is not None:
+            before = found.get((plugin, code), Record(0, 0))
+            found[plugin, code] = Record(before.calls + calls, before.failures + failures)
+    return found
 
 
 def _span(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def answers(log: reader.AuditReader) -> dict[str, Any]:
         "ended": [[said(call) for call in log.stream(w, unended=False)] for w in wheres],
         "total": [log.total(where) for where in wheres],
         "latest": [[said(call) for call in log.latest(where, limit=5)] for where in wheres],
+        "tally": sorted(log.tally(0).items()),
         "interrupted": [said(call) for call in log.interrupted()],
         "show": [(level, said(call)) for level, call in log.show("run-0", "a").walk()],
         "statistics": said(log.statistics()),
@@ -121,6 +123,50 @@ def test_files_make_no_difference(path: Path, tmp_path: Path) -> None:
         assert answers(many) == answers(one)
         assert many.newest() > 0
     assert (len(segments_of(path)), len(segments_of(other))) == (14, 1)
+
+
+def test_calls_are_tallied_since_a_moment(path: Path) -> None:
+    """Those that began then or later, in flight or not, as if each had been looked at."""
+    fill(path, rotates=False)
+    with AuditReader(path) as log:
+        calls = log.calls()
+        moments = sorted({call.started_ns for call in calls})
+        for since in (0, *moments, moments[-1] + 1):
+            late = [call for call in calls if call.started_ns >= since]
+            counts = Counter((call.run_id, call.plugin, call.edition) for call in late)
+            faults = Counter(
+                (call.run_id, call.plugin, call.edition) for call in late if call.fault == "plugin"
+            )
+            assert log.tally(since) == {key: (n, faults[key]) for key, n in counts.items()}
+        assert any(failures for _, failures in log.tally(0).values())
+
+
+def test_files_that_were_sealed_before_are_not_tallied(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of years of calls a window of a week looks at those of a week."""
+    clock = Still()
+    log = log_at(path, clock=clock)
+    log.begin_run(boot_facts("run-1"))
+    for number in range(5):
+        clock.now += 3_600 * 10**9
+        call = make_call(str(number))
+        log.finish(log.intend(call), call, ok(call), 1)
+        drain(path)
+        rotation.rotate(path, clock)
+    looked: list[Path] = []
+    tally = reader.AuditReader.tally
+
+    def watched(self: reader.AuditReader, since_ns: int) -> Any:
+        looked.append(self.path)
+        return tally(self, since_ns)
+
+    monkeypatch.setattr(reader.AuditReader, "tally", watched)
+    with AuditReader(path) as read:
+        assert read.tally(clock.now - 3_600 * 10**9) == {("run-1", "ocr.rapid", 1): (2, 0)}
+    log.close()
+    assert len(segments_of(path)) == 6
+    assert len(looked) == 3
 
 
 def test_a_reader_of_one_sealed_file_reads_that_alone(path: Path) -> None:
