@@ -10,6 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -40,7 +41,7 @@ class SlotMachine(RuleBasedStateMachine):
         #: Who has been rung for since everybody was still.
         self.rung: set[object] = set()
         self.slot = Slot(threading.Lock(), self._ring)
-        self.worker: Any = object()
+        self.worker: Any = SimpleNamespace(generation=1)
         self.slot.worker = self.worker
         self.occupied = False
         self.slot.watch = self._watch
@@ -162,7 +163,7 @@ class SlotMachine(RuleBasedStateMachine):
         assert self.slot.worker is None
         assert {frame.lost_by for frame in lost} == {by.call_id}, "somebody was not lost with it"
         self.stack.clear()
-        self.worker = self.slot.worker = object()
+        self.worker = self.slot.worker = SimpleNamespace(generation=self.worker.generation + 1)
         self._newcomer()
         # Everybody else may find out by himself.
         for frame in lost:
@@ -257,7 +258,7 @@ class World:
 
     def _inside(self, node: Node, slot: Slot, frame: Frame) -> Effects[str]:
         if slot.worker is None:
-            slot.worker = object()  # type: ignore[assignment]
+            slot.worker = SimpleNamespace(generation=next(self.numbers))  # type: ignore[assignment]
         worker = slot.worker
         for round_ in node.rounds:
             yield from self._work(node, frame)

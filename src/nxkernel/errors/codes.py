@@ -120,7 +120,8 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ErrorCode(
         "plugin.crashed",
         "The worker process ended in the middle of a call.",
-        "Read the exit status and the last lines of its log in the details.",
+        "Read the exit status and the last lines of its log in the details; with fault `host`, "
+        "look at the call that `lost_by` there names: it took the worker down.",
         WorkerLost,
     ),
     ErrorCode(
@@ -173,7 +174,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
     ),
     ErrorCode(
         "plugin.retired",
-        "The plugin was reloaded or removed before this call of its old worker was answered.",
+        "The plugin was reloaded or removed before this call of the old one was answered.",
         "Make the call again; `Hosting(drain_s=)` is how long such calls are waited for.",
         WorkerLost,
     ),

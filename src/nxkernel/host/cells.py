@@ -49,6 +49,7 @@ class Cell(Custody):
             edition=keeper.edition,
         )
         slot.worker = worker
+        self.generation = worker.generation
         self._keeper = keeper
         self._template = template
         #: Its end is nobody's doing: it has answered, or it was asked to end.
@@ -85,6 +86,10 @@ class Cell(Custody):
         return
 
     # -- its end -------------------------------------------------------------------------
+
+    def loser(self, generation: int) -> str | None:
+        """What took it down, which may have been what took its template: it ends with that."""
+        return super().loser(generation) or self._keeper.loser(self._template.generation)
 
     def dismiss(self, worker: Worker, frame: Frame) -> Effects[None]:
         """End the process of a call that is answered, and wait until it is gone.
@@ -131,6 +136,9 @@ class Cell(Custody):
         else:
             super().buried(worker)
             self._keeper.last_exit = self.last_exit
+            by = self.loser(self.generation)
+            if by is not None:  # Who comes back to it finds no cell any more.
+                self._keeper.slot.note_loss(self.generation, by)
         self._keeper.cells.pop(worker.generation, None)
 
 

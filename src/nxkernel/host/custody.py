@@ -131,6 +131,13 @@ class Custody(ABC):
 
     # -- ending --------------------------------------------------------------------------
 
+    def loser(self, generation: int) -> str | None:
+        """What took the worker of *generation* down, or None where it ended by itself.
+
+        A call's id, or what closed the gate: it is not the plugin's doing then.
+        """
+        return self.slot.loser(generation)
+
     @abstractmethod
     def _occupied(self, occupied: bool) -> None:
         """The slot's word, under its lock, that the first call came or the last one left."""

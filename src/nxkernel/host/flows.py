@@ -91,6 +91,8 @@ class Flow:
     #: What is left of the window in this turn, and whether the worker was asked to end it.
     _left: Window = attrs.Factory(lambda: Window(0, 0))
     _pausing: bool = False
+    #: The call that ends the turn under way, or the last one that did.
+    _stranger: str = ""
     #: The seq of the answer to a Halt that comes after the end of a turn; 0 while none was sent.
     #: One who wants no more may still wait until a turn is over that another call ends.
     _halted: int = 0
@@ -219,13 +221,14 @@ class Flow:
 
     # -- a turn, as another call's session ends it -----------------------------------------------
 
-    def clear(self) -> Effects[None]:
-        """End the open turn, for a call that needs its worker; its items are kept."""
+    def clear(self, by: str) -> Effects[None]:
+        """End the open turn, for the call *by* that needs its worker; its items are kept."""
         turn = self.turn
         if turn is None:
             return
         try:
             self._take_up(turn, own=False)
+            self._stranger = by
             if not self._pausing:
                 self._pausing = True
                 turn.worker.channel.send(Pause(token=self._token))
@@ -379,6 +382,10 @@ class Flow:
 
     def _over(self, turn: Conversation, outcome: Outcome) -> Effects[None]:
         """The worker is lost, and the stream with it."""
+        if not self.own and outcome.error is not None and outcome.error.code == "call.cancelled":
+            # He who went away is the stranger's caller, and not the consumer.
+            by = turn.frame.lost_by or self.call.call_id
+            outcome = lost_with(self.call, self._stranger if by == self.call.call_id else by)
         self.outcome, self._held = outcome, False
         yield from inter(self.clock, self.keeper, turn.frame)
         self._leave(turn)

@@ -28,9 +28,8 @@ from nxkernel.host.replies import (
     MAX_MESSAGE,
     Loss,
     cancelled,
-    lost_stream,
+    lost_between,
     lost_with,
-    lost_wrapper,
     refused,
     words_for,
 )
@@ -60,7 +59,7 @@ class FreshCalls:
         if call.token is not None:
             cell = keeper.cells.get(call.token[0])
             if not isinstance(cell, Cell):
-                return lost_wrapper(call)
+                return lost_between(call, keeper.loser(call.token[0]))
         else:
             born = yield from self._born(keeper, call, came)
             if not isinstance(born, Cell):
@@ -125,9 +124,8 @@ class FreshCalls:
             return lost_with(call, frame.lost_by)
         if worker is not None:
             return worker
-        if call.token is None:
-            return _ended(call)
-        return lost_stream(call) if call.stream else lost_wrapper(call)
+        by = cell.loser(cell.generation)
+        return lost_between(call, by) if call.token is not None else _ended(call, by)
 
     # -- at the template -------------------------------------------------------------------
 
@@ -220,7 +218,9 @@ def _refusal(keeper: Keeper, word: Refused) -> NxError:
     )
 
 
-def _ended(call: Call) -> Outcome:
+def _ended(call: Call, by: str | None) -> Outcome:
+    if by is not None:
+        return lost_with(call, by)
     return Outcome.failed(
         call, "plugin.crashed", f"plugin {call.plugin!r} ended before the call was made", "plugin"
     )

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from nxkernel import _forks
 from nxkernel._system.shelter import sheltered
 from nxkernel._wire import Setup, Stop
-from nxkernel.errors import KernelNotRunning, NxError, PluginDisabled, SandboxUnavailable
+from nxkernel.errors import NxError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.custody import Custody, end
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.launch import Compilation, Launch, Launcher, setup
 from nxkernel.host.logs import LogTail
 from nxkernel.host.logwriter import Pending
 from nxkernel.host.memory_kills import MemoryKills
+from nxkernel.host.replies import came_too_late
 from nxkernel.host.slot import CLOSED, Frame, Slot
 from nxkernel.host.supervisor import Report, Supervisor
 from nxkernel.host.workers import Worker
@@ -89,8 +90,8 @@ class Keeper(Custody):
 
     def refusal(self, deadline: float) -> NxError | None:
         """Why a call until *deadline* gets no worker, or None."""
-        if self.slot.closed:
-            return KernelNotRunning("the kernel was closed before the call was made")
+        if self.slot.closed_by is not None:
+            return came_too_late(self.plugin, self.slot.closed_by)
         return self.disabled or self.supervisor.refusal(deadline)
 
     def launch(self, frame: Frame) -> Worker:
@@ -200,6 +201,7 @@ class Keeper(Custody):
 
     def _died(self, worker: Worker) -> None:
         self.supervisor.note("died")
+        worker.counted = True
         end(worker)
 
     def _ended(self, worker: Worker) -> None:

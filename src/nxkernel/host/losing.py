@@ -24,14 +24,14 @@ def lose(
     clock: Clock, keeper: Custody, worker: Worker, call: Call, frame: Frame, loss: Loss
 ) -> Effects[Outcome]:
     """End the worker under *call* and return the outcome that this gives the call."""
-    lost_by = frame.lost_by
+    lost_by = frame.lost_by or keeper.loser(worker.generation)
     if loss.why == "cancelled" and lost_by is None:
         keeper.part(worker, frame, clock.monotonic())
         yield from inter(clock, keeper, frame)
     else:
         yield from bury(clock, keeper, worker, frame, counted=lost_by is None)
     if lost_by is not None:
-        # A call below this one took the worker away; its end is not this plugin's doing.
+        # Another call took the worker away; its end is not this plugin's doing.
         return lost_along(call, lost_by)
     loss, details = post_mortem(keeper, worker, loss)
     code, text = words_for(loss, "during the call")

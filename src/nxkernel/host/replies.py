@@ -27,7 +27,7 @@ from nxkernel._wire import (
     Used,
     Window,
 )
-from nxkernel.errors import NxError
+from nxkernel.errors import KernelNotRunning, NxError, WorkerLost
 from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import (
@@ -48,7 +48,9 @@ __all__ = [
     "LONGEST_US",
     "Brokered",
     "Loss",
+    "LostAlong",
     "answered",
+    "came_too_late",
     "cancelled",
     "closed",
     "details_of",
@@ -57,9 +59,8 @@ __all__ = [
     "impl_facts",
     "invocation",
     "is_possible",
-    "lost_stream",
+    "lost_between",
     "lost_with",
-    "lost_wrapper",
     "passed_on",
     "refused",
     "reply_to",
@@ -333,19 +334,15 @@ def cancelled(call: Call) -> Outcome:
     return Outcome.failed(call, "call.cancelled", "the caller went away", "caller")
 
 
-def lost_wrapper(call: Call) -> Outcome:
-    """The outcome of a second phase whose first phase is gone."""
-    return Outcome.failed(
-        call,
-        "plugin.crashed",
-        f"plugin {call.plugin!r}: the worker that held the wrapper's first phase is gone",
-        "plugin",
-    )
+def lost_between(call: Call, by: str | None) -> Outcome:
+    """The outcome of a wrapper or a stream whose worker went away while no call of it was there.
 
-
-def lost_stream(call: Call) -> Outcome:
-    """The outcome of a stream whose worker went away between two of its turns."""
-    text = f"plugin {call.plugin!r}: the worker that held the stream is gone"
+    *by*: what took the worker down; None where it ended by itself, which is the plugin's doing.
+    """
+    if by is not None:
+        return lost_with(call, by)
+    held = "the stream" if call.stream else "the wrapper's first phase"
+    text = f"plugin {call.plugin!r}: the worker that held {held} is gone"
     return Outcome.failed(call, "plugin.crashed", text, "plugin")
 
 
@@ -355,7 +352,10 @@ def closed(call: Call) -> Outcome:
 
 
 def lost_with(call: Call, by: str) -> Outcome:
-    """The outcome of a call that was on the stack of a worker that another call took down."""
+    """The outcome of a call that had a worker which another call took down.
+
+    *by*: the other call's id, or why nobody has that worker any more.
+    """
     if by == RETIRED:
         text = f"plugin {call.plugin!r} was reloaded or removed before the call was answered"
         return Outcome.failed(call, "plugin.retired", text, "host")
@@ -365,10 +365,22 @@ def lost_with(call: Call, by: str) -> Outcome:
     return Outcome.failed(
         call,
         "plugin.crashed",
-        f"plugin {call.plugin!r}: the worker was lost by another call on its stack",
+        f"plugin {call.plugin!r}: the worker was lost by another call",
         "host",
         details={"lost_by": by},
     )
+
+
+def came_too_late(plugin: PluginId, by: str) -> NxError:
+    """Why a call gets no worker of *plugin*, whose place *by* has closed."""
+    if by == RETIRED:
+        text = f"plugin {plugin!r} was reloaded or removed before the call was made"
+        return WorkerLost(text, code="plugin.retired", plugin=plugin)
+    return KernelNotRunning("the kernel was closed before the call was made")
+
+
+class LostAlong(WorkerLost):
+    """A worker was lost before its first call, by no fault of its plugin."""
 
 
 #: Codes of starts that failed by no fault of the plugin.
@@ -376,11 +388,14 @@ _NOT_THE_PLUGINS: Mapping[str, Fault] = {
     "call.cancelled": "caller",
     "kernel.config": "host",
     "kernel.not_running": "host",
+    "plugin.retired": "host",
     "sandbox.unavailable": "host",
 }
 
 
 def refused(call: Call, problem: NxError) -> Outcome:
     """The outcome of a call whose worker could not be started."""
-    fault = _NOT_THE_PLUGINS.get(problem.code, "plugin")
+    fault: Fault = _NOT_THE_PLUGINS.get(problem.code, "plugin")
+    if isinstance(problem, LostAlong):
+        fault = "host"
     return Outcome.failed(call, problem.code, problem.message, fault, details=problem.details)

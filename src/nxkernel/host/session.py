@@ -30,7 +30,7 @@ def admitted(keeper: Custody, frame: Frame) -> Effects[bool]:
         turn, frame.clears = frame.clears, None
         if turn is None or turn.turn is None:
             return True
-        yield from turn.turn.clear()
+        yield from turn.turn.clear(frame.call_id)
 
 
 def resumed(keeper: Custody, frame: Frame) -> Effects[Signal]:
@@ -43,7 +43,7 @@ def resumed(keeper: Custody, frame: Frame) -> Effects[Signal]:
         turn, frame.clears = frame.clears, None
         if turn is None or turn.turn is None:
             return signal
-        yield from turn.turn.clear()
+        yield from turn.turn.clear(frame.call_id)
 
 
 def session(

@@ -37,13 +37,15 @@ CROWD = 16
 CLOSED = "kernel.close"
 #: The same for the end of an edition of a plugin that was reloaded or removed.
 RETIRED = "plugin.retired"
+#: Lost workers of which is kept who took them down: a stream may come back to one much later.
+_LOSSES = 1024
 
 
 class Turn(Protocol):
     """A turn of a stream, for a call that needs its worker."""
 
-    def clear(self) -> Effects[None]:
-        """End the turn; its items are kept for the consumer."""
+    def clear(self, by: str) -> Effects[None]:
+        """End the turn for the call *by*; its items are kept for the consumer."""
 
 
 class Frame:
@@ -127,6 +129,8 @@ class Slot:
         self._queue: deque[Frame] = deque()
         self.worker: Worker | None = None
         self.generation = 0
+        #: By which call workers were lost, the oldest first, by their generation.
+        self._losses: dict[int, str] = {}
         #: Told under the lock when the first frame comes and when the last one has left.
         self.watch: Callable[[bool], None] = _nobody
         #: The kernel is closing: nobody gets a worker any more, and nobody waits for one.
@@ -346,11 +350,29 @@ class Slot:
             if self.worker is not worker:
                 return
             end(worker)
+            self._note_loss(worker.generation, by.call_id)
             heir = self._talking() or by
             heir.buries = worker
             lost = self._lose_all(by.call_id)
             called = self._called()
         self._call([*lost, *called])
+
+    def note_loss(self, generation: int, by: str) -> None:
+        """Keep that *by* took down a worker of *generation* that had a place beside this one."""
+        with self._lock:
+            self._note_loss(generation, by)
+
+    def _note_loss(self, generation: int, by: str) -> None:
+        self._losses[generation] = by
+        if len(self._losses) > _LOSSES:
+            del self._losses[next(iter(self._losses))]
+
+    def loser(self, generation: int) -> str | None:
+        """What took the worker of *generation* down, or None where it ended by itself.
+
+        A call's id, or what closed the gate.
+        """
+        return self._losses.get(generation) or self.closed_by
 
     def while_idle(self, worker: Worker, action: Callable[[], None]) -> bool:
         """Do something that does not wait with *worker* while no call is on it.

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from nxkernel._clock import Clock
 from nxkernel._remote import with_remote
 from nxkernel._wire import EXIT_CONFINE, VERSION, Hello, Ready, Refused
-from nxkernel.dispatch.effects import Effects, Gate, Signal
+from nxkernel.dispatch.effects import LEAVING, Effects, Gate, Signal
 from nxkernel.errors import (
-    KernelNotRunning,
     NxError,
     PluginDisabled,
     SandboxUnavailable,
@@ -21,9 +20,17 @@ from nxkernel.host.compiling import STARTING, hear_loaded
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, post_mortem
-from nxkernel.host.replies import MAX_MESSAGE, Loss, details_of, impl_facts, words_for
+from nxkernel.host.replies import (
+    MAX_MESSAGE,
+    Loss,
+    LostAlong,
+    came_too_late,
+    details_of,
+    impl_facts,
+    words_for,
+)
 from nxkernel.host.sandbox.linux.check import threads_of
-from nxkernel.host.slot import CLOSED, Frame
+from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import ImplFacts, PluginId
 
@@ -31,6 +38,7 @@ __all__ = ["Newcomers", "Starter"]
 
 #: Seconds in which a worker that could not load its plugin has to end.
 _LEAVE_S = 0.5
+_REPLAYED = "while historic calls were replayed"
 #: Seconds in which a thread that was joined is gone, and between two looks.
 _JOIN_S, _LOOK_S = 1.0, 0.01
 
@@ -75,7 +83,7 @@ class Starter:
         if problem is not None:
             return problem
         keeper.start_us = int((self._clock.monotonic() - began) * 1e6)
-        problem = yield from self._tell_history(keeper, frame)
+        problem = yield from self._tell_history(keeper, worker, frame)
         if problem is None and keeper.forks_calls:
             problem = yield from self._may_fork(keeper, worker, frame)
         return problem
@@ -101,7 +109,9 @@ class Starter:
             yield Gate(lambda: False, min(until, now + _LOOK_S))
         return None
 
-    def _tell_history(self, keeper: Keeper, frame: Frame) -> Effects[NxError | None]:
+    def _tell_history(
+        self, keeper: Keeper, worker: Worker, frame: Frame
+    ) -> Effects[NxError | None]:
         """Replay historic calls into the new worker, on top of *frame*."""
         frame.starting = True
         keeper.slot.suspend(frame)
@@ -109,7 +119,7 @@ class Starter:
         yield Gate(lambda: keeper.slot.resume(frame), key=frame)
         frame.starting = False
         if frame.lost_by is not None:
-            return _lost_start(keeper, frame.lost_by)
+            return _lost_start(worker, keeper, frame.lost_by)
         keeper.supervisor.tell("loaded")
         return None
 
@@ -211,7 +221,7 @@ class Starter:
         lost_by = frame.lost_by
         if lost_by is not None:
             yield from self._bury(keeper, worker, frame, counted=False)
-            return _lost_start(keeper, lost_by)
+            return _lost_start(worker, keeper, lost_by)
         loss = got if isinstance(got, Loss) else Loss("violation", f"{wanted} was expected")
         yield from self._bury(keeper, worker, frame, counted=loss.why != "cancelled")
         loss, details = post_mortem(keeper, worker, loss)
@@ -240,12 +250,17 @@ def _threaded(plugin: PluginId, threads: int) -> PluginDisabled:
     )
 
 
-def _lost_start(keeper: Keeper, by: str) -> NxError:
+def _lost_start(worker: Worker, keeper: Keeper, by: str) -> NxError:
     """Why a worker that was loaded, or nearly so, did not come to its first call."""
-    if by == CLOSED:
-        return KernelNotRunning("the kernel was closed before the call was made")
-    return WorkerLost(
-        f"plugin {keeper.plugin!r}: its worker was lost while historic calls were replayed",
+    if by in (CLOSED, RETIRED):
+        return came_too_late(keeper.plugin, by)
+    if LEAVING.now:
+        # What was replayed went away with the caller of this call, and took the worker along.
+        code, text = words_for(Loss("cancelled"), _REPLAYED)
+        return NxError(f"plugin {keeper.plugin!r} {text}", code=code)
+    lost = WorkerLost if worker.counted else LostAlong
+    return lost(
+        f"plugin {keeper.plugin!r}: its worker was lost {_REPLAYED}",
         plugin=keeper.plugin,
         details={"lost_by": by},
     )

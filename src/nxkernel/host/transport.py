@@ -26,9 +26,8 @@ from nxkernel.host.replies import (
     Brokered,
     cancelled,
     expired,
-    lost_stream,
+    lost_between,
     lost_with,
-    lost_wrapper,
     refused,
 )
 from nxkernel.host.retries import again
@@ -267,7 +266,7 @@ class Transport:
             # A call below this one went away with the worker before this one could use it.
             return lost_with(call, frame.lost_by)
         if call.token is not None and (worker is None or call.token[0] != worker.generation):
-            return lost_stream(call) if call.stream else lost_wrapper(call)
+            return lost_between(call, keeper.loser(call.token[0]))
         if worker is not None:
             return worker
         frame.deadline = call.deadline + (self._clock.monotonic() - came)

@@ -122,6 +122,8 @@ class Worker:
     idle_since: float | None = None
     #: Whether the host ended it while it seemed to live.
     ended_by_host: bool = False
+    #: Whether its end is the plugin's doing.
+    counted: bool = False
     #: By whose hand it ended, once somebody asked; empty if that is not known.
     cause: str | None = None
     #: Why the watchdog has ended it, or None.

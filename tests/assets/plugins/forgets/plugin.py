@@ -122,6 +122,9 @@ class Plugin:
         global calls
         self.memory.append(value)
         calls += 100
+        if value == "stay":
+            (self.context.run_dir / "told").touch()
+            time.sleep(3600)
         if value == "thread":
             threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
         return list(self.memory)
