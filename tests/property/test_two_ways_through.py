@@ -45,6 +45,9 @@ class Sink:
     def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
         self._write("finish", intent, call, outcome, duration_us)
 
+    def break_off(self, call: Call, outcome: Outcome) -> None:
+        self._write("break off", call, outcome)
+
     def event(self, event: Event) -> None:
         self._write("event", event)
 

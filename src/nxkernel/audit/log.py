@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,6 +16,8 @@ from nxkernel.audit.checkpoint import Checkpoint
 from nxkernel.audit.failure import cannot, shown
 from nxkernel.audit.liveness import Claim
 from nxkernel.audit.rows import (
+    CALL_ID,
+    began_ns,
     call_facts,
     event_facts,
     intent_facts,
@@ -59,6 +62,9 @@ class RowWriter(Protocol):
 
     def finish(self, intent: Any, facts: Facts) -> None:
         """Append the row of a call: the facts of its intent and then *facts*."""
+
+    def unfinished(self, is_it: Callable[[Facts], bool]) -> tuple[Any, Facts] | None:
+        """Return a call in flight whose facts *is_it* knows: for :meth:`finish`, and its facts."""
 
     def end(self) -> None:
         """Append no more rows of the run."""
@@ -198,6 +204,18 @@ class AuditLog:
             self._writer.append(CALLS, (*before, *facts))
         else:
             self._writer.finish(intent, facts)
+
+    def break_off(self, call: Call, outcome: Outcome) -> None:
+        """Write that *call* ended with *outcome*, if it is in flight. Raises AuditError.
+
+        For an interrupt that strikes while a row is written: nobody knows then whether it was.
+        """
+        self._begun()
+        found = self._writer.unfinished(lambda facts: facts[CALL_ID] == call.call_id)
+        if found is not None:
+            intent, before = found
+            duration_us = max(0, self._clock.wall_ns() - began_ns(before)) // 1000
+            self._writer.finish(intent, call_facts(outcome, duration_us, call.stack_ns))
 
     def event(self, event: Event) -> None:
         """Write something that happened beside the calls. Raises AuditError."""

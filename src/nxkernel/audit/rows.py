@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -117,6 +117,17 @@ def intent_facts(call: Call, started_ns: int) -> Facts:
         call.input_digest,
         len(call.payload),
     )
+
+
+#: Where the facts of an intent have the call's id.
+CALL_ID: Final = 0
+
+
+def began_ns(before: Facts) -> int:
+    """Return when the call began whose intent has the facts *before*: wall time in ns."""
+    began = before[-3]
+    assert isinstance(began, int), "as intent_facts() wrote it"
+    return began
 
 
 def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ()) -> Facts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -179,6 +179,13 @@ class Writer:
         """Append the row of a call, whose *facts* follow those of its intent; raises likewise."""
         try:
             (self._spool or self._living()).finish(_CALLS, intent, facts)  # type: ignore[arg-type]
+        except FAILURES as error:
+            raise cannot("write", self.path, error) from error
+
+    def unfinished(self, is_it: Callable[[Facts], bool]) -> tuple[Open, Facts] | None:
+        """Return a call in flight whose facts *is_it* knows, and them; raises as :meth:`append`."""
+        try:
+            return self._living().unfinished(is_it)
         except FAILURES as error:
             raise cannot("write", self.path, error) from error
 

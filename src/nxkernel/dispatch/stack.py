@@ -10,6 +10,7 @@ code. One that is on the path of every call may say the same as two plain functi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter, is_
 from time import perf_counter_ns
 from typing import Any, Protocol
@@ -128,6 +129,8 @@ class Middleware(Protocol):
     * ``event(event)``: something happened beside the calls.
     * ``asked(asked)``: a plugin is about to be told what it asked for in the middle of its call.
     * ``retrying(lost, outcome, again)``: a call that ended with *outcome* is about to be made anew.
+    * ``broken_off(call)``: an interrupt has struck in the host's own code while this call was under
+      way. It is over; a layer that it was in or on its way into may have been told nothing of that.
     * ``item(call, outcome)``: an item of a stream, as an outcome of its own, before its consumer
       sees it. It returns that, another value in it, or a failure, which ends the stream.
 
@@ -186,6 +189,8 @@ class Stack:
         self.middleware = tuple(middleware)
         self.names = tuple(each.name for each in middleware)
         self._entrances = tuple(map(entrance, middleware))
+        told = [getattr(each, "broken_off", None) for each in middleware]
+        self._broken_off = tuple(each for each in told if each is not None)
 
     def open(self, call: Call) -> Open:
         """Enter the layers from the outside in, until one answers or the call is ready to send.
@@ -214,6 +219,12 @@ class Stack:
             broken = _broken(self.names[len(passed)], error, call)
             return self._answered(passed, call, broken, began)
         return Open(self.names, passed, call)
+
+    def break_off(self, call: Call) -> None:
+        """Tell the layers that an interrupt has ended *call*, wherever it was in them."""
+        for tell in self._broken_off:
+            with suppress(Exception):  # it is the interrupt that its caller is to hear of
+                tell(call)
 
     def _answered(self, passed: list[Passage], call: Call, answer: Any, began: int) -> Open:
         """The layer behind those that were passed has answered, since *began*."""

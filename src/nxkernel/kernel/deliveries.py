@@ -12,7 +12,7 @@ import attrs
 from nxkernel import _forks
 from nxkernel.dispatch.costs import Sample
 from nxkernel.dispatch.effects import Effects
-from nxkernel.dispatch.stack import PluginFacts, Stack, item_check
+from nxkernel.dispatch.stack import Open, PluginFacts, Stack, item_check
 from nxkernel.errors import KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
@@ -77,34 +77,44 @@ class Deliveries:
 
         *sample* is told what the layers take.
         """
-        opened = self.stack.open(call)
-        if opened.early is not None:
-            self._forsake(call)
-            return self._counted(opened.early)
-        if sample is not None:
-            sample.sent(self.stack.names)
-        sent = opened.call
         try:
-            source = self._source(sent, parent)
-            outcome = source if isinstance(source, Outcome) else (yield from source)
-            if outcome.error is None and not sent.stream:
-                outcome = self.annotations.checked(self.specs[sent.hook], sent, outcome)
+            opened = self.stack.open(call)
         except BaseException:
-            # An interrupt in the host's own code: what was begun has its end on record.
-            self._counted(opened.close(cancelled(opened.call)))
+            self.stack.break_off(call)
             raise
-        finally:
-            self.nests.forget(call)
-        if sample is not None:
-            timing = outcome.timing
-            if call.stream:
-                sample.streamed(timing.queue_us + timing.transport_us, timing.plugin_us)
-            else:
-                sample.answered(timing.plugin_us)
-        outcome = opened.close(outcome)
+        try:
+            if opened.early is not None:
+                self._forsake(call)
+                return self._counted(opened.early)
+            if sample is not None:
+                sample.sent(self.stack.names)
+            sent = opened.call
+            try:
+                source = self._source(sent, parent)
+                outcome = source if isinstance(source, Outcome) else (yield from source)
+                if outcome.error is None and not sent.stream:
+                    outcome = self.annotations.checked(self.specs[sent.hook], sent, outcome)
+            finally:
+                self.nests.forget(call)
+            if sample is not None:
+                _sampled(sample, call, outcome)
+            outcome = opened.close(outcome)
+        except BaseException:
+            self._break_off(call, opened)
+            raise
         if sample is not None:
             sample.layered(self.stack.names, call.stack_ns)
         return self._counted(outcome)
+
+    def _break_off(self, call: Call, opened: Open) -> None:
+        """An interrupt in the host's own code: what was begun has its end on record.
+
+        It may have struck between a layer and the note of it, on the way in or out.
+        """
+        try:
+            self._counted(opened.close(cancelled(opened.call)))
+        finally:
+            self.stack.break_off(call)
 
     def requested(self, caller: Call, hook: HookName) -> bool:
         """Whether the manifest of the calling edition asks for *hook*."""
@@ -182,6 +192,15 @@ class Deliveries:
                 stats.dropped += len(outcome.diagnostics)
             stats.plugin_us.append(outcome.timing.plugin_us)
         return outcome
+
+
+def _sampled(sample: Sample, call: Call, outcome: Outcome) -> None:
+    """Tell *sample* what the way to the plugin and back took."""
+    timing = outcome.timing
+    if call.stream:
+        sample.streamed(timing.queue_us + timing.transport_us, timing.plugin_us)
+    else:
+        sample.answered(timing.plugin_us)
 
 
 def _within(work: Callable[[], T]) -> T:

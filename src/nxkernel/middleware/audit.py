@@ -22,6 +22,8 @@ __all__ = ["Audit", "AuditSink", "OnError"]
 OnError = Literal["fail", "warn", "halt"]
 
 _log = logging.getLogger("nxkernel.audit")
+#: Takes the place of an intent whose call has ended, until there is the next attempt's.
+_SPENT = object()
 
 
 class AuditSink(Protocol):
@@ -38,6 +40,9 @@ class AuditSink(Protocol):
 
     def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
         """Write how the call ended; *intent* is None when its intent was lost."""
+
+    def break_off(self, call: Call, outcome: Outcome) -> None:
+        """Write how the call ended, if its intent is on record and its end is not."""
 
     def event(self, event: Event) -> None:
         """Write something that happened beside the calls."""
@@ -156,7 +161,7 @@ class Audit:
         finally:
             if call.retries:
                 del self._attempts[call.call_id]
-        return self._returned(attempt, outcome)
+        return outcome if attempt.intent is _SPENT else self._returned(attempt, outcome)
 
     def through(self, call: Call) -> Passage | Outcome | None:
         """Do what ``around`` does, for a call that is made once, while all could be written."""
@@ -190,12 +195,22 @@ class Audit:
             return
         if lost.seed is not None:
             outcome = attrs.evolve(outcome, annotations={"seed": lost.seed.hex()})
-        problem = self._finish(attempt, outcome)
+        # Spent before it is used: an interrupt may strike before there is another one.
+        ended, attempt.intent = attrs.evolve(attempt), _SPENT
+        problem = self._finish(ended, outcome)
+        if problem is not None:
+            attempt.intent = ended.intent
         if problem is None or self._on_error == "warn":
             attempt.call, attempt.began = again, self._clock.monotonic()
             attempt.intent, problem = self._try(self._sink.intend, again)
         if problem is not None and self._on_error != "warn":
             raise problem
+
+    def broken_off(self, call: Call) -> None:
+        """Put an end of *call* on record if it has none: an interrupt struck as it came or went."""
+        if self._booted and self._halted is None:
+            gone = Outcome.failed(call, "call.cancelled", "the caller went away", "caller")
+            self._try(self._sink.break_off, call, gone)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> AuditError | None:
         duration_us = round((self._clock.monotonic() - attempt.began) * 1e6)

@@ -22,11 +22,15 @@ class Tape:
     def __init__(self) -> None:
         self.rows: list[tuple[Any, ...]] = []
         self.broken: set[str] = set()
+        #: After which rows an interrupt strikes.
+        self.struck: set[str] = set()
 
     def _write(self, kind: str, *facts: Any) -> None:
         if kind in self.broken:
             raise AuditError("cannot write audit/audit.db: disk full; free some disk space")
         self.rows.append((kind, *facts))
+        if kind in self.struck:
+            raise KeyboardInterrupt
 
     def begin_run(self, facts: BootFacts) -> None:
         self._write("run", facts.run_id)
@@ -41,6 +45,9 @@ class Tape:
     def finish(self, intent: Any, call: Call, outcome: Outcome, duration_us: int) -> None:
         code = outcome.error.code if outcome.error else "ok"
         self._write("call", call.call_id, intent, code, duration_us)
+
+    def break_off(self, call: Call, outcome: Outcome) -> None:
+        self._write("break off", call.call_id)
 
     def event(self, event: Event) -> None:
         self._write("event", event.kind, dict(event.data))
@@ -355,6 +362,39 @@ def test_an_attempt_that_cannot_be_recorded_is_not_made(part: str) -> None:
     tape, problem = repeated(broken={part})
     assert problem is not None
     assert [row[0] for row in tape.rows] == ["intent", "call", *(["call"] * (part == "intent"))]
+
+
+@pytest.mark.parametrize("part", ["intent", "call"])
+def test_an_interrupt_between_two_attempts_ends_neither_twice(part: str) -> None:
+    """The intent of the first one is spent: what is in flight by then is looked for."""
+    audit, tape = booted()
+    first = a_call({}, retries=1, seed=b"s")
+    opened = open_stack([audit], first)
+    tape.struck = {part}
+    with pytest.raises(KeyboardInterrupt):
+        audit.retrying(first, failed(first, code="plugin.crashed"), first)
+    tape.struck = set()
+    opened.close(failed(first, code="call.cancelled"))
+    audit.broken_off(first)
+    assert [row[0] for row in tape.rows] == [
+        "intent",
+        "call",
+        *(["intent"] * (part == "intent")),
+        "break off",
+    ]
+
+
+def test_nothing_is_broken_off_in_a_log_that_takes_nothing() -> None:
+    """Neither before the run, nor when the audit has halted."""
+    tape = Tape()
+    audit = Audit(tape, "halt")
+    audit.broken_off(CALL)
+    audit.boot(facts())
+    tape.broken = {"intent"}
+    make(audit)
+    tape.rows.clear()
+    audit.broken_off(CALL)
+    assert tape.rows == []
 
 
 def test_where_records_may_be_missing_it_is_made_all_the_same() -> None:

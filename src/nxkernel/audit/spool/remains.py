@@ -131,10 +131,16 @@ class Remains:
             number, facts = read_open(found.payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return None if found.segment and self._has_ended(found, number) else (number, facts)
+        return None if self.has_ended(found, number) else (number, facts)
 
-    def _has_ended(self, found: Found, number: int) -> bool:
-        """Whether the row of the call is where its slot says."""
+    def has_ended(self, found: Found, number: int) -> bool:
+        """Whether the row of call *number* is where its slot says.
+
+        Raises:
+            OSError: when the file cannot be read.
+        """
+        if not found.segment:
+            return False
         try:
             with opened(self.folder / self.name.segment(found.segment)) as fd:
                 data = _read(fd, found.offset, HEAD_BYTES + MAX_BYTES)

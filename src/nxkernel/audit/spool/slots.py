@@ -133,6 +133,12 @@ class Slots:
         """Take *slot*, which was cleared, for another call."""
         self._free[slot.size].append(slot)
 
+    def filled(self) -> Iterator[tuple[Slot, Found]]:
+        """Yield each slot that says of a call that it is in flight, and what it says."""
+        for memory in self._maps:
+            for found in found_slots(memory[:]):
+                yield Slot(memory, found.start, found.size), found
+
     def _grow(self, size: int) -> None:
         head = _CAPACITY.pack(size - _HEAD.size)
         chunk = (head + bytes(size - len(head))) * (CHUNK // size)
@@ -185,6 +191,9 @@ class Found:
     #: Where its row is, if its kernel came as far as that.
     segment: int
     offset: int
+    #: Its place in what was read, and how long it is.
+    start: int = attrs.field(default=0, eq=False)
+    size: int = attrs.field(default=0, eq=False)
 
 
 def found_slots(data: bytes) -> Iterator[Found]:
@@ -202,7 +211,7 @@ def found_slots(data: bytes) -> Iterator[Found]:
             continue
         payload = data[body : body + length]
         if 1 <= length <= capacity and zlib.crc32(payload, length) == crc:
-            yield Found(payload, segment, offset)
+            yield Found(payload, segment, offset, start, _HEAD.size + capacity)
         start = body + capacity
 
 

@@ -20,9 +20,10 @@ from nxkernel import _forks
 from nxkernel._canonical import encode
 from nxkernel._sqlite import Durability
 from nxkernel._system import files
-from nxkernel.audit.spool.entries import Fact, call_entry, open_call, packed
+from nxkernel.audit.spool.entries import Fact, call_entry, open_call, packed, read_open
 from nxkernel.audit.spool.folder import SpoolName
 from nxkernel.audit.spool.frames import frame
+from nxkernel.audit.spool.remains import Remains
 from nxkernel.audit.spool.segments import Segment
 from nxkernel.audit.spool.slots import Slot, Slots
 
@@ -133,8 +134,8 @@ class Spool:
             if self._segment.size >= self._roll_bytes or self._doubtful:
                 self._make_room()
             at = self._segment.size
-            slot.aim(self._count, at)
             try:
+                slot.aim(self._count, at)
                 self._append(slots, data)
             except BaseException:
                 if self._segment.size == at:
@@ -142,6 +143,26 @@ class Spool:
                 raise
             slot.clear()
             slots.give_back(slot)
+
+    def unfinished(
+        self, is_it: Callable[[tuple[Fact, ...]], bool]
+    ) -> tuple[Open, tuple[Fact, ...]] | None:
+        """Return a call in flight whose facts *is_it* knows, and them; None where there is none.
+
+        For who was interrupted where he may or may not have said that it begins or has ended.
+        """
+        remains = Remains(self._folder, self.name)
+        with self._mutex:
+            slots = self._living()
+            for slot, found in slots.filled():
+                number, facts = read_open(found.payload)
+                if not is_it(facts):
+                    continue
+                if not remains.has_ended(found, number):
+                    return Open(encode(number), packed(facts), slot), facts
+                slot.clear()
+                slots.give_back(slot)
+        return None
 
     def look(self) -> None:
         """Acknowledge nothing more once somebody has removed the files: no one would find it."""

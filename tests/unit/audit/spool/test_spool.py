@@ -299,3 +299,64 @@ def test_what_a_kernel_left_unborn_is_replaced(tmp_path: Path) -> None:
     path.with_suffix(".new").write_bytes(b"half")
     Segment(path).close()
     assert names(tmp_path) == ["-000001.spool"]
+
+
+def test_a_call_in_flight_is_found_again(tmp_path: Path) -> None:
+    """Who was interrupted before he was told of it ends it all the same, and no other one."""
+    spool = a_spool(tmp_path)
+    begin(spool, "1")
+    begin(spool, "2")
+    found = spool.unfinished(lambda facts: facts[0] == "1")
+    assert found is not None
+    begun, facts = found
+    assert facts == ("1", "ocr", None, 3)
+    spool.finish(CALLS, begun, ("done", 7))
+    assert spool.unfinished(lambda facts: facts[0] == "1") is None
+    assert in_flight(tmp_path) == ["2"]
+    spool.close()
+    assert [row.facts for row in drained(tmp_path).entries][1:] == [
+        ("1", "ocr", None, 3, "done", 7)
+    ]
+
+
+def test_a_call_whose_row_is_there_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt between the row and the clearing of its slot: no second row, and a free slot."""
+    spool = a_spool(tmp_path)
+    begun = begin(spool, "1")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(begun.slot), "clear", lambda _: interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        spool.finish(CALLS, begun, ("done", 7))
+    monkeypatch.undo()
+    assert spool.unfinished(lambda facts: facts[0] == "1") is None
+    assert spool.unfinished(lambda _: True) is None
+    spool.close()
+    assert len(drained(tmp_path).entries) == 2
+
+
+def test_a_row_that_was_aimed_and_not_written_is_not_taken_for_that_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt came between the two, and another call's row lies there by now."""
+    spool = a_spool(tmp_path)
+    begun = begin(spool, "1")
+    aim = type(begun.slot).aim
+
+    def aimed(slot: Any, segment: int, offset: int) -> None:
+        aim(slot, segment, offset)
+        if segment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(begun.slot), "aim", aimed)
+    with pytest.raises(KeyboardInterrupt):
+        spool.finish(CALLS, begun, ("done", 7))
+    monkeypatch.undo()
+    call(spool, "2")
+    found = spool.unfinished(lambda facts: facts[0] == "1")
+    assert found is not None
+    spool.finish(CALLS, found[0], ("done", 7))
+    spool.close()
+    assert sorted(drained(tmp_path).ended()) == ["1", "2"]

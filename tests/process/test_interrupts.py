@@ -1,0 +1,81 @@
+"""Interrupts at every place of the host's code where the interpreter takes one, around a call."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nxkernel as nx
+from nxkernel.audit.reader import AuditReader
+from tests.support.interrupts import interrupted
+
+#: Places in a row that a call does not have, before there are no more: one that is measured has
+#: more than the next.
+DONE = 9
+
+
+class Hooks:
+    @nx.HookspecMarker("demo")(firstresult=True)
+    def first(self, x):
+        """The first one answers."""
+
+    @nx.HookspecMarker("demo")(firstresult=True, idempotent=True)
+    def again(self, x):
+        """The same, and it may be asked once more."""
+
+
+class Same:
+    @nx.HookimplMarker("demo")
+    def first(self, x):
+        return x
+
+    @nx.HookimplMarker("demo")
+    def again(self, x):
+        return x
+
+
+def struck(work: Callable[[], object], after: Callable[[str | None], None]) -> list[str]:
+    """Do *work* with an interrupt at one place after the other, and *after* it each time."""
+    places, missed = [], 0
+    for number in itertools.count(1):
+        where = interrupted(work, number)
+        after(where)
+        missed += where is None
+        if missed == DONE:
+            return places
+        if where is not None:
+            places.append(where)
+    raise AssertionError("endless")
+
+
+@pytest.mark.parametrize("hook", ["first", "again"])
+def test_every_intent_has_an_end_while_the_kernel_lives(tmp_path: Path, hook: str) -> None:
+    """Wherever an interrupt strikes a call: what is on record of it says that it is over."""
+    run = nx.Run.create(tmp_path, seed=1)
+    stack = nx.standard_stack(run)
+    kernel = nx.Kernel("demo", specs=[Hooks], run=run, builtins={"same": Same()}, middleware=stack)
+    with kernel, AuditReader(run.audit_log.path) as reader:
+        call: Any = getattr(kernel.hook, hook)
+        call(x=1)
+        known = len(reader.calls(run.id))
+
+        def look(where: str | None) -> None:
+            nonlocal known
+            new = reader.calls(run.id)[known:]
+            known += len(new)
+            assert len(new) <= 1, where
+            for row in new:
+                assert row.status in ("ok", "error"), where
+                if row.status == "error":
+                    assert (row.error_code, row.fault) == ("call.cancelled", "caller"), where
+
+        places = struck(lambda: call(x=1), look)
+        assert call(x=2) == 2
+    for place in ("Audit.", "Spool.begin", "Spool.finish", "Stack.open", "Open.close"):
+        assert any(place in each for each in places), place
+    with AuditReader(run.audit_log.path) as reader:
+        assert reader.interrupted() == []
