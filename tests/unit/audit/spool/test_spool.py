@@ -314,9 +314,7 @@ def test_a_call_in_flight_is_found_again(tmp_path: Path) -> None:
     assert spool.unfinished(lambda facts: facts[0] == "1") is None
     assert in_flight(tmp_path) == ["2"]
     spool.close()
-    assert [row.facts for row in drained(tmp_path).entries][1:] == [
-        ("1", "ocr", None, 3, "done", 7)
-    ]
+    assert drained(tmp_path).entries[1].facts == ("1", "ocr", None, 3, "done", 7)
 
 
 def test_a_call_whose_row_is_there_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
