@@ -18,14 +18,14 @@ from nxkernel.host.sandbox.linux import probe
 from tests.escapes.attempts import Attempt
 from tests.escapes.corpus import CORPUS
 from tests.escapes.victim import Victim
-from tests.support.interpreter import NEEDED
+from tests.support.interpreter import needed
 
 
 def main() -> None:
     """Serve until the input ends."""
     folder = Path(sys.argv[1])
     sys.path.append(str(folder / "private"))
-    victim = Victim(folder, {name: os.environ[name] for name in NEEDED if name in os.environ})
+    victim = Victim(folder, needed())
     attempts = {attempt.id: attempt for attempt in CORPUS}
     try:
         _answer({"uid": os.getuid(), "isolated": probe.namespaces_available().ok})

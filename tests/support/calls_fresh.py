@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nxkernel as nx
 from nxkernel.host.watchdog import ProcGauge
+from tests.support.interpreter import needed
 from tests.support.zoo import Zoo, eventually, patient
 
 #: Calls that are under way.
@@ -21,7 +22,10 @@ CALLS = 3
 def main() -> None:
     folder, level = sys.argv[1:]
     sandbox = nx.Sandbox(require=level)  # type: ignore[arg-type]
-    with patient(Path(folder), "forgets", sandbox=sandbox) as kernel:
+    # As another user it runs a copy of Python, and so do the workers: what that needs to find its
+    # own library goes along. Without it, a system that has a Python of that series hides the lack.
+    options = {"sandbox": sandbox, "environment": needed()}
+    with patient(Path(folder), "forgets", **options) as kernel:
         zoo = Zoo(kernel)
         counts = [zoo.act("forgets", ["count"]) for _ in range(2)]
         crash = zoo.act("forgets", ["exit", 3])

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["NEEDED", "Interpreter", "for_everybody", "own"]
+__all__ = ["Interpreter", "for_everybody", "needed", "own"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src"
 #: What an interpreter that was moved needs to find itself.
-NEEDED = ("PYTHONHOME", "LD_LIBRARY_PATH")
+_NEEDED = ("PYTHONHOME", "LD_LIBRARY_PATH")
 #: Of the library, what a worker never imports and what is large.
 _LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "idlelib", "tkinter", "ensurepip")
 
@@ -40,11 +40,15 @@ class Interpreter:
         return [self.executable, "-s", "-P", "-S", "-m", module]
 
 
+def needed() -> dict[str, str]:
+    """Return what the interpreter of this process found in its environment, and workers need."""
+    return {name: os.environ[name] for name in _NEEDED if name in os.environ}
+
+
 def own() -> Interpreter:
     """Return the interpreter of this process."""
     paths = [str(SOURCES), str(ROOT), str(_site())]
-    needed = {name: os.environ[name] for name in NEEDED if name in os.environ}
-    return Interpreter(sys.executable, {**needed, "PYTHONPATH": os.pathsep.join(paths)})
+    return Interpreter(sys.executable, {**needed(), "PYTHONPATH": os.pathsep.join(paths)})
 
 
 def for_everybody(folder: Path) -> Interpreter:

@@ -13,7 +13,7 @@ import decimal
 import enum
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +183,14 @@ def build(
     return nx.Kernel("zoo", specs=[Hooks], run=run, plugins=plugins, **options)
 
 
-def patient(data: Path, *animals: str, **options: Any) -> nx.Kernel:
+def patient(
+    data: Path, *animals: str, environment: Mapping[str, str] | None = None, **options: Any
+) -> nx.Kernel:
     """Return a kernel that never gives up on a plugin, for many faults of the same one."""
     never = 10**6
-    hosting = nx.Hosting(restart_intensity=never, timeout_s=PATIENCE_S, backoff_s=0.0)
+    hosting = nx.Hosting(
+        restart_intensity=never, timeout_s=PATIENCE_S, backoff_s=0.0, environment=environment or {}
+    )
     return build(
         data, *animals, **{"breaker": nx.Breaker(failures=never), "hosting": hosting, **options}
     )

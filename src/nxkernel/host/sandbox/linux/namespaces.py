@@ -115,11 +115,15 @@ def links_on(path: str) -> Iterator[tuple[str, str]]:
 
 
 def refused(step: str, errno: int | None) -> SandboxUnavailable:
-    """Return the error of a machine that refuses *step* of entering namespaces."""
+    """Return the error of a machine that refuses *step* of entering namespaces.
+
+    Args:
+        errno: None where it failed otherwise than by a refused system call.
+    """
     number = errno or 0
+    what = "failed" if errno is None else f"was refused: {os.strerror(errno)}"
     return SandboxUnavailable(
-        f"level isolated: {step} was refused: {os.strerror(number)}; "
-        f"{_ADVICE.get(number, _OTHERWISE)}, "
+        f"level isolated: {step} {what}; {_ADVICE.get(number, _OTHERWISE)}, "
         'or accept Sandbox(require="confined"), which needs no namespaces',
         details={"guarantee": "namespaces", "step": step, "errno": number},
     )

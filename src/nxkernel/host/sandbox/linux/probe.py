@@ -30,6 +30,9 @@ __all__ = [
 _CHILD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_probe_child.py")
 _LINUX: Final = os.path.abspath(nxkernel._linux.__file__)
 _ENOUGH_SECONDS: Final = 60.0
+#: Where the loader finds the library of an interpreter that does not name the place itself. All
+#: that a probe is given of this process's environment, which may hold secrets.
+_LOADER: Final = "LD_LIBRARY_PATH"
 
 
 @attrs.frozen(kw_only=True)
@@ -81,13 +84,22 @@ def _try(name: str) -> Probe:
     reason = unsupported_machine()
     if reason is not None:
         return Probe(name=name, ok=False, errno=errno.ENOSYS, detail=reason)
-    command = [sys.executable, "-I", "-S", _CHILD, _LINUX, name]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ENOUGH_SECONDS, env={}
-        )
+        done = _run([sys.executable, "-I", "-S", _CHILD, _LINUX, name])
         report = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         number = getattr(error, "errno", None)
-        return Probe(name=name, ok=False, errno=number, detail="the probe's process failed")
+        detail = "the probe's process: it did not report"
+        return Probe(name=name, ok=False, errno=number, detail=detail)
     return Probe(name=name, **report)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    environment = {_LOADER: os.environ[_LOADER]} if _LOADER in os.environ else {}
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_ENOUGH_SECONDS,
+        env=environment,
+    )

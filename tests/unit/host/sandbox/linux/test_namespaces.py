@@ -67,19 +67,19 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"),
+    ("number", "how", "advice"),
     [
-        (errno.EPERM, "allow unprivileged user namespaces"),
-        (errno.ENOSPC, "user.max_user_namespaces"),
-        (errno.EIO, "nxkernel doctor"),
-        (None, "nxkernel doctor"),
+        (errno.EPERM, "was refused: Op", "allow unprivileged user namespaces"),
+        (errno.ENOSPC, "was refused: No", "user.max_user_namespaces"),
+        (errno.EIO, "was refused: In", "nxkernel doctor"),
+        (None, "failed; look", "nxkernel doctor"),
     ],
 )
-def test_a_refused_step_says_what_to_do(number: int | None, advice: str) -> None:
+def test_a_refused_step_says_what_to_do(number: int | None, how: str, advice: str) -> None:
     """The step, its errno, what to change, and the level that needs none of it."""
     error = refused("pivot_root", number)
     assert error.code == "sandbox.unavailable"
-    assert error.message.startswith("level isolated: pivot_root was refused: ")
+    assert error.message.startswith(f"level isolated: pivot_root {how}")
     assert advice in error.message
     assert 'Sandbox(require="confined")' in error.message
     assert error.details == {

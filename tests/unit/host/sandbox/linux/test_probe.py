@@ -75,6 +75,24 @@ def test_probe_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.ok, found.errno) == (False, errno.ENOENT)
 
 
+@pytest.mark.parametrize("names", [("LD_LIBRARY_PATH",), ()], ids=["set", "unset"])
+def test_interpreter_whose_library_the_loader_has_to_find(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """A probe's interpreter finds its library where this process found it, and no more is told."""
+    said, python = tmp_path / "environment", tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nenv > "{said}"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    for name in names:
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("NX_HOST_SECRET", "the environment of the host is private")
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert probe.seccomp_available().ok
+    told = {line.partition("=")[0] for line in said.read_text().splitlines()}
+    assert told - {"PWD", "OLDPWD", "SHLVL", "_"} == set(names), "those four are the shell's"
+
+
 def test_unknown_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the calls have other numbers nothing is tried."""
     monkeypatch.setattr(probe, "unsupported_machine", lambda: "no table of system calls")
