@@ -102,8 +102,8 @@ class Waiting:
         for table in SPOOLED:
             self._connection.execute(
                 f"DELETE FROM temp.waiting_{table.name} "
-                "WHERE file = ?1 AND (?2 IS NULL OR place <= ?2)",
-                (file, place),
+                "WHERE file = :file AND (:place IS NULL OR place <= :place)",
+                {"file": file, "place": place},
             )
 
     def clear(self) -> None:
