@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -16,6 +17,24 @@ nox.options.download_python = "never"
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def offer_pyenv() -> None:
+    """Have pyenv's `python3.12` and its like start what pyenv holds.
+
+    Without a word of the user's they start the versions of one folder alone and say "not found" of
+    the others, which would be passed over although they are here.
+    """
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    versions = [path.name for path in root.glob("*.*.*") if path.name.replace(".", "").isdigit()]
+    versions.sort(key=lambda version: int(version.rpartition(".")[2]))
+    newest = {version.rpartition(".")[0]: version for version in versions}
+    found = [newest[series] for series in PYTHONS if series in newest]
+    if found:
+        os.environ.setdefault("PYENV_VERSION", ":".join(found))
+
+
+offer_pyenv()
 
 
 def install(session: nox.Session, *groups: str, extras: str = "") -> None:
