@@ -1012,6 +1012,57 @@ def _resource() -> Iterator[Attempt]:
     )
 
 
+#: What the host sends, mapped by the plugin itself.
+_MAPPED = """
+import mmap
+libc.mmap.restype = ctypes.c_void_p
+where = libc.mmap(None, ctypes.c_size_t(4096), 1, 1, 5, ctypes.c_long(0))
+page, path = ctypes.c_long(where), '/proc/self/fd/5'
+"""
+#: Ways to write where the host alone may: once something lies there, it is not copied again.
+_WRITES = {
+    "write": ("os.pwrite(5, b'x', 0)", ("EBADF",)),
+    "mapping": ("mmap.mmap(5, 4096)", ("EACCES",)),
+    "mprotect": ("call('mprotect', page, 4096, 3)", ("EACCES",)),
+    "remove": ("call('madvise', page, 4096, 9)", ("EACCES",)),
+    "populate": ("call('madvise', page, 4096, 23)", ("EINVAL", "EFAULT")),
+    "remap": ("call('remap_file_pages', page, 4096, 0, 1, 0)", ("EPERM", "ENOSYS")),
+    "truncate": ("os.ftruncate(5, 0)", ("EINVAL", "EBADF")),
+    "hole": ("call('fallocate', 5, 3, 0, 4096)", ("ENOTSUP",)),
+    "sendfile": ("os.sendfile(5, 6, 0, 4096)", ("EBADF",)),
+    "copy": ("os.copy_file_range(6, 5, 4096)", ("EBADF",)),
+    "splice": ("call('splice', 3, 0, 5, 0, 4096, 0)", ("EPERM", "ENOSYS")),
+    "opening": ("os.open(path, os.O_RDWR)", ("EACCES", "ENOENT")),
+    "emptying": ("os.open(path, os.O_RDONLY | os.O_TRUNC)", ("EACCES", "ENOENT")),
+    "path": ("os.truncate(path, 0)", ("EACCES", "ENOENT")),
+    "link": (
+        "call('linkat', 5, b'', -100, (H['w'] + '/l').encode(), 0x1000)",
+        ("EPERM", "EACCES", "ENOENT", "EXDEV"),
+    ),
+    "chmod": ("call('fchmod', 5, 0o600)", ("EPERM",)),
+    "chmod_by_path": ("call('chmod', path.encode(), 0o600)", ("EPERM",)),
+    "chmod_without_path": ("call('fchmodat2', 5, b'', 0o600, 0x1000)", ("EPERM", "ENOSYS")),
+    "chown": ("call('fchown', 5, os.getuid(), os.getgid())", ("EPERM",)),
+    "attribute": ("os.setxattr(5, 'user.x', b'x')", ("ENOTSUP", "EPERM")),
+    "memory": ("os.open('/proc/self/mem', os.O_RDWR)", ("EACCES", "ENOENT")),
+    "map_file": (
+        "os.open('/proc/self/map_files/%x-%x' % (where, where + 4096), os.O_RDWR)",
+        ("EPERM", "EACCES", "ENOENT"),
+    ),
+    "another_process": (
+        "vector = struct.pack('<QQ', where, 1)\n"
+        "call('process_vm_writev', os.getpid(), vector, 1, vector, 1, 0)",
+        ("EPERM", "ENOSYS"),
+    ),
+    "reading_into_it": ("call('read', os.open('/dev/zero', 0), page, 1)", ("EFAULT",)),
+    "flags": (
+        "fcntl.fcntl(5, fcntl.F_SETFL, os.O_RDWR)\nos.pwrite(5, b'x', 0)",
+        ("EBADF",),
+    ),
+    "copy_of_the_descriptor": ("os.pwrite(os.dup(5), b'x', 0)", ("EBADF",)),
+}
+
+
 def _leak() -> Iterator[Attempt]:
     def attempt(name: str, code: str, expect: Expectation, **more: str) -> Attempt:
         return Attempt("leak", name, code, expect, **more)
@@ -1047,10 +1098,14 @@ def _leak() -> Iterator[Attempt]:
         """,
         gives(True),
     )
-    yield attempt("arena_made_smaller", "os.ftruncate(5, 0)", denied("EPERM"))
-    yield attempt("arena_made_larger", "os.ftruncate(5, 1 << 40)", denied("EPERM", "EFBIG"))
-    yield attempt("arena_sealed", "fcntl.fcntl(5, 1033, 8)", denied("EPERM"))
-    yield attempt("arena_run", "call('execveat', 5, b'', 0, 0, 0x1000)", denied("EPERM", "EACCES"))
+    yield attempt("arena_made_smaller", "os.ftruncate(6, 0)", denied("EPERM"))
+    yield attempt("arena_made_larger", "os.ftruncate(6, 1 << 40)", denied("EPERM", "EFBIG"))
+    for fd in (5, 6):
+        yield attempt(f"arena_sealed_{fd}", f"fcntl.fcntl({fd}, 1033, 8)", denied("EPERM"))
+        run = f"call('execveat', {fd}, b'', 0, 0, 0x1000)"
+        yield attempt(f"arena_run_{fd}", run, denied("EPERM", "EACCES"))
+    for name, (code, errors) in _WRITES.items():
+        yield attempt(f"arena_written_by_{name}", _MAPPED + code, denied(*errors))
     yield attempt(
         "module_path",
         "out = [p for p in sys.path if p.startswith(H['dir']) and not p.startswith(H['r'])]",

@@ -61,7 +61,7 @@ _DIFFERENT: Final[dict[str, dict[str, Any]]] = {
         " or k == 'HOME' and not os.environ[k].startswith(H['w'])]"
     },
     # Two pipes instead of a socket pair.
-    "l05_inherited_fds": {"expect": {"value": [0, 1, 2, 3, 4, 5]}},
+    "l05_inherited_fds": {"expect": {"value": [0, 1, 2, 3, 4, 5, 6]}},
     "n21_scm_rights_out": {"expect": {"deny": ["ENOTSOCK"]}},
     # At `confined` the watchdog ends it (`written_mb`), if it looks in time.
     "m19_fill_w_many_files": {"expect": {"value": 400, "host": "limit"}},

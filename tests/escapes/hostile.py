@@ -25,7 +25,7 @@ class Plugin:
             "w": str(context.run_dir),
             "scratch": os.environ["TMPDIR"],
             "channel": 3,
-            "fds": [0, 1, 2, 3, 4, 5],
+            "fds": [0, 1, 2, 3, 4, 5, 6],
         }
 
     @hookimpl

@@ -68,8 +68,8 @@ def test_arguments_are_clean(zoo: Zoo, host_with_secrets: str) -> None:
     assert str(zoo.kernel.run.data_dir) not in text
 
 
-def test_descriptors_are_six(zoo: Zoo) -> None:
-    """Standard streams, the two pipes of the wire and its own arena; nothing the host had open."""
+def test_descriptors_are_seven(zoo: Zoo) -> None:
+    """Standard streams, the wire's two pipes, its own arena's two files; nothing of the host's."""
     assert zoo.act("inspects").value["descriptors"] == [
         "0 device",
         "1 pipe",
@@ -77,6 +77,7 @@ def test_descriptors_are_six(zoo: Zoo) -> None:
         "3 pipe",
         "4 pipe",
         "5 file",
+        "6 file",
     ]
 
 

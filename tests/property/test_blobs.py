@@ -23,15 +23,16 @@ from nxkernel._wire import (
     unpack_from_host,
     unpack_from_worker,
 )
-from nxkernel.host.arena import Arena, memory_file
+from nxkernel.host.arena import Arena
+from nxkernel.host.memory import memory_file
 from nxkernel.host.parcels import Parcels
 from nxkernel.worker.arena import Arena as TheirArena
 from nxkernel.worker.arena import Loan
 from nxkernel.worker.parcels import Parcels as TheirParcels
 
-HALF = 1 << 18
+SIZE = 1 << 18
 #: Some lie in an arena, some do not, and some find no room there.
-SIZES = (0, 1, 40, HEAVY - 1, HEAVY, HEAVY + 1, 3 * HEAVY, HALF)
+SIZES = (0, 1, 40, HEAVY - 1, HEAVY, HEAVY + 1, 3 * HEAVY, SIZE)
 BLOBS = st.builds(
     lambda size, seed, media: Blob((bytes([seed]) * size)[:size], media),
     st.sampled_from(SIZES),
@@ -64,8 +65,8 @@ def both(request: pytest.FixtureRequest) -> Iterator[Both]:
     if request.param == "frames":
         yield Both(Parcels(1 << 26), TheirParcels())
         return
-    arena = Arena(memory_file(), HALF)
-    yield Both(Parcels(1 << 26, arena), TheirParcels(TheirArena(arena.fd)))
+    arena = Arena(memory_file(), memory_file(), SIZE, lasting=True)
+    yield Both(Parcels(1 << 26, arena), TheirParcels(TheirArena(arena.down.fd, arena.up.fd)))
     arena.close()
 
 

@@ -86,8 +86,8 @@ class Ended(Exception):
 class Peer:
     """A worker's side of the wire."""
 
-    def __init__(self, command: int, result: int, log: int, arena: int) -> None:
-        self._command, self.result, self.log, self.arena = command, result, log, arena
+    def __init__(self, command: int, result: int, log: int, down: int, up: int) -> None:
+        self._command, self.result, self.log, self._arena = command, result, log, (down, up)
         self._inbox = Inbox(1 << 30)
         #: The write end is closed when the process behind the script is dead.
         self._dead, self.death = os.pipe()
@@ -122,7 +122,7 @@ class Peer:
             raise Ended from None
 
     def close(self) -> None:
-        for fd in (self._command, self.result, self.log, self.arena, self._dead):
+        for fd in (self._command, self.result, self.log, *self._arena, self._dead):
             os.close(fd)
 
 

@@ -17,10 +17,11 @@ from nxkernel._system.linux import PidfdProcess, exit_code
 from nxkernel._wire import Fork, FromWorker, Hello
 from nxkernel.dispatch.effects import Effects, Io
 from nxkernel.errors import KernelNotRunning, SandboxUnavailable, WorkerLost
-from nxkernel.host.arena import Arena, memory_file
+from nxkernel.host.arena import Arena
 from nxkernel.host.custody import Custody, end, give_back
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import Launch, no_files
+from nxkernel.host.memory import memory_file, read_only
 from nxkernel.host.sandbox.linux.check import check_fork
 from nxkernel.host.signed import SignedChannel, signed
 from nxkernel.host.slot import Frame
@@ -149,7 +150,9 @@ class Birth:
         self._keeper = keeper
         self._template = template
         self._log: list[int] = []
+        #: Those of its arena, and what it has of the first of them.
         self._files: list[int] = []
+        self._lent: list[int] = []
         self._sockets: list[tuple[socket.socket, socket.socket]] = []
         self._channels: list[SignedChannel] = []
         self._processes: list[PidfdProcess] = []
@@ -184,14 +187,18 @@ class Birth:
         open_pipes(self._log, 1)
         os.set_blocking(self._log[0], False)
         into(self._files, memory_file)
-        arena = Arena(self._files[0], launch.max_frame)
+        into(self._files, memory_file)
+        into(self._lent, read_only, self._files[0])
+        down, up = self._files
+        arena = Arena(down, up, launch.max_frame, lasting=launch.walled)
         self._channels.append(SignedChannel(self._sockets[0][0], launch.largest, arena))
 
     def _hand_over(self) -> None:
         theirs = self._sockets[0][1]
         try:
             if self._template.nursery is not None:
-                self._template.nursery.lay([theirs.fileno(), self._log[1], self._files[0]])
+                arena = [*self._lent, *self._files[1:]]
+                self._template.nursery.lay([theirs.fileno(), self._log[1], *arena])
                 self._template.channel.send(Fork())
         except OSError:
             # It is gone, or takes nothing: our end will say that nobody is at the other one.
@@ -199,6 +206,7 @@ class Birth:
         finally:
             theirs.close()
             os.close(self._log.pop())
+            close_all(self._lent)
             self._files.clear()  # The channel's now.
 
     def adopt(self, hello: Hello) -> Cell:
@@ -258,6 +266,7 @@ class Birth:
             theirs.close()
         if not self._channels:
             close_all(self._files)
+        close_all(self._lent)
         close_all(self._log)
 
 

@@ -14,11 +14,12 @@ from nxkernel._system import Process
 from nxkernel._system.holding import close_all, into, open_pipes
 from nxkernel._wire import ENVELOPE, VERSION, Confine, Environment, Fence, Guard, Root, Setup
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
-from nxkernel.host.arena import Arena, memory_file
+from nxkernel.host.arena import Arena
 from nxkernel.host.channel import Channel
 from nxkernel.host.denials import Advisor
 from nxkernel.host.logs import LogTail
 from nxkernel.host.masking import NOTHING, Masking
+from nxkernel.host.memory import memory_file, read_only
 from nxkernel.host.nursery import Nursery
 from nxkernel.host.workers import Worker
 from nxkernel.host.zygote import Profile, Zygote
@@ -172,6 +173,11 @@ class Launch:
         return self.call_filter is not None and self.terminal_fd < 0
 
     @property
+    def walled(self) -> bool:
+        """Whether the system keeps its workers from what they are not given to write."""
+        return self.level in ("confined", "isolated")
+
+    @property
     def largest(self) -> int:
         """Most bytes of a frame from its workers."""
         if self.limits.output_mb is None:
@@ -219,12 +225,14 @@ def start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Work
 def _start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Worker:
     ends: list[int] = []
     files: list[int] = []
+    lent: list[int] = []
     nurseries: list[Nursery] = []
     spawned = None
     try:
-        arena = _open(ends, files, nurseries, launch)
+        arena = _open(ends, files, lent, nurseries, launch)
         ruleset = launch.confinement.ruleset_fd
-        shared = [*files, *(nursery.theirs for nursery in nurseries)]
+        # A nursery twice: it is in the place of both files, and keeps both numbers for the calls.
+        shared = [*lent, *files[1:], *(2 * [nursery.theirs for nursery in nurseries])]
         spawned = zygote.spawn(
             [*_theirs(ends), *shared, *(fd for fd in (ruleset, launch.terminal_fd) if fd >= 0)],
             with_ruleset=ruleset >= 0,
@@ -245,7 +253,7 @@ def _start(zygote: Zygote, launch: Launch, log: LogTail, generation: int) -> Wor
             spawned.close()  # It ends by itself: its pipes are closed.
         raise
     finally:
-        close_all(_theirs(ends))
+        close_all([*_theirs(ends), *lent])
         for nursery in nurseries:
             nursery.close_theirs()
 
@@ -274,9 +282,11 @@ def greeted(
 
 
 def _open(
-    ends: list[int], files: list[int], nurseries: list[Nursery], launch: Launch
+    ends: list[int], files: list[int], lent: list[int], nurseries: list[Nursery], launch: Launch
 ) -> Arena | None:
     """Open the pipes for commands, results and log, with two *ends* each, and the arena.
+
+    *files*: those of the arena. *lent*: what the worker has of the first of them.
 
     A template has a nursery in its place: an arena would be that of all of its calls.
     """
@@ -286,7 +296,9 @@ def _open(
             into(nurseries, Nursery)
             return None
         into(files, memory_file)
-        return Arena(files[0], launch.max_frame)
+        into(files, memory_file)
+        into(lent, read_only, files[0])
+        return Arena(files[0], files[1], launch.max_frame, lasting=launch.walled)
     except OSError as error:
         raise no_files(error) from None
 

@@ -13,7 +13,8 @@ from nxkernel._blob import Blob, Blobs, name_of, named
 from nxkernel._canonical import NotCanonical, blobs_of, surveyed
 from nxkernel._shape import Shape
 from nxkernel._wire import HEAVY, Inline, Piece, Slice
-from nxkernel.host.arena import Arena, aligned
+from nxkernel.host.arena import Arena
+from nxkernel.host.places import aligned
 
 __all__ = ["Parcels"]
 
@@ -38,12 +39,15 @@ class Parcels:
         """Return what has the worker find *blobs*, but for those that the call has already."""
         if not blobs:
             return []
-        near = {} if self._arena is None else self._arena.since(since)
-        return [self._piece(blob) for name, blob in blobs.items() if name not in near]
-
-    def _piece(self, blob: Blob) -> Piece:
-        lies = self._arena.put(blob) if self._arena is not None and blob.size >= HEAVY else None
-        return lies or Inline(name_of(blob), blob.bytes())
+        if self._arena is None:
+            return [_inline(blob) for blob in blobs.values()]
+        near = self._arena.since(since)
+        missing = [blob for name, blob in blobs.items() if name not in near]
+        # What lies there first, before anything new takes its place.
+        pieces: list[Piece] = [*self._arena.again(missing)]
+        found = {piece.name for piece in pieces}
+        pieces += [_piece(blob, self._arena) for blob in missing if name_of(blob) not in found]
+        return pieces
 
     def opened(self, payload: bytes, pieces: Sequence[Piece], since: int) -> Shape:
         """Return the value in *payload*, with its blobs in it.
@@ -79,10 +83,10 @@ class Parcels:
 
     def _end(self, piece: Slice, end: int) -> int:
         """Where *piece* ends: they lie one after another, the first at the beginning."""
-        half = 0 if self._arena is None else self._arena.half
+        room = 0 if self._arena is None else self._arena.size
         if piece.size <= 0 or piece.offset != aligned(end):
             raise NotCanonical("a blob lies where none can")
-        if piece.offset + piece.size > half:
+        if piece.offset + piece.size > room:
             raise NotCanonical("a blob lies beyond the arena")
         return piece.offset + piece.size
 
@@ -114,3 +118,12 @@ class Parcels:
         """Do without the arena."""
         if self._arena is not None:
             self._arena.close()
+
+
+def _piece(blob: Blob, arena: Arena) -> Piece:
+    lies = arena.put(blob) if blob.size >= HEAVY else None
+    return lies or _inline(blob)
+
+
+def _inline(blob: Blob) -> Inline:
+    return Inline(name_of(blob), blob.bytes())

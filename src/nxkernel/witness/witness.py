@@ -33,7 +33,7 @@ _NO_NAMESPACE = 0x10000001
 # fcntl(2): Python has the name on Linux alone, and this module is read on every system.
 _F_GET_SEALS = 1034
 #: By agreement with ``worker.child``.
-_ARENA_FD = 5
+_ARENA_FDS = (5, 6)
 # Of a process that nobody traces: ESRCH where the filter lets it through.
 _PTRACE_PEEKDATA = 2
 
@@ -158,7 +158,7 @@ def _descriptors() -> str:
 def _is_arena(fd: int) -> bool:
     """Whether it is where the worker's arena is, and can be sealed: only a file in memory can."""
     try:
-        return fd == _ARENA_FD and fcntl.fcntl(fd, _F_GET_SEALS) >= 0
+        return fd in _ARENA_FDS and fcntl.fcntl(fd, _F_GET_SEALS) >= 0
     except OSError:
         return False
 

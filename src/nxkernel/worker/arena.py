@@ -41,7 +41,7 @@ class Loan:
     #: Dead once neither the blob nor a view of it is left.
     array: weakref.ref[Any]
     address: int
-    #: Whether it is mapped by itself, beside the whole half.
+    #: Whether it is mapped by itself, beside the whole.
     apart: bool
 
     @property
@@ -53,13 +53,14 @@ class Loan:
 class Arena:
     """The worker's side of an arena."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._half = os.fstat(fd).st_size // 2
-        #: Where the halves are mapped, once they are.
+    def __init__(self, down: int, up: int) -> None:
+        """*down*: what the host writes, to read alone. *up*: for what we send it."""
+        self._down, self._up = down, up
+        self._size = os.fstat(down).st_size
+        #: Where they are mapped, once they are.
         self._theirs = 0
         self._ours: memoryview | None = None
-        #: Parts of the first half in whose place lies what the plugin has kept: begin -> end.
+        #: Parts of the first in whose place lies what the plugin has kept: begin -> end.
         self._holes: dict[int, int] = {}
 
     # -- from the host ---------------------------------------------------------------------------
@@ -88,12 +89,12 @@ class Arena:
 
     def _base(self) -> int:
         if not self._theirs:
-            self._theirs = _map(self._half, _READ, _SHARED, self._fd, 0)
+            self._theirs = _map(self._size, _READ, _SHARED, self._down, 0)
         return self._theirs
 
     def _beside(self, piece: Slice) -> int:
         size = _aligned(piece.size)
-        return _map(size, _READ, _SHARED, self._fd, piece.offset)
+        return _map(size, _READ, _SHARED, self._down, piece.offset)
 
     def reclaim(self, loan: Loan) -> None:
         """The host is about to use the loan's memory again: copy what is held of it.
@@ -115,22 +116,22 @@ class Arena:
             _at_end(array, self._mend, begin, size)
 
     def _mend(self, offset: int, size: int) -> None:
-        """Map the first half again where something kept has lain."""
+        """Map what the host writes again where something kept has lain."""
         flags = _SHARED | _FIXED
-        _map(size, _READ, flags, self._fd, offset, self._theirs + offset)
+        _map(size, _READ, flags, self._down, offset, self._theirs + offset)
         self._holes.pop(offset, None)
 
     # -- from here -------------------------------------------------------------------------------
 
     def put(self, blob: Blob, begin: int) -> Slice | None:
-        """Put *blob* into our half at or after *begin*, or return None where there is no room."""
+        """Put *blob* into our file at or after *begin*, or return None where there is no room."""
         begin = _aligned(begin)
-        if begin + blob.size > self._half:
+        if begin + blob.size > self._size:
             return None
         if self._ours is None:
             flags = _READ | _WRITE
-            address = _map(self._half, flags, _SHARED, self._fd, self._half)
-            self._ours = memoryview((_BYTE * self._half).from_address(address)).cast("B")
+            address = _map(self._size, flags, _SHARED, self._up, 0)
+            self._ours = memoryview((_BYTE * self._size).from_address(address)).cast("B")
         self._ours[begin : begin + blob.size] = blob.view()
         return Slice(name_of(blob), begin, blob.size)
 

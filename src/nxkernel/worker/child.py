@@ -27,9 +27,9 @@ if sys.platform != "win32":
 
 __all__ = ["lift", "live", "main"]
 
-#: Where the arena's descriptor is put, and the ruleset's.
-ARENA_FD = 5
-RULESET_FD = 6
+#: Where the arena's two descriptors are put, what the host writes first, and the ruleset's.
+ARENA_FDS = (5, 6)
+RULESET_FD = 7
 #: Above every final number, and no higher: the embedder may be allowed few open files.
 _ABOVE = 8
 
@@ -38,10 +38,11 @@ def main(fds: list[int], *, with_ruleset: bool, parent: int, with_arena: bool = 
     """Become a worker; never returns.
 
     *fds*: command pipe to read, result pipe to write, log pipe to write, then if there are such the
-    arena and the Landlock ruleset; last, for a plugin that is being debugged, its terminal.
+    arena's two files and the Landlock ruleset; last, for a plugin that is debugged, its terminal.
     *parent*: the zygote's pid, taken before the fork.
     """
-    kept = [*([ARENA_FD] if with_arena else []), *([RULESET_FD] if with_ruleset else [])]
+    arena = ARENA_FDS if with_arena else ()
+    kept = [*arena, *([RULESET_FD] if with_ruleset else [])]
     try:
         # Python's own fork would have: the number of the thread is that of the new process.
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
@@ -49,17 +50,22 @@ def main(fds: list[int], *, with_ruleset: bool, parent: int, with_arena: bool = 
     except BaseException as error:
         _say(error)
         os._exit(EXIT_CONFINE)
-    ruleset, arena = RULESET_FD if with_ruleset else -1, ARENA_FD if with_arena else -1
+    ruleset = RULESET_FD if with_ruleset else -1
     live(Pipe(), ruleset, parent, debugged=debugged, arena=arena)
 
 
 def live(
-    pipe: Pipe, ruleset: int, parent: int, *, debugged: bool = False, arena: int = -1
+    pipe: Pipe,
+    ruleset: int,
+    parent: int,
+    *,
+    debugged: bool = False,
+    arena: tuple[int, ...] = (),
 ) -> NoReturn:
     """Confine this process as the host says over *pipe*, then serve it; never returns.
 
     *ruleset*: the Landlock ruleset's descriptor, or -1. *parent*: see :func:`main`.
-    *debugged*: standard input is the terminal of a debugger. *arena*: its descriptor, or -1.
+    *debugged*: standard input is the terminal of a debugger. *arena*: its two descriptors, or none.
     """
     status = EXIT_CONFINE
     try:
@@ -98,7 +104,7 @@ def _lay_out(fds: list[int], kept: list[int]) -> bool:
         os.dup2(source, target, inheritable=False)
     if debugged:
         _take_terminal()
-    for number in {ARENA_FD, RULESET_FD}.difference(kept):
+    for number in {*ARENA_FDS, RULESET_FD}.difference(kept):
         os.closerange(number, number + 1)
     os.closerange(RULESET_FD + 1, 1 << 20)
     return debugged

@@ -21,22 +21,22 @@ from nxkernel.worker.template import NURSERY_FD, Template
 __all__ = ["serve"]
 
 
-def serve(pipe: Pipe, level: str, debugged: bool, arena: int) -> int:
+def serve(pipe: Pipe, level: str, debugged: bool, arena: tuple[int, ...]) -> int:
     """Load the plugin that the host names, serve its calls, and return an exit status.
 
     *level*: that of this process. *debugged*: standard input is the terminal of a debugger.
-    *arena*: its descriptor, or -1.
+    *arena*: its two descriptors, or none.
     """
     message = pipe.receive()
     if not isinstance(message, Setup):
         raise NxError("expected Setup")
-    if message.call_filter is not None and arena != NURSERY_FD:
+    if message.call_filter is not None and NURSERY_FD not in arena:
         raise NxError("a template came without its nursery")
     file_shims().cover(message.write_roots)
     lookout = Lookout(_fence(message, level))
     chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
     # A template has its nursery there: what its calls are given would be theirs together.
-    shared = Arena(arena) if arena >= 0 and message.call_filter is None else None
+    shared = Arena(*arena) if arena and message.call_filter is None else None
     runner = Runner(pipe, message, read(message.settings), lookout, chance, shared)
     lookout.install()
     chance.install()

@@ -29,13 +29,13 @@ from nxkernel.worker.pipe import COMMAND_FD, RESULT_FD, HostGone, Pipe
 
 __all__ = ["NURSERY_FD", "Call", "Template"]
 
-#: Where a template has the socket through which it is handed what its next fork is to have; in the
-#: fork the arena is in its place.
-NURSERY_FD = 5
+#: Where a template has the socket through which it is handed what its next fork is to have, twice;
+#: in the fork the two files of the arena are in its place.
+NURSERY_FD, _ALSO_FD = 5, 6
 #: Above every number with a meaning: what the plugin has opened.
-_FIRST_FREE = NURSERY_FD + 1
-#: The wire, the log and the arena of a call.
-_GIVEN = 3
+_FIRST_FREE = _ALSO_FD + 1
+#: The wire, the log and the arena's two files of a call.
+_GIVEN = 4
 
 
 class Call(Protocol):
@@ -106,7 +106,7 @@ class Template:
             pipe = Pipe(write=_flushed)
             witnessed = self._confined(pipe)
             generators.restore("random", state)
-            self._call.reborn(pipe, Arena(NURSERY_FD))
+            self._call.reborn(pipe, Arena(NURSERY_FD, _ALSO_FD))
             pipe.send(Hello(version=VERSION, witnessed=witnessed))
             self._call.answer()
             status = 0
@@ -119,10 +119,11 @@ class Template:
 
     def _lay_out(self, given: list[int]) -> None:
         """Put the descriptors where they belong, and close all others but those that are kept."""
-        wire, log, arena = given
+        wire, log, down, up = given
         for source, target in ((wire, COMMAND_FD), (wire, RESULT_FD), (log, 1), (log, 2)):
             os.dup2(source, target)
-        os.dup2(arena, NURSERY_FD, inheritable=False)
+        os.dup2(down, NURSERY_FD, inheritable=False)
+        os.dup2(up, _ALSO_FD, inheritable=False)
         begin = _FIRST_FREE
         for kept in sorted(self._kept):
             os.closerange(begin, kept)

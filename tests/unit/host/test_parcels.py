@@ -12,11 +12,13 @@ import pytest
 from nxkernel._blob import NONE, Blob, name_of
 from nxkernel._canonical import NotCanonical, blobs_of, encode
 from nxkernel._wire import ALIGNMENT, HEAVY, Inline, Slice
-from nxkernel.host.arena import KEPT, Arena, aligned, memory_file
+from nxkernel.host.arena import KEPT, Arena
+from nxkernel.host.memory import memory_file
 from nxkernel.host.parcels import Parcels
+from nxkernel.host.places import aligned
 from tests.support.descriptors import open_files
 
-HALF = 64 << 20
+SIZE = 64 << 20
 LARGEST = 48 << 20
 
 
@@ -30,7 +32,7 @@ def by_name(*blobs: Blob) -> dict[bytes, Blob]:
 
 @pytest.fixture
 def arena() -> Iterator[Arena]:
-    made = Arena(memory_file(), HALF)
+    made = Arena(memory_file(), memory_file(), SIZE, lasting=True)
     yield made
     made.close()
 
@@ -41,12 +43,12 @@ def parcels(arena: Arena) -> Parcels:
 
 
 def footprint(arena: Arena) -> int:
-    """Bytes of memory that the arena's file has."""
-    return os.fstat(arena.fd).st_blocks * 512
+    """Bytes of memory that the arena's files have."""
+    return sum(os.fstat(each.fd).st_blocks * 512 for each in (arena.down, arena.up))
 
 
 def worker_puts(arena: Arena, given: Blob, offset: int) -> Slice:
-    os.pwrite(arena.fd, given.bytes(), arena.half + offset)
+    os.pwrite(arena.up.fd, given.bytes(), offset)
     return Slice(name_of(given), offset, given.size)
 
 
@@ -74,7 +76,7 @@ def test_without_an_arena_all_are_in_the_frame() -> None:
 
 def test_what_finds_no_room_is_in_the_frame(parcels: Parcels) -> None:
     """A full arena is no reason to refuse a call."""
-    parcels.sent(by_name(blob(HALF - ALIGNMENT)), 0)
+    parcels.sent(by_name(blob(SIZE - ALIGNMENT)), 0)
     late = blob(HEAVY, 9)
     assert parcels.sent(by_name(late), 1) == [Inline(name_of(late), late.bytes())]
 
@@ -119,7 +121,7 @@ def test_what_a_worker_sends_is_copied(parcels: Parcels, arena: Arena) -> None:
     one, two = blob(HEAVY + 1, 1), blob(100_000, 2)
     pieces = [worker_puts(arena, one, 0), worker_puts(arena, two, aligned(HEAVY + 1))]
     value = opened(parcels, {"a": one, "b": [two, two]}, *pieces)
-    os.pwrite(arena.fd, b"!" * 200_000, arena.half)
+    os.pwrite(arena.up.fd, b"!" * 200_000, 0)
     assert value["a"].bytes() == one.bytes()
     assert hashlib.sha256(value["b"][0].view()).digest() == name_of(two)
 
@@ -148,6 +150,44 @@ def test_blobs_count_with_their_value(parcels: Parcels) -> None:
         opened(parcels, [given], Inline(name_of(given), given.bytes()))
 
 
+def again(parcels: Parcels, arena: Arena, given: Blob, mark: int) -> int:
+    """Send a blob to two calls, one after the other; return what is at *mark* for the second.
+
+    Before it, the host itself writes a zero there, which stays where nothing is copied.
+    """
+    for _ in range(2):
+        assert parcels.sent(by_name(given), 0) == [Slice(name_of(given), 0, given.size)]
+        parcels.lower(0)
+        seen, arena.down.view[mark] = arena.down.view[mark], 0
+    return seen
+
+
+def test_what_lies_there_still_is_not_copied_again(parcels: Parcels, arena: Arena) -> None:
+    """The worker cannot write there: its bytes are those of the call before."""
+    assert again(parcels, arena, Blob(b"1" * HEAVY), HEAVY - 1) == 0
+
+
+def test_without_a_wall_it_is_copied_again() -> None:
+    """Below `confined` nothing but its own will keeps a worker from writing there."""
+    arena = Arena(memory_file(), memory_file(), SIZE)
+    assert again(Parcels(LARGEST, arena), arena, Blob(b"1" * HEAVY), HEAVY - 1) == ord("1")
+    arena.close()
+
+
+def test_what_was_given_back_is_copied_again(parcels: Parcels, arena: Arena) -> None:
+    """After a rest, and where it lay beyond what is kept after a call."""
+    low, high = Blob(b"1" * (KEPT - HEAVY)), Blob(b"2" * (KEPT - HEAVY))
+    for pause in (lambda: None, parcels.rest):
+        for _ in range(2):
+            for piece in parcels.sent(by_name(low, high), 0):
+                assert isinstance(piece, Slice)
+                there = os.pread(arena.down.fd, piece.size, piece.offset)
+                assert hashlib.sha256(there).digest() == piece.name
+            parcels.lower(0)
+            pause()
+            assert footprint(arena) <= KEPT
+
+
 def test_memory_is_given_back(parcels: Parcels, arena: Arena) -> None:
     """Beyond what is kept for the next call, in both halves; what lies there is not touched."""
     one, two = blob(20 << 20, 1), blob(20 << 20, 2)
@@ -160,7 +200,7 @@ def test_memory_is_given_back(parcels: Parcels, arena: Arena) -> None:
     parcels.lower(0)
     assert footprint(arena) <= 2 * KEPT
     parcels.sent(by_name(one, two), 0)
-    assert os.pread(arena.fd, one.size, 0) == one.bytes()
+    assert os.pread(arena.down.fd, one.size, 0) == one.bytes()
     assert opened(parcels, [big], worker_puts(arena, big, 0))[0].bytes() == big.bytes()
 
 
@@ -175,7 +215,7 @@ def test_a_worker_at_rest_has_no_memory(parcels: Parcels, arena: Arena) -> None:
     parcels.rest()
     assert footprint(arena) == 0
     parcels.sent(by_name(given), 0)
-    assert os.pread(arena.fd, given.size, 0) == given.bytes()
+    assert os.pread(arena.down.fd, given.size, 0) == given.bytes()
     Parcels(LARGEST).rest()
 
 
@@ -196,7 +236,7 @@ def test_an_arena_that_cannot_be_mapped_is_done_without(
     def refuse(*_: object) -> None:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("nxkernel.host.arena.mmap.mmap", refuse)
+    monkeypatch.setattr("nxkernel.host.memory.mmap.mmap", refuse)
     given = blob(HEAVY)
     assert parcels.sent(by_name(given), 0) == [Inline(name_of(given), given.bytes())]
     assert opened(parcels, [given], worker_puts(arena, given, 0)) == [given]
@@ -212,8 +252,8 @@ def test_a_closed_arena_leaves_nothing_open() -> None:
     """Neither a descriptor nor a mapping, however often it is closed."""
     before, files = open_files(), set()
     for _ in range(3):
-        arena = Arena(memory_file(), HALF)
-        files.add(os.fstat(arena.fd).st_ino)
+        arena = Arena(memory_file(), memory_file(), SIZE)
+        files |= {os.fstat(each.fd).st_ino for each in (arena.down, arena.up)}
         Parcels(LARGEST, arena).sent(by_name(blob(HEAVY)), 0)
         assert mapped() & files
         arena.close()

@@ -13,24 +13,34 @@ from nxkernel._wire import ALIGNMENT, HEAVY, Inline, Slice
 from nxkernel.worker.arena import Arena, Loan
 from nxkernel.worker.parcels import Parcels
 
-HALF = 1 << 20
+SIZE = 1 << 20
 
 
 def blob(size: int, seed: int = 0) -> Blob:
     return Blob((seed.to_bytes(8, "little") * (size // 8 + 1))[:size])
 
 
-@pytest.fixture
-def fd() -> Iterator[int]:
-    made = os.memfd_create("test")
-    os.ftruncate(made, 2 * HALF)
+def memory(name: str) -> Iterator[int]:
+    made = os.memfd_create(name)
+    os.ftruncate(made, SIZE)
     yield made
     os.close(made)
 
 
 @pytest.fixture
-def parcels(fd: int) -> Parcels:
-    return Parcels(Arena(fd))
+def fd() -> Iterator[int]:
+    """Where the host writes."""
+    yield from memory("test")
+
+
+@pytest.fixture
+def ours() -> Iterator[int]:
+    yield from memory("ours")
+
+
+@pytest.fixture
+def parcels(fd: int, ours: int) -> Parcels:
+    return Parcels(Arena(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY), ours))
 
 
 def host_puts(fd: int, given: Blob, offset: int = 0) -> Slice:
@@ -72,7 +82,7 @@ def test_what_is_kept_stays_what_it_was(parcels: Parcels, fd: int) -> None:
     assert digest_of(other.view()) == two.digest
     # The newer one lies beside what was kept; kept itself, it stays what it was as well.
     parcels.settled(loans)
-    os.pwrite(fd, bytes(HALF), 0)
+    os.pwrite(fd, bytes(SIZE), 0)
     assert (digest_of(view), digest_of(other.view())) == (one.digest, two.digest)
 
 
@@ -84,14 +94,14 @@ def test_what_is_dropped_makes_room_again(parcels: Parcels, fd: int) -> None:
         given = blob(HEAVY, round_)
         (got,) = parcels.opened([host_puts(fd, given)], loans).values()
         parcels.settled(loans)
-        os.pwrite(fd, bytes(HALF), 0)
+        os.pwrite(fd, bytes(SIZE), 0)
         assert digest_of(got.view()) == given.digest
         del got
     (got,) = parcels.opened([host_puts(fd, blob(HEAVY, 99))], []).values()
     os.pwrite(fd, b"!", 0)
     assert got.view()[0] == ord("!")
     del got
-    assert private_bytes() <= before + 1  # the half itself
+    assert private_bytes() <= before + 1  # the file itself
 
 
 def test_many_may_be_kept(parcels: Parcels, fd: int) -> None:
@@ -133,9 +143,9 @@ def test_held_counts_from_below(parcels: Parcels, fd: int) -> None:
     assert parcels.held(loans) == 0
 
 
-def test_large_blobs_are_put_one_after_another(parcels: Parcels, fd: int) -> None:
+def test_large_blobs_are_put_one_after_another(parcels: Parcels, ours: int) -> None:
     """Small ones, and what finds no room, go in the frame."""
-    small, one, two, huge = blob(9), blob(HEAVY + 1, 1), blob(HEAVY, 2), blob(HALF, 3)
+    small, one, two, huge = blob(9), blob(HEAVY + 1, 1), blob(HEAVY, 2), blob(SIZE, 3)
     blobs = {name_of(each): each for each in (small, one, two, huge)}
     end = (HEAVY // ALIGNMENT + 1) * ALIGNMENT
     assert parcels.sent(blobs, []) == [
@@ -144,8 +154,8 @@ def test_large_blobs_are_put_one_after_another(parcels: Parcels, fd: int) -> Non
         Slice(name_of(two), end, HEAVY),
         Inline(name_of(huge), huge.bytes()),
     ]
-    assert os.pread(fd, one.size, HALF) == one.bytes()
-    assert os.pread(fd, two.size, HALF + end) == two.bytes()
+    assert os.pread(ours, one.size, 0) == one.bytes()
+    assert os.pread(ours, two.size, end) == two.bytes()
 
 
 def test_a_worker_without_an_arena_sends_all_in_frames() -> None:

@@ -11,7 +11,7 @@ import nxkernel as nx
 
 hookimpl = nx.HookimplMarker("zoo")
 
-RESULTS, ARENA = 4, 5
+RESULTS, TAKEN, ARENA = 4, 5, 6
 PAGE = 4096
 ONE, TWO = b"1" * (10 * PAGE + 1), b"2" * (9 * PAGE)
 
@@ -57,9 +57,9 @@ def refused(action):
 class Plugin:
     def __init__(self, context):
         self.runner = context._kernel
-        size = os.fstat(ARENA).st_size
-        self.half = size // 2
-        self.memory = mmap.mmap(ARENA, size)
+        self.size = os.fstat(ARENA).st_size
+        self.memory = mmap.mmap(ARENA, self.size)
+        self.taken = mmap.mmap(TAKEN, self.size, prot=mmap.PROT_READ)
         self.stop = None
 
     @hookimpl
@@ -79,7 +79,7 @@ class Plugin:
         return "the truth"
 
     def write(self, data, offset):
-        self.memory[self.half + offset : self.half + offset + len(data)] = data
+        self.memory[offset : offset + len(data)] = data
 
     def lies(self, seq):
         def result(payload, *blobs):
@@ -98,10 +98,10 @@ class Plugin:
             "a negative size": result(refer(ONE), lies(ONE, size=-1)),
             "a gigantic size": result(refer(ONE), lies(ONE, size=2**62)),
             "a size of 64 bits": result(refer(ONE), lies(ONE, size=2**64 - 1)),
-            "all of the arena": result(refer(ONE), lies(ONE, size=self.half)),
+            "all of the arena": result(refer(ONE), lies(ONE, size=self.size)),
             "a negative offset": result(refer(ONE), lies(ONE, offset=-PAGE)),
-            "the host's half": result(refer(ONE), lies(ONE, offset=-self.half)),
-            "an offset beyond": result(refer(ONE), lies(ONE, offset=self.half)),
+            "before the arena": result(refer(ONE), lies(ONE, offset=-self.size)),
+            "an offset beyond": result(refer(ONE), lies(ONE, offset=self.size)),
             "a gap": result(refer(TWO), lies(TWO, offset=11 * PAGE)),
             "an odd place": result(refer(ONE, TWO), lies(ONE), lies(TWO, len(ONE))),
             "an overlap": result(refer(ONE, TWO), lies(ONE), lies(TWO, 0)),
@@ -128,17 +128,36 @@ class Plugin:
         """Try to change what the arena is."""
         seals = ctypes.CDLL(None, use_errno=True)
         return [
-            refused(lambda: os.ftruncate(ARENA, 0)),
-            refused(lambda: os.ftruncate(ARENA, 1 << 40)),
-            refused(lambda: os.pwrite(ARENA, b"x", 2 * self.half)),
-            seals.fcntl(ARENA, 1033, 8),
+            [
+                refused(lambda: os.ftruncate(fd, 0)),
+                refused(lambda: os.ftruncate(fd, 1 << 40)),
+                refused(lambda: os.pwrite(fd, b"x", self.size)),
+                seals.fcntl(fd, 1033, 8),
+            ]
+            for fd in (TAKEN, ARENA)
         ]
 
     def scribble(self, value):
         """Write over what came and over everything else; what came is read before."""
         seen = hashlib.sha256(value["blob"].view()).hexdigest()
         self.memory[: 4 << 20] = b"!" * (4 << 20)
-        return [seen, hashlib.sha256(value["blob"].view()).hexdigest()]
+        path = f"/proc/self/fd/{TAKEN}"
+        failed = [
+            refused(lambda: os.pwrite(TAKEN, b"!" * 4096, 0)),
+            refused(lambda: mmap.mmap(TAKEN, self.size)),
+            refused(lambda: os.truncate(path, 0)),
+            refused(lambda: self.reopened(path)),
+            refused(lambda: self.taken.madvise(9)),
+        ]
+        return [seen, hashlib.sha256(value["blob"].view()).hexdigest(), failed]
+
+    def reopened(self, path):
+        """What the owner of a file could do."""
+        ctypes.CDLL(None).fchmod(TAKEN, 0o600)
+        os.pwrite(os.open(path, os.O_RDWR), b"!" * 4096, 0)
+
+    def read(self, value):
+        return hashlib.sha256(value["blob"].view()).hexdigest()
 
     def flicker(self, value):
         """Answer with a blob whose bytes change without a pause, until the next call."""
@@ -147,7 +166,7 @@ class Plugin:
 
         def flip():
             while not self.stop.is_set():
-                self.memory[self.half + (1 << 20) - 1] ^= 1
+                self.memory[(1 << 20) - 1] ^= 1
 
         threading.Thread(target=flip, daemon=True).start()
         return blob
@@ -158,4 +177,4 @@ class Plugin:
 
     def look(self, value):
         """Whether the bytes are anywhere in the arena."""
-        return self.memory.find(value["wanted"]) >= 0
+        return max(each.find(value["wanted"]) for each in (self.memory, self.taken)) >= 0
