@@ -7,7 +7,6 @@ blob need not be copied when it comes again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar
 
 import attrs
@@ -35,8 +34,10 @@ class _Lying:
     blob: Blob
     begin: int
     end: int
-    #: Above it whatever is new lies: everything new of this call and those below ends there.
+    #: Where the next one may begin, but for what lies apart.
     floor: int
+    #: What it and those below have above their floor: it was there before, or comes back.
+    apart: tuple[tuple[int, int], ...]
 
 
 class Places:
@@ -87,7 +88,7 @@ class Places:
         if any(each.begin == begin for each in self._lying):
             return None
         self._there[name] = self._there.pop(name)  # the latest, last
-        self._lying.append(_Lying(blob, begin, end, self._floor))
+        self._lying.append(_Lying(blob, begin, end, self._floor, (*self._apart, place)))
         return begin
 
     def forget(self, kept: int = 0) -> None:
@@ -102,11 +103,11 @@ class Places:
 
         What has lain there is forgotten with this: nobody takes for whole what is half written.
         """
-        begin = self._free(blob.size, self._taken())
+        begin = self._free(blob.size)
         if name_of(blob) in self._gone:
-            # It comes back: where something else lies it would be in the way, and be in its.
-            apart = self._free(blob.size, [*self._taken(), *self._there.values()])
-            begin = apart if apart + blob.size <= self._near else begin
+            # It comes back: the two that lie in turn at one place are each to have one.
+            aside = self._free(blob.size, *self._there.values())
+            begin = aside if aside + blob.size <= self._near else begin
         end = begin + blob.size
         if end > self._room:
             return None
@@ -115,24 +116,27 @@ class Places:
 
     def laid(self, blob: Blob, begin: int) -> None:
         """Its bytes are there: give it to the call on top."""
-        end = begin + blob.size
-        self._lying.append(_Lying(blob, begin, end, max(self._floor, aligned(end))))
+        place, floor, apart = (begin, begin + blob.size), self._floor, self._apart
+        if begin == self._free(blob.size):
+            floor = aligned(begin + blob.size)
+        else:
+            apart = (*apart, place)
+        self._lying.append(_Lying(blob, *place, floor, apart))
         if self._lasting:
-            _remember(self._there, name_of(blob), (begin, end))
+            _remember(self._there, name_of(blob), place)
 
     @property
     def _floor(self) -> int:
         return self._lying[-1].floor if self._lying else 0
 
-    def _taken(self) -> list[tuple[int, int]]:
-        """What calls have above the floor: it was there before."""
-        floor = self._floor
-        return [(each.begin, each.end) for each in self._lying if each.begin >= floor]
+    @property
+    def _apart(self) -> tuple[tuple[int, int], ...]:
+        return self._lying[-1].apart if self._lying else ()
 
-    def _free(self, size: int, taken: Iterable[tuple[int, int]]) -> int:
-        """Return the lowest place above the floor that none of *taken* overlaps."""
+    def _free(self, size: int, *avoided: tuple[int, int]) -> int:
+        """Return the lowest free place above the floor that none of *avoided* overlaps."""
         at = self._floor
-        for begin, end in sorted(taken):
+        for begin, end in sorted((*self._apart, *avoided)):
             if begin < at + size and at < end:
                 at = aligned(end)
         return at

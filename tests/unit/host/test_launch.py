@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_the_ruleset_is_passed_and_kept() -> None:
     ruleset = os.open(os.devnull, os.O_RDONLY)
     zygote = Zygote()
     worker = run(zygote, attrs.evolve(LAUNCH, confinement=Confinement(ruleset_fd=ruleset)))
-    assert (len(zygote.given), zygote.with_ruleset) == (5, True)
+    assert (len(zygote.given), zygote.with_ruleset) == (6, True)
     os.fstat(ruleset)
     worker.channel.close()
     for fd in (*zygote.given, worker.log_fd, ruleset):
@@ -97,6 +98,35 @@ def test_a_zygote_that_is_gone_leaves_no_pipe() -> None:
     before = open_files()
     with pytest.raises(SandboxUnavailable, match="gone"):
         run(Zygote(SandboxUnavailable("gone")))
+    assert open_files() == before
+
+
+def test_a_worker_is_given_what_the_host_sends_for_reading_alone() -> None:
+    """The host writes through a descriptor that it keeps; what it lent is closed on its side."""
+    before, zygote = open_files(), Zygote()
+    worker = run(zygote)
+    down, up = zygote.given[3:5]
+    modes = [fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE for fd in (down, up)]
+    assert modes == [os.O_RDONLY, os.O_RDWR]
+    worker.channel.close()
+    for fd in (*zygote.given, worker.log_fd):
+        os.close(fd)
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("name", ["memory_file", "read_only"])
+def test_an_arena_that_cannot_be_made_leaves_nothing_open(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the worker start without it: the error says what to do."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(f"nxkernel.host.launch.{name}", refuse)
+    before = open_files()
+    with pytest.raises(SandboxUnavailable, match="raise the limit of open files"):
+        run(Zygote())
     assert open_files() == before
 
 
