@@ -24,6 +24,8 @@ __all__ = ["PAIRS", "blobs"]
 
 VIEWER = Path(__file__).parent / "others" / "viewer"
 SIZES = {"1 MiB": 1 << 20, "8 MiB": 8 << 20}
+#: Bytes of blobs that come in turn: an arena keeps an eighth of that.
+TURN = 128 << 20
 hookspec = nx.HookspecMarker("bench")
 
 
@@ -76,12 +78,12 @@ def _peer(serve: Callable[[Connection], None]) -> Iterator[Callable[[Any], Any]]
         process.join()
 
 
-def _copier(data: bytes) -> Callable[[], None]:
+def _copier(size: int, source: Callable[[], bytes]) -> Callable[[], None]:
     """One copy into memory that is there already."""
-    target = memoryview(mmap.mmap(-1, len(data)))
+    target = memoryview(mmap.mmap(-1, size))
 
     def copy() -> None:
-        target[:] = data
+        target[:] = source()
 
     return copy
 
@@ -95,6 +97,12 @@ def _fresh(data: bytes) -> Callable[[], None]:
         return nx.Blob(changing)
 
     return make
+
+
+def _several(data: bytes) -> Callable[[], nx.Blob]:
+    """Blobs whose digests are known, more of them than lie in an arena from call to call."""
+    made = [nx.Blob(bytes([number]) + data[1:]) for number in range(TURN // len(data))]
+    return itertools.cycle(made).__next__
 
 
 def _fresh_file(data: bytes) -> Callable[[], None]:
@@ -125,11 +133,13 @@ class _Others:
 def _contenders(size: str, kernel: nx.Kernel, others: _Others) -> dict[str, Callable[[], object]]:
     length = SIZES[size]
     data = bytes(range(256)) * (length // 256)
-    known, fresh = nx.Blob(data), _fresh(data)
+    known, fresh, several = nx.Blob(data), _fresh(data), _several(data)
     return {
-        f"memcpy of {size}": _copier(data),
+        f"memcpy of {size}": _copier(length, lambda: data),
+        f"memcpy of {size}, another each time": _copier(length, lambda: several().bytes()),
         f"SHA-256 of {size}": lambda: hashlib.sha256(data).digest(),
         f"{size} blob, digest known": lambda: kernel.hook.pages(data=known),
+        f"{size} blob, digest known, another each time": lambda: kernel.hook.pages(data=several()),
         f"{size} blob, made anew": lambda: kernel.hook.pages(data=fresh()),
         f"{size} blob in a frame": lambda: others.framed.hook.pages(data=known),
         f"{size} blob to 8 plugins": lambda: others.wide.hook.pages_all(data=known),
@@ -187,6 +197,12 @@ PAIRS = [
     for pair in (
         (f"{size} blob, digest known", f"memcpy of {size}"),
         (f"{size} blob, digest known", f"{size} by multiprocessing.Pipe"),
+        (f"{size} blob, digest known, another each time", f"memcpy of {size}"),
+        (
+            f"{size} blob, digest known, another each time",
+            f"memcpy of {size}, another each time",
+        ),
+        (f"{size} blob, digest known, another each time", f"{size} by multiprocessing.Pipe"),
         (f"{size} blob, made anew", f"{size} by multiprocessing.Pipe"),
         (f"{size} blob in a frame", f"{size} by multiprocessing.Pipe"),
         (f"{size} blob to 8 plugins", f"memcpy of {size}"),
