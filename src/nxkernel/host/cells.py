@@ -188,7 +188,7 @@ class Birth:
         os.set_blocking(self._log[0], False)
         into(self._files, memory_file)
         into(self._files, memory_file)
-        into(self._lent, read_only, self._files[0])
+        read_only(self._lent, self._files[0])
         down, up = self._files
         arena = Arena(down, up, launch.max_frame, lasting=launch.walled)
         self._channels.append(SignedChannel(self._sockets[0][0], launch.largest, arena))

@@ -297,7 +297,7 @@ def _open(
             return None
         into(files, memory_file)
         into(files, memory_file)
-        into(lent, read_only, files[0])
+        read_only(lent, files[0])
         return Arena(files[0], files[1], launch.max_frame, lasting=launch.walled)
     except OSError as error:
         raise no_files(error) from None

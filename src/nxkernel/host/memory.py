@@ -9,7 +9,7 @@ import mmap
 import os
 import sys
 
-from nxkernel._system.holding import close_all
+from nxkernel._system.holding import close_all, into
 
 __all__ = ["Memory", "memory_file", "read_only"]
 
@@ -29,8 +29,8 @@ def memory_file() -> int:
         return os.memfd_create("nxkernel-arena", flags)
 
 
-def read_only(fd: int) -> int:
-    """Return a descriptor of the same file through which nothing can be written. Raises OSError.
+def read_only(holder: list[int], fd: int) -> None:
+    """Append a descriptor of the same file through which nothing can be written. Raises OSError.
 
     Nor can it be opened once more for writing, by way of /proc: its mode forbids that to everybody
     who has no capability and may not change it, as is so for a confined worker. A seal against
@@ -39,7 +39,7 @@ def read_only(fd: int) -> int:
     if sys.platform == "win32":
         raise OSError("no files in memory on this system")
     os.fchmod(fd, _READ_BY_OWNER)
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    into(holder, os.open, f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class Memory:

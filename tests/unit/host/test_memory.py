@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from nxkernel._system.holding import close_all
 from nxkernel.host.memory import Memory, memory_file, read_only
 
 SIZE = 1 << 20
@@ -23,9 +24,10 @@ def memory() -> Iterator[Memory]:
 
 @pytest.fixture
 def lent(memory: Memory) -> Iterator[int]:
-    made = read_only(memory.fd)
-    yield made
-    os.close(made)
+    held: list[int] = []
+    read_only(held, memory.fd)
+    yield held[0]
+    close_all(held)
 
 
 def _by_a_copy(fd: int) -> None:
