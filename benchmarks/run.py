@@ -27,6 +27,8 @@ from benchmarks.checks import validation
 from benchmarks.contest.referee import contest
 from benchmarks.curves import curves, flatness
 from benchmarks.fleet import fleet, memory_mb
+from benchmarks.floor import PAIRS as FLOOR_PAIRS
+from benchmarks.floor import floor, pages
 from benchmarks.fresh import WARM, fresh
 from benchmarks.guard import guard
 from benchmarks.lives import fan_out, nesting, restart, start
@@ -147,6 +149,7 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("worker at level isolated", "new interpreter, to its end"),
         ],
     ),
+    "floor": (floor, FLOOR_PAIRS),
     "fresh state": (
         fresh,
         [(f"fresh call, {level}", WARM) for level in ("confined", "isolated", "process")],
@@ -188,7 +191,7 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
 
 
 #: Sections that are no rows of microseconds.
-OTHERS = ("memory", "contest", "curves", "layers")
+OTHERS = ("memory", "pages", "contest", "curves", "layers")
 #: Rows on record at the end of their curve; by default a night's work is not done.
 ROWS, FULL = 40_000, 10_000_000
 
@@ -207,9 +210,7 @@ def main() -> None:
     }
     for name in (name for name in SECTIONS if name in wanted):
         report["sections"][name] = _section(name, options.rounds, console)
-    if "memory" in wanted:
-        report["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
-        console.print(_memory(report["memory_mb"]))
+    report |= _sizes(wanted, console)
     if "contest" in wanted:
         report["contest"] = contest(options.rounds, options.peers, say=console.print)
         console.print(_contest(report["contest"]))
@@ -222,6 +223,18 @@ def main() -> None:
         options.save.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if options.json:
         print(json.dumps(report, indent=2))
+
+
+def _sizes(wanted: list[str], console: Console) -> dict[str, Any]:
+    """Measure memory, as far as it is wanted."""
+    found: dict[str, Any] = {}
+    if "memory" in wanted:
+        found["memory_mb"] = memory_mb(full_kernel, PLUGINS / "echo")
+        console.print(_memory(found["memory_mb"]))
+    if "pages" in wanted:
+        found["pages"] = pages()
+        console.print(_pages(found["pages"]))
+    return found
 
 
 def _options() -> argparse.Namespace:
@@ -296,6 +309,13 @@ def _memory(found: dict[str, float]) -> Table:
     table = Table("what", "PSS in MiB", title="memory")
     for name, size in found.items():
         table.add_row(name, f"{size:.0f}")
+    return table
+
+
+def _pages(found: dict[str, dict[str, int]]) -> Table:
+    table = Table("what", *next(iter(found.values())), title="page faults, and KiB of memory")
+    for name, sizes in found.items():
+        table.add_row(name, *map(str, sizes.values()))
     return table
 
 
