@@ -5,12 +5,14 @@ In a worker and, for builtins, in the host.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from typing import Any
 
-__all__ = ["NoStream", "source_of"]
+__all__ = ["NoStream", "finished", "is_awaited", "source_of"]
+
+#: Of a function's code: it makes a coroutine, or an asynchronous generator.
+_AWAITED = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class NoStream(TypeError):
@@ -38,6 +40,8 @@ def _through(source: Any) -> Generator[Any, Any, Any]:
 
 def _awaited(source: AsyncIterator[Any]) -> Generator[Any, Any, Any]:
     """The items of an asynchronous generator, which has a loop of its own for its whole life."""
+    import asyncio
+
     loop = asyncio.new_event_loop()
     try:
         while True:
@@ -55,7 +59,26 @@ def _awaited(source: AsyncIterator[Any]) -> Generator[Any, Any, Any]:
             loop.close()
 
 
-def _in(loop: asyncio.AbstractEventLoop, awaitable: Any) -> Any:
+def is_awaited(function: Callable[..., Any]) -> bool:
+    """Return whether what *function* returns has to be awaited, as far as its code tells."""
+    code = getattr(function, "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _AWAITED)
+
+
+def finished(coroutine: Any) -> Any:
+    """Run *coroutine* to its end in a loop of its own; return what it returns."""
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    try:
+        return _in(loop, coroutine)
+    finally:
+        loop.close()
+
+
+def _in(loop: Any, awaitable: Any) -> Any:
+    import asyncio
+
     outer = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:

@@ -25,6 +25,8 @@ __all__ = ["any_kind", "kinds_of", "needs_structuring"]
 
 def needs_structuring(hint: Any) -> bool:
     """Return whether *hint* asks for more than plain values."""
+    if hint is None:  # as most: there is no annotation
+        return False
     try:
         return _needs(hint)
     except TypeError:  # an annotation that cannot be hashed counts as absent

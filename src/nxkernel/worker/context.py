@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import random
 import uuid
@@ -51,12 +52,21 @@ class PluginContext:
         self.plugin_id = plugin_id
         #: Effective settings: schema defaults, manifest defaults, the application's values.
         self.settings = settings
-        #: The plugin's own folder in the run directory; the only place it may write.
-        self.run_dir = Path(run_dir)
-        #: A logger whose lines become part of the plugin's captured log.
-        self.log = logging.getLogger(f"nxkernel.plugin.{plugin_id}")
+        self._run_dir = run_dir
         self._started_ns = started_ns
         self._kernel = kernel
+
+    # Made when they are asked for: most plugins ask for neither, and a start would pay for both.
+
+    @functools.cached_property
+    def run_dir(self) -> Path:
+        """The plugin's own folder in the run directory; the only place it may write."""
+        return Path(self._run_dir)
+
+    @functools.cached_property
+    def log(self) -> logging.Logger:
+        """A logger whose lines become part of the plugin's captured log."""
+        return logging.getLogger(f"nxkernel.plugin.{self.plugin_id}")
 
     @property
     def rng(self) -> random.Random:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from nxkernel._hookimpls import FoundImpl, find_hookimpls
+from nxkernel._iterators import is_awaited
 from nxkernel._wire import Setup
 from nxkernel.errors import PluginDisabled
 from nxkernel.types import EMPTY
@@ -44,7 +45,11 @@ def load(
     # Seeded before the plugin's first import: many libraries draw at import time.
     random.seed(setup.import_seed)
     plugin = construct(_resolve(setup.entrypoint), context)
-    return find_hookimpls(setup.project, plugin)
+    found = find_hookimpls(setup.project, plugin)
+    if any(is_awaited(impl.function) for impl in found.values()):
+        # What few plugins need is not in the zygote; but a start shall pay for it, and no call.
+        importlib.import_module("asyncio")
+    return found
 
 
 def _resolve(entrypoint: str) -> Any:

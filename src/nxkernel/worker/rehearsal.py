@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
+from nxkernel import _linux
 from nxkernel._canonical import encode
 from nxkernel._hookimpls import find_hookimpls
 from nxkernel._wire import VERSION, Confine, Fence, Guard, Hello, Invoke, Ping, Setup, Stop, pack
@@ -70,6 +72,8 @@ def rehearse(times: int) -> None:
 
 
 def _start() -> None:
+    if sys.platform == "linux":
+        _linux.syscall("getppid")  # a worker's first one would find C's library again
     frames = _frames()
     pipe = Pipe(read=lambda _: next(frames), write=len)
     pipe.receive()

@@ -7,7 +7,6 @@ arrives runs on top of it and is answered before the reply can come.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import encode, read
 from nxkernel._hookimpls import FoundImpl
-from nxkernel._iterators import NoStream, source_of
+from nxkernel._iterators import NoStream, finished, source_of
 from nxkernel._streams import Streams
 from nxkernel._tally import Tally
 from nxkernel._values import item_hint
@@ -266,7 +265,7 @@ class Runner:
         if message.phase == "call" and self.watched is _unwatched:
             value = impl.function(**arguments)
             if isinstance(value, CoroutineType):
-                value = _run_coroutine(value)
+                value = finished(value)
             return self._result(message, value, impl.hints.get("return", Any))
         with self.watched(True):
             value = impl.function(**arguments)
@@ -274,7 +273,7 @@ class Runner:
                 self._suspended[message.seq] = enter(value)
                 return Result(message.seq, encode(None), 0, [])
             if isinstance(value, CoroutineType):
-                value = _run_coroutine(value)
+                value = finished(value)
         return self._result(message, value, impl.hints.get("return", Any))
 
     def _result(self, message: Invoke, value: Any, hint: Any) -> Result:
@@ -288,7 +287,7 @@ class Runner:
         with self.watched(True):
             value = impl.function(**arguments)
             if isinstance(value, CoroutineType):
-                value = _run_coroutine(value)
+                value = finished(value)
         try:
             source = None if value is None else source_of(value)
         except NoStream as error:
@@ -421,18 +420,6 @@ def _remote(code: str, message: str, origin: str) -> NxError:
     error = arriving(code, message)
     error.origin = origin  # type: ignore[attr-defined]
     return error
-
-
-def _run_coroutine(coroutine: Any) -> Any:
-    """Run an ``async def`` hookimpl to its end; each depth of nesting has a loop of its own."""
-    loop = asyncio.new_event_loop()
-    outer = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
-    try:
-        return loop.run_until_complete(coroutine)
-    finally:
-        loop.close()
-        asyncio._set_running_loop(outer)
 
 
 def log_to_stderr() -> None:

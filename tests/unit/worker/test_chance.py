@@ -196,3 +196,15 @@ def test_a_module_is_guarded_once_it_is_imported(later: str) -> None:
     assert type(module.__loader__).__module__.startswith("_frozen_importlib")
     assert module.__spec__.loader is module.__loader__
     assert inspect.getsource(module) == "VALUE = 1\n"
+
+
+def test_a_watch_becomes_another() -> None:
+    """Whoever told the one tells the other, and hears of its seeds; what was seen is seen once."""
+    nobody, somebody = Watch({}), watch()
+    stand_in = sqrt(nobody)
+    stand_in(4)
+    nobody.become(somebody)
+    stand_in(4)
+    assert [finding.site for finding in somebody.news()] == [here(-1)]
+    somebody.seeded = {"random"}
+    assert nobody.seeded == {"random"}

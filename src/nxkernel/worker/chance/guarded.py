@@ -26,10 +26,6 @@ class Guarded:
         self.__module__, self.__name__, self.__qualname__ = module, name, name
         self._original, self._watch, self._source = original, watch, source
 
-    def report_to(self, watch: Watch) -> None:
-        """Tell *watch* from now on."""
-        self._watch = watch
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Tell the watch, and do what the original does."""
         self._watch.met(self._source)

@@ -64,8 +64,9 @@ _BITS: Final = ("random", "getrandbits")
 _Reference = tuple[dict[str, Any], str, int]
 #: Where modules that were imported early hold an original, by its id; see :func:`remember`.
 _references: list[_Reference] = []
-#: What takes their place, by the same ids; it tells nobody yet.
+#: What takes their place, by the same ids, and whom they tell: nobody yet.
 _stand_ins: dict[int, Guarded] = {}
+_nobody = Watch({})
 
 
 def _originals() -> dict[int, tuple[ModuleType, str]]:
@@ -89,7 +90,7 @@ def remember() -> None:
     For the zygote, once for all workers: it takes longer than all the rest.
     """
     _references[:] = _search()
-    _stand_ins.update(_made(Watch({})))
+    _stand_ins.update(_made(_nobody))
 
 
 def _search() -> Iterator[_Reference]:
@@ -108,8 +109,7 @@ def install(watch: Watch) -> None:
     """Replace what draws, for the rest of the process."""
     references = _references or list(_search())
     stand_ins = _stand_ins or _made(watch)
-    for stand_in in stand_ins.values():
-        stand_in.report_to(watch)
+    _nobody.become(watch)
     for namespace, attribute, number in references:
         if id(namespace.get(attribute)) == number:
             namespace[attribute] = stand_ins[number]
