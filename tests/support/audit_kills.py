@@ -222,6 +222,7 @@ class Storm:
         # A drainer that a killed kernel has started may hold the log's lock a little longer.
         while any(folder.iterdir()) and time.monotonic() < until:
             drain(self._log, SystemClock(), lambda: True)
+        rotate(self._log, SystemClock())  # none of those that were killed stands in its way
         with os.fdopen(writing, "w") as pipe:
             json.dump(self._held(), pipe)
 

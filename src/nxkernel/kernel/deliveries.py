@@ -30,12 +30,25 @@ from nxkernel.types import Call, HookName, Outcome, PluginId
 __all__ = ["Deliveries", "in_builtin"]
 
 T = TypeVar("T")
-#: Whether this context is inside a builtin: a call that it makes has another one wait for it.
-_in_builtin: ContextVar[bool] = ContextVar("nxkernel_in_builtin", default=False)
 
 
-#: Whether this is the code of a builtin, in the middle of a call.
-in_builtin: Callable[[], bool] = _in_builtin.get
+class _Stay:
+    """One time in the code of a builtin."""
+
+    __slots__ = ("lasts",)
+
+    def __init__(self) -> None:
+        self.lasts = False
+
+
+#: Where this context is: a call that a builtin makes has another one wait for it.
+_stay: ContextVar[_Stay | None] = ContextVar("nxkernel_stay", default=None)
+
+
+def in_builtin() -> bool:
+    """Whether this is the code of a builtin, in the middle of a call."""
+    stay = _stay.get()
+    return stay is not None and stay.lasts
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -204,12 +217,22 @@ def _sampled(sample: Sample, call: Call, outcome: Outcome) -> None:
 
 
 def _within(work: Callable[[], T]) -> T:
-    """Do *work*, which is code of a builtin."""
-    token = _in_builtin.set(True)
+    """Do *work*, which is code of a builtin.
+
+    Not in a copy of the context: what a wrapper sets there before, it resets there afterwards.
+    """
+    stay = _Stay()
+    token = _stay.set(stay)  # An interrupt that comes now leaves a stay that does not last.
     try:
-        return work()
-    finally:
-        _in_builtin.reset(token)
+        try:
+            stay.lasts = True
+            return work()
+        finally:
+            stay.lasts = False
+            _stay.reset(token)
+    except BaseException:
+        stay.lasts = False  # Once more: an interrupt may have struck on the way out.
+        raise
 
 
 class _Here:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from nxkernel.kernel.asking import CallOptions
+from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.types import PluginId
 from tests.support.calls import a_plugin
 from tests.support.desks import ASKS, Bench, Everything, echoing, hookimpl
@@ -68,3 +69,17 @@ def test_an_interrupt_anywhere_leaves_no_call_in_the_order() -> None:
         struck.append(where)
     assert any("Registry.enter" in each for each in struck)
     assert any("Registry.left" in each for each in struck)
+
+
+def test_an_interrupt_anywhere_leaves_no_thread_in_a_builtin() -> None:
+    """Its later calls are the application's own, and in an event loop they are refused as such."""
+    bench = Bench({"a": Everything(lambda x: in_builtin())})
+    assert bench.call("first", x=1).value is True
+    struck = []
+    for number in itertools.count(1):
+        where = interrupted(lambda: bench.call("first", x=1), number)
+        assert not in_builtin(), where
+        if where is None:
+            break
+        struck.append(where)
+    assert sum("_within" in each for each in struck) >= 3
