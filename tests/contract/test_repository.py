@@ -83,6 +83,25 @@ def test_every_nox_session_says_what_it_is_for() -> None:
     assert all(sessions.values())
 
 
+def test_pythons_are_the_same_wherever_they_are_named() -> None:
+    """What users, contributors and tools are told is what `nox -s tests` runs on."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    (tested,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PYTHONS"
+    ]
+    prefix = "Programming Language :: Python :: "
+    named = [item.removeprefix(prefix) for item in PROJECT["project"]["classifiers"]]
+    assert [item for item in named if re.fullmatch(r"3\.\d+", item)] == tested
+    oldest, newest = tested[0], tested[-1]
+    assert PROJECT["project"]["requires-python"] == f">={oldest}"
+    assert PROJECT["tool"]["mypy"]["python_version"] == oldest
+    assert PROJECT["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert f"{oldest} to {newest}" in (ROOT / page).read_text(encoding="utf-8"), page
+
+
 def test_every_decision_record_has_the_four_parts() -> None:
     """An ADR says what forced it, what else was possible, what was taken, and at what price."""
     records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
