@@ -29,7 +29,7 @@ class _Shot:
         """Count the beginning of a function; every one is a place."""
         if frame.f_back is not None:
             self._inline.add(frame.f_back)
-        if self._folder not in frame.f_code.co_filename:
+        if self._folder not in frame.f_code.co_filename or _is_final(frame):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         self._count(frame)
@@ -52,6 +52,13 @@ class _Shot:
             self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
             sys.settrace(None)
             raise KeyboardInterrupt
+
+
+def _is_final(frame: FrameType | None) -> bool:
+    """Whether it runs in a ``__del__``, out of which the interpreter lets no exception."""
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def interrupted(work: Callable[[], object], number: int, folder: str = "nxkernel") -> str | None:

@@ -45,13 +45,15 @@ class Bell:
     def __init__(self, system: _system.System | None = None) -> None:
         #: How those who listen wait, and are woken.
         self.system = system or _system.current()
-        self._lock = threading.Lock()
+        # One that its holder may take again: the garbage collector may end a call in the middle of
+        # a listener's coming, and rings.
+        self._lock = threading.RLock()
         self._listeners: dict[object, dict[Callable[[], None], None]] = {}
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: those who listened are threads of the parent."""
-        self._lock, self._listeners = threading.Lock(), {}
+        self._lock, self._listeners = threading.RLock(), {}
 
     def listen(self, callback: Callable[[], None], key: object = None) -> None:
         """Call *callback* at every ring of *key* until it leaves."""

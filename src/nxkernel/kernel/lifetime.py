@@ -78,10 +78,13 @@ class Lifetime:
         parts = self.present()
         self.check()
         refuse_inside(parts, what)
+        traffic = parts.traffic
+        own = traffic.enter()
         try:
-            with parts.traffic:
-                yield self._changes
+            yield self._changes
         finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
             # For a process that is forked from here on.
             members = parts.roster.members.values()
             candidates = tuple(m.candidate for m in members if m.candidate is not None)

@@ -126,10 +126,15 @@ class Repeating(AbstractContextManager["Repeating"]):
         Of a stream at most *most* items are taken; then it is closed.
         """
         parts, items = self._lifetime.present(), list[Any]()
-        with parts.traffic:
+        traffic = parts.traffic
+        own = traffic.enter()
+        try:
             self._lifetime.check()
             outcome = parts.drive(_taken(parts.desk.deliver(call), items, most))
             return Made(outcome, tuple(items))
+        finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
 
     @property
     def clock(self) -> Clock:

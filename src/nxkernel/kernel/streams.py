@@ -78,8 +78,9 @@ class Open:
             return
         try:
             self.remove(tasks)
-            tasks.cancel()
-            tasks.step()
+            if not tasks.over:  # An interrupt may have kept one from being removed.
+                tasks.cancel()
+                tasks.step()
         finally:
             tasks.close()
             lock.release()

@@ -60,8 +60,6 @@ class Switchboard:
             result: HookResult = parts.drive(generator, hook)
             return result
         finally:
-            # Not `with`: an interrupt may strike when a function begins, `__exit__` as well, and
-            # this thread would seem to be in the middle of a call ever after.
             traffic.threads[own] -= 1
             traffic.left(own)
 
@@ -74,11 +72,16 @@ class Switchboard:
         """Make one historic call in this thread."""
         parts = self._lifetime.present()
         _refuse_in_the_way(parts)
-        with parts.traffic:
+        traffic = parts.traffic
+        own = traffic.enter()
+        try:
             self._lifetime.check()
             parts.streams.tidy()
             result: HookResult = parts.drive(parts.desk.historic_call(hook, arguments, callback))
             return result
+        finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
 
     async def adrive(
         self, hook: str, arguments: Mapping[str, Any], options: CallOptions
@@ -87,22 +90,31 @@ class Switchboard:
         parts = await self._lifetime.apresent()
         if parts.desk.spec(hook).options.stream:
             return self._stream(parts, hook, arguments, options)
-        with parts.traffic:
+        traffic = parts.traffic
+        own = traffic.enter_apart()
+        try:
             self._lifetime.check()
             parts.streams.tidy()
             generator = parts.desk.hook_call(hook, arguments, options)
             clock, bell = parts.given.run.clock, parts.plant.bell
             result: HookResult = await run_async(generator, clock, bell, parts.streams.orphans)
             return result
+        finally:
+            traffic.threads.pop(own, None)
+            traffic.left(own)
 
     def _stream(
         self, parts: Parts, hook: str, arguments: Mapping[str, Any], options: CallOptions
     ) -> HookResult:
         """Return the stream of a hook that streams; its arguments are checked."""
-        spec = parts.desk.spec(hook)
-        with parts.traffic:
+        spec, traffic = parts.desk.spec(hook), parts.traffic
+        own = traffic.enter()
+        try:
             self._lifetime.check()
             tasks = Tasks(parts.desk.hook_call(hook, arguments, options))
+        finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
         drive, lift = _Drive(self._lifetime, parts), parts.desk.lifting(spec)
         stream = Stream(tasks, hook, drive, parts.streams, lift)
         return HookResult(hook=HookName(hook), value=stream)
@@ -119,19 +131,28 @@ class _Drive:
         """Run until there is an item, or the end, in this thread."""
         parts = self._parts
         _refuse_in_the_way(parts)
-        with parts.traffic:
+        traffic = parts.traffic
+        own = traffic.enter()
+        try:
             self._lifetime.check()
             parts.streams.tidy()
             drive_blocking(tasks, parts.given.run.clock, parts.plant.bell)
+        finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
 
     async def later(self, tasks: Tasks) -> None:
         """Run until there is an item, or the end, in this event loop."""
-        parts = self._parts
-        with parts.traffic:
+        parts, traffic = self._parts, self._parts.traffic
+        own = traffic.enter_apart()
+        try:
             self._lifetime.check()
             parts.streams.tidy()
             clock, bell = parts.given.run.clock, parts.plant.bell
             await drive_async(tasks, clock, bell, parts.streams.orphans)
+        finally:
+            traffic.threads.pop(own, None)
+            traffic.left(own)
 
 
 def _refuse_in_the_way(parts: Parts) -> None:

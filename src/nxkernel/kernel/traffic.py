@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from threading import get_ident
 
@@ -9,28 +10,36 @@ from nxkernel import _forks
 
 __all__ = ["Traffic"]
 
+#: One call that may end in another thread than it began in: that thread, and a number of its own.
+Apart = tuple[int, int]
+
 
 class Traffic:
-    """A context for each call. Thread-safe.
+    """Counts each call. Thread-safe.
 
     A caller enters before it looks whether the kernel runs, and the kernel stops running before
     it looks for callers: so none slips through between the two.
 
-    Each thread counts for itself, so nobody waits for a lock, and the garbage collector may end a
-    call anywhere. It may do so in another thread, which then has one less than none: the sum is
-    right all the same.
+    Nobody waits for a lock: each thread counts for itself the calls that block it, and every other
+    call has a place of its own, from which the garbage collector may take it in any thread.
+
+    There is no context to enter with ``with``: an interrupt may strike where a function begins,
+    ``__exit__`` as well, and the call would be under way ever after. So a caller takes its count
+    back by a single step of its own, ``threads[own] -= 1`` or ``threads.pop(own, None)``, and says
+    after that by :meth:`left` that it has.
     """
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        #: Calls under way that each thread makes, or the tasks of its event loop.
-        self.threads: dict[int, int] = {}
+        self._numbers = itertools.count()
+        #: Calls under way, by the thread that each blocks or by what :meth:`enter_apart` returned.
+        self.threads: dict[int | Apart, int] = {}
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: those of other threads never end here."""
-        own = self.threads.get(get_ident(), 0)
-        self.threads = {get_ident(): own} if own else {}
+        own = get_ident()
+        self.threads = {key: n for key, n in self.threads.items() if _thread_of(key) == own}
 
     @property
     def calls(self) -> int:
@@ -43,27 +52,31 @@ class Traffic:
 
     @property
     def here(self) -> int:
-        """Calls under way in this thread."""
-        return max(0, self.threads.get(get_ident(), 0))
+        """Calls under way in this thread, or in the event loop that it has begun them in."""
+        own = get_ident()
+        return sum(count for key, count in list(self.threads.items()) if _thread_of(key) == own)
 
-    def __enter__(self) -> int:
+    def enter(self) -> int:
+        """Count a call that blocks this thread; returns its place in ``threads``, to count down."""
         own, threads = get_ident(), self.threads
         # The last step, and no call: an interrupt strikes before it, or when the caller can leave.
         threads[own] = threads.get(own, 0) + 1
         return own
 
-    #: For who has to leave whatever strikes: see :meth:`left`.
-    enter = __enter__
+    def enter_apart(self) -> Apart:
+        """Count a call that may end anywhere; returns its place in ``threads``, to be removed."""
+        own = get_ident(), next(self._numbers)
+        self.threads[own] = 1
+        return own
 
-    def __exit__(self, *exc_info: object) -> None:
-        own = get_ident()
-        self.threads[own] = self.threads.get(own, 0) - 1
-        self.left(own)
-
-    def left(self, own: int) -> None:
-        """A call that the thread *own* has made is not counted for it any more."""
+    def left(self, own: int | Apart) -> None:
+        """A call whose place is *own* is not counted any more."""
         threads = self.threads
         if threads.get(own) == 0:
             threads.pop(own, None)  # A handler of a signal may have been faster.
         if not threads or self.count() == 0:
             self._ring()
+
+
+def _thread_of(key: int | Apart) -> int:
+    return key if isinstance(key, int) else key[0]
