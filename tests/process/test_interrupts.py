@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import pytest
 
 import nxkernel as nx
 from nxkernel.audit.reader import AuditReader
+from tests.process.conftest import Opens
 from tests.support.interrupts import interrupted
+from tests.support.zoo import copies, eventually, patient
 
 #: Places in a row that a call does not have, before there are no more: one that is measured has
 #: more than the next.
@@ -79,3 +83,32 @@ def test_every_intent_has_an_end_while_the_kernel_lives(tmp_path: Path, hook: st
         assert any(place in each for each in places), place
     with AuditReader(run.audit_log.path) as reader:
         assert reader.interrupted() == []
+
+
+def test_a_handler_of_a_signal_may_call_inside_a_call(open_zoo: Opens, tmp_path: Path) -> None:
+    """Its call takes the other one further, and that one ends with its answer: not in an hour."""
+    ids = ("outer", "inner")
+    zoo = open_zoo(patient, folders=copies(tmp_path / "copies", "remembers", ids))
+    outer, inner = (zoo.kernel.run.dir / "plugins" / each for each in ids)
+    main, made = threading.main_thread().ident, list[nx.Outcome]()
+    assert main is not None
+
+    def handler(*_: object) -> None:
+        (outer / "go").touch()
+        made.append(zoo.ask("inner", "wrapped", value=1, timeout=3600))
+
+    def work() -> None:
+        eventually((outer / "waits").exists, "the outer call is under way")
+        signal.pthread_kill(main, signal.SIGUSR1)
+        eventually((inner / "waits").exists, "the handler's call is under way")
+        eventually(lambda: zoo.kernel.health()["outer"].state != "busy", "its answer was taken")
+        (inner / "go").touch()
+
+    before, worker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=work)
+    worker.start()
+    try:
+        assert zoo.ask("outer", "wrapped", value=1, timeout=3600).ok
+    finally:
+        worker.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert [each.ok for each in made] == [True]

@@ -19,7 +19,7 @@ import attrs
 from nxkernel import _forks, _system
 from nxkernel._clock import Clock
 from nxkernel.dispatch.company import Company, alone, join
-from nxkernel.dispatch.effects import Io
+from nxkernel.dispatch.effects import AGAIN_S, Io
 from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.straight import run_straight
 from nxkernel.dispatch.tasks import Tasks
@@ -222,7 +222,9 @@ class _Waits:
 
 def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, waits: _Waits) -> None:
     while not _settle(tasks, ear):
-        ready = waits.until(tasks.waits, ear.fd if tasks.gated else -1, _timeout(tasks, clock))
+        left = _timeout(tasks, clock)
+        left = AGAIN_S if left is None else min(left, AGAIN_S)
+        ready = waits.until(tasks.waits, ear.fd if tasks.gated else -1, left)
         if ear.fd in ready:
             ear.drain()
             tasks.retry()

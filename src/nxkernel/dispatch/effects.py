@@ -5,13 +5,17 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
-__all__ = ["LEAVING", "Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
+__all__ = ["AGAIN_S", "LEAVING", "Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
 
 T = TypeVar("T")
+#: Seconds after which who blocks his thread looks again. The interpreter goes on with a wait that a
+#: signal broke, for the same descriptors, whatever its handler has done meanwhile: a call that it
+#: made may have taken this one further, and nothing will come where it is waited for any more.
+AGAIN_S: Final = 1.0
 
 
 class Signal(enum.Enum):

@@ -14,7 +14,7 @@ from functools import partial
 from nxkernel import _system
 from nxkernel._clock import Clock
 from nxkernel.dispatch.company import Alone
-from nxkernel.dispatch.effects import Effects, Gate, Io, Signal
+from nxkernel.dispatch.effects import AGAIN_S, Effects, Gate, Io, Signal
 from nxkernel.dispatch.spin import Look
 
 __all__ = ["Poll", "run_straight"]
@@ -59,7 +59,13 @@ def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None
     """
     deadline = wait.deadline
     while member.taken is None:
-        left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+        left = AGAIN_S
+        if deadline is not None:
+            left = deadline - clock.monotonic()
+            if left > AGAIN_S:
+                left = AGAIN_S
+            elif left < 0.0:
+                left = 0.0
         block = partial(poll, (wait,), -1, left)
         ready = block() if look is None else look(wait.read, block)
         if wait.read in ready:

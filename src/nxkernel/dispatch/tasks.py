@@ -49,7 +49,7 @@ class Tasks:
         self.result: Any = None
         self.cancelled = False
         #: What one of them raised while somebody else took them further.
-        self._raised: Exception | None = None
+        self._raised: BaseException | None = None
         #: Whether somebody else runs the root at this moment: see :meth:`adopted`.
         self._is_away = False
 
@@ -181,8 +181,11 @@ class Tasks:
                     self._run(task, value)
                 else:
                     put_off.append((task, value))
-        except Exception as error:
+        except BaseException as error:
+            # Also an interrupt, which goes on from here as well: it has ended this call too.
             self._raised = error
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._runnable.extendleft(reversed(put_off))
 

@@ -223,6 +223,28 @@ def test_two_that_block_on_top_of_each_other_both_go_on(pipe: tuple[int, int]) -
     assert block(forked(resumed(), place.blocking()), bell) == ["free", "had it"]
 
 
+def test_an_interrupt_in_a_call_that_is_taken_further_ends_both(pipe: tuple[int, int]) -> None:
+    """Its own driver hears of it too, also where whoever took it further has swallowed it."""
+    bell, swallowed = Bell(), []
+    place = Place(bell, pipe)
+
+    def struck() -> Effects[None]:
+        yield Io(place.read, None, None)
+        raise KeyboardInterrupt
+
+    def swallowing() -> Effects[None]:
+        yield from ()
+        os.write(pipe[1], b"x")
+        try:
+            run_blocking(place.wanted(), CLOCK, bell)
+        except KeyboardInterrupt as interrupt:
+            swallowed.append(interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        block(forked(struck(), swallowing()), bell)
+    assert len(swallowed) == 1
+
+
 def test_nobody_is_kept_who_has_gone(pipe: tuple[int, int]) -> None:
     """Neither a call that is over, with what it returned, nor for long one that was abandoned."""
     bell = Bell()

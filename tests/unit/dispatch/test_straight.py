@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -208,3 +209,52 @@ def test_an_interrupt_anywhere_leaves_no_call_in_its_thread() -> None:
         struck.append(where)
     assert any("alone" in each for each in struck)
     assert any("run_straight" in each for each in struck)
+
+
+@pytest.mark.parametrize("one_of_many", [False, True])
+def test_a_wait_that_a_signal_broke_is_not_gone_on_with_for_ever(
+    pipe: tuple[int, int], one_of_many: bool
+) -> None:
+    """The interpreter waits on for what the handler's own call has taken already."""
+    bell, free, got, main = Bell(), [False], [], threading.main_thread().ident
+    assert main is not None
+    read, write = pipe
+    waits = threading.Event()
+
+    def held() -> Effects[str]:
+        yield Io(read, None, None)
+        free[0] = True
+        bell.ring("place")
+        return os.read(read, 10).decode()
+
+    def wanted() -> Effects[str]:
+        yield Gate(lambda: free[0], key="place")
+        return "had it"
+
+    def root() -> Effects[str]:
+        if not one_of_many:
+            return (yield from held())
+        (answer,) = yield Fork((held(),))
+        return str(answer)
+
+    def handler(*_: object) -> None:
+        os.write(write, b"free")
+        got.append(run_blocking(wanted(), CLOCK, bell))
+
+    def kick() -> None:
+        waits.wait()
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    def polled(*arguments: Any) -> set[int]:
+        waits.set()
+        return LINUX.poll(*arguments)
+
+    bell.system = attrs.evolve(LINUX, poll=polled)
+    before, kicker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=kick)
+    kicker.start()
+    try:
+        assert run_blocking(root(), CLOCK, bell) == "free"
+    finally:
+        kicker.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert got == ["had it"]
