@@ -20,7 +20,7 @@ import msgspec
 
 from nxkernel._blob import MAX_BLOBS, NONE, Blob, Blobs, name_of, reference, referred
 from nxkernel._census import MAX_VALUES, has_too_many
-from nxkernel._shape import JSON_TYPES, Misshapen, Shape, glance, marked, survey
+from nxkernel._shape import JSON_TYPES, Misshapen, Shape, glance, is_plain, mark, marked, survey
 from nxkernel.types import Digest
 
 __all__ = [
@@ -59,11 +59,12 @@ _REFERENCE = re.compile(rb"\xc7[\x2b-\xa7]\x01")
 _QUICK_DEPTH = 64
 #: How deep the decoder that checks types goes; with each level it takes twice as long to make.
 _TYPED_DEPTH = 6
-#: Bytes up to which a value is bounded by its bytes alone.
+#: Bytes up to which a value is bounded by its bytes alone, and copied without a thought.
 _SHORT = 1024
 # What the bytes of plain data lack: bin, extensions, short floats, and floats that are not finite.
 # Like the next, it may also match inside a string or a number.
 _ODD = re.compile(rb"[\xc4-\xca\xd4-\xd8]|\xcb[\x7f\xff][\xf0-\xff]")
+_odd = _ODD.search
 # What plain numbers are not: floats that are not finite, and integers of more than 63 bits. If the
 # first byte is not there at all, that is told in a tenth of the time that a pattern takes.
 _ENDLESS = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
@@ -147,7 +148,11 @@ def sealed(value: Any) -> bytes | None:
     except Exception:  # the code of a class that is about to be refused may have run
         return None
     # In this order: what has been encoded ends, whatever it refers to.
-    numbers = _is_endless(data) or _HUGE.search(data) is not None
+    numbers = (b"\xcb" in data and _ENDLESS.search(data) is not None) or (
+        b"\xcf" in data and _HUGE.search(data) is not None
+    )
+    if not numbers and len(data) <= MAX_VALUES:  # and so has no more parts
+        return data if is_plain(value, _QUICK_DEPTH) else None
     found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
     return None if found is None else data
 
@@ -180,9 +185,9 @@ def seen(value: Any, data: bytes | None = None) -> Shape | None:
     Raises:
         NotCanonical: when it cannot be encoded.
     """
-    if data is not None and len(data) <= _SHORT and _ODD.search(data) is None:
-        nested = len(data) - len(data.translate(None, _NESTING))
-        return Shape(value, nested, len(data), marked=marked(data))
+    if data is not None and (size := len(data)) <= _SHORT and _odd(data) is None:
+        nested = size - len(data.translate(None, _NESTING))
+        return Shape(value, nested, size, marked=mark(data) is not None)
     found = glance(value, _QUICK_DEPTH, MAX_VALUES)
     if found is None:
         return None
@@ -239,7 +244,8 @@ def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
     Raises:
         NotCanonical: as :func:`decode`.
     """
-    bounded(data)
+    if len(data) > _SHORT:
+        bounded(data)
     if not blobs and (shape := _quickly(data)) is not None:
         return shape
     value = read(data, blobs)
@@ -261,7 +267,7 @@ def _quickly(data: bytes) -> Shape | None:
     try:
         value = _typed().decode(data)
         if _encoder.encode(value) == data:
-            return Shape(value, _TYPED_DEPTH, len(data), marked=marked(data))
+            return Shape(value, _TYPED_DEPTH, len(data), marked=mark(data) is not None)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         pass
     return None
@@ -282,21 +288,29 @@ def bounded(data: bytes) -> bytes:
     Raises:
         NotCanonical: when they hold more than :data:`MAX_VALUES` values.
     """
-    if has_too_many(data):
+    if len(data) > _SHORT and has_too_many(data):
         raise NotCanonical(f"more than {MAX_VALUES} values; send large data as bytes")
     return data
 
 
 def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:
     """Return the 32 bytes of the domain-separated SHA-256 of *data*."""
+    raw: bytes = _hashed(data, domain).digest()
+    return raw
+
+
+def _hashed(data: bytes, domain: bytes) -> Any:
     state = _sha256(domain + _u64(len(data)))
     state.update(data)
-    return state.digest()
+    return state
 
 
 def digest(data: bytes, domain: bytes = DATA) -> Digest:
     """Return ``sha256:<hex>`` of *data* in *domain*."""
-    return Digest("sha256:" + raw_digest(data, domain).hex())
+    size = len(data)
+    # A small copy is made sooner than a second call.
+    small = _sha256(domain + _u64(size) + data) if size <= _SHORT else _hashed(data, domain)
+    return Digest("sha256:" + small.hexdigest())
 
 
 class Sequence:

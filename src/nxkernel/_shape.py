@@ -14,7 +14,7 @@ from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
 
-__all__ = ["JSON_TYPES", "Misshapen", "Shape", "glance", "survey"]
+__all__ = ["JSON_TYPES", "Misshapen", "Shape", "glance", "is_plain", "mark", "marked", "survey"]
 
 #: JSON's own types, with the names that JSON Schema has for them.
 JSON_TYPES = {
@@ -29,11 +29,15 @@ JSON_TYPES = {
 _JSON = frozenset(JSON_TYPES)
 #: With what MessagePack has beside them.
 _PLAIN = _JSON | {bytes}
+_all_plain = _PLAIN.issuperset
+#: More parts than anything has.
+_ANY = 1 << 62
 _CONTAINERS = frozenset((dict, list))
 _TEXT = frozenset((str,))
 #: Also part of a longer key or a text, so a hit only means "perhaps"; shorter, numbers would hit.
 # Only its first byte is a prefix, which is looked for several times as fast as two bytes are.
-_MARK = re.compile(rb"\$(?=bytes|blob)")
+#: What finds it, or None.
+mark = re.compile(rb"\$(?=bytes|blob)").search
 
 
 class Misshapen(ValueError):
@@ -72,7 +76,7 @@ class Shape(NamedTuple):  # on the path of every call; a frozen attrs class take
 
 def marked(data: bytes) -> bool:
     """Whether in *data*, the canonical bytes of a value, a key may read like a mark of ours."""
-    return _MARK.search(data) is not None
+    return mark(data) is not None
 
 
 def glance(
@@ -98,6 +102,23 @@ def glance(
         if not level:
             return depth, parts
     return None
+
+
+def is_plain(value: Any, deepest: int) -> bool:
+    """Whether :func:`glance` would take *value*, which has few parts, as binary with any numbers.
+
+    No does not say that it would not. It is the usual case of that, in two thirds of the steps.
+    """
+    if not _SHOWS_ALL:
+        return glance(value, deepest, _ANY, binary=True) is not None
+    level, all_of = [value], _all_plain
+    for _ in range(deepest + 1):
+        if not all_of(map(type, level)):
+            return False
+        level = get_referents(*level)
+        if not level:
+            return True
+    return False
 
 
 def _are_plain(level: list[Any], types: frozenset[type]) -> bool:

@@ -140,7 +140,7 @@ class Usage:
     rows_written: int | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # so that it is made at once: see _altered
 class Timing:
     """Where a call's time went, in microseconds."""
 
@@ -313,7 +313,7 @@ class Outcome:
         return with_remote(error, why.details)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # so that it is made at once: see _altered
 class HookResult(Sequence[Outcome]):
     """What one hook call gave: its value, and an outcome for each provider asked.
 

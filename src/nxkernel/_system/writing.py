@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
 from typing import Final
 
 __all__ = ["LONGEST", "put"]
@@ -26,13 +25,21 @@ def put(fd: int, data: bytes | memoryview) -> int:
     Raises:
         OSError: as ``os.write`` does.
     """
-    if type(data) is not bytes or len(data) > LONGEST:
+    size = len(data)
+    if size > LONGEST or type(data) is not bytes:
         return os.write(fd, data)
-    return _brief(fd, data)
+    written: int = _write(fd, data, size)
+    return written if written >= 0 else _again(fd, data)
 
 
 if sys.platform == "win32":
-    _brief: Callable[[int, bytes], int] = os.write
+
+    def _write(fd: int, data: bytes, _size: int) -> int:
+        return os.write(fd, data)
+
+    def _again(fd: int, data: bytes) -> int:
+        return os.write(fd, data)
+
 else:
     import ctypes
 
@@ -41,9 +48,10 @@ else:
     _write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
     _write.restype = ctypes.c_ssize_t
 
-    def _brief(fd: int, data: bytes) -> int:
-        while (written := _write(fd, data, len(data))) < 0:
-            number = ctypes.get_errno()
-            if number != errno.EINTR:
-                raise OSError(number, os.strerror(number))
-        return int(written)
+    def _again(fd: int, data: bytes) -> int:
+        """Do what a signal has kept from being done, or raise what else it was."""
+        while (number := ctypes.get_errno()) == errno.EINTR:
+            written = int(_write(fd, data, len(data)))
+            if written >= 0:
+                return written
+        raise OSError(number, os.strerror(number))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from nxkernel._altered import filled
 from nxkernel.dispatch.effects import Effects, Fork
 from nxkernel.hookspecs import HookSpec
 from nxkernel.types import (
@@ -73,6 +74,10 @@ class Invoke(Protocol):
         """Return the outcome; never raise for a plugin's fault."""
 
 
+#: All fields of a result with which nothing is wrong.
+_WHOLE = vars(HookResult(hook=HookName("")))
+
+
 def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Effects[HookResult]:
     """Call *providers* in the given order and return the hook's result.
 
@@ -86,7 +91,8 @@ def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Ef
     if outcome.error is not None or value is None or outcome.degraded or outcome.diagnostics:
         return (yield from in_order(spec, providers, _after(outcome, invoke)))
     value = value if spec.firstresult else [value]
-    return HookResult(hook=HookName(spec.name), value=value, outcomes=(outcome,))
+    fields = {**_WHOLE, "hook": spec.name, "value": value, "outcomes": (outcome,)}
+    return filled(HookResult, fields)
 
 
 def _after(first: Outcome, invoke: Invoke) -> Invoke:

@@ -166,8 +166,10 @@ def _parts(value: Any) -> int:
 
 def groups_of(contracts: Sequence[Contract], value: Any) -> list[Group]:
     """Return the artifacts of *value*, as the first contract that marks any does."""
-    marked = [each for each in contracts if each.plan.artifacts]
-    return marked[0].plan.groups(value) if marked else []
+    for each in contracts:
+        if each.plan.artifacts:
+            return each.plan.groups(value)
+    return []
 
 
 def _lists(contracts: Sequence[Contract], value: Any) -> list[EachList]:

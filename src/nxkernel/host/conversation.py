@@ -83,7 +83,10 @@ class Conversation:
             outcome = yield from self.broken(f"an answer is not canonical: {error}")
             return self._timed(outcome, came, began)
         channel.parcels.lower(frame.mark)
-        self.keeper.heard_from(self.worker)
+        if not self.worker.answered:
+            self.keeper.heard_from(self.worker)
+        if frame.drawn is None and frame.denied is None and outcome.error is None:
+            return outcome  # as :meth:`Custody.explained` would
         return self.keeper.explained(self.call, frame, outcome)
 
     def _attended(self, message: FromWorker | Loss | None) -> Effects[Result | Failure | Outcome]:
@@ -105,9 +108,9 @@ class Conversation:
     def send(self, window: Window | None = None) -> None:
         """Send the call; *window* is what the first turn of a stream may send."""
         self.begin()
-        blobs = self.call.blobs
-        pieces = self.worker.channel.parcels.sent(blobs, self.frame.mark) if blobs else []
-        self.worker.channel.send(invocation(self.call, self.frame, pieces, window))
+        channel, frame, blobs = self.worker.channel, self.frame, self.call.blobs
+        pieces = channel.parcels.sent(blobs, frame.mark) if blobs else []
+        channel.send(invocation(self.call, frame, pieces, window))
 
     def begin(self) -> None:
         """Number what is sent next, and give it what each call is given."""

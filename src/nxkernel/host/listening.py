@@ -50,8 +50,6 @@ def after(worker: Speaker, signal: Signal) -> FromWorker | Loss | None:
 
     Before it all was written, nothing was left in the channel, and the worker had no strays.
     """
-    if signal is Signal.CANCELLED:
-        return Loss("cancelled")
     if signal is Signal.READY:
         try:
             message = worker.channel.prompt()
@@ -59,6 +57,8 @@ def after(worker: Speaker, signal: Signal) -> FromWorker | Loss | None:
             return Loss("violation", error.message)
         if message is not None:
             return message
+    elif signal is Signal.CANCELLED:
+        return Loss("cancelled")
     return _heard(worker)
 
 

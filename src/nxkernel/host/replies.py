@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from keyword import iskeyword
 from typing import Any, Literal
 
 import attrs
 
+from nxkernel._altered import filled
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import NotCanonical, decode, digest
 from nxkernel._wire import (
@@ -35,6 +37,7 @@ from nxkernel.types import (
     TRACEPARENT,
     Call,
     CallError,
+    CallId,
     Fault,
     HookName,
     ImplFacts,
@@ -106,18 +109,19 @@ def invocation(
 
     *window*: what the first turn of a stream may send.
     """
-    inner = call.inner_error
+    traced = traceparent_of(call) if TRACEPARENT in call.annotations else ""
+    inner, token = call.inner_error, call.token
     return Invoke(
-        seq=frame.seq,
-        impl=call.impl,
-        phase=call.phase,
-        payload=call.payload,
-        seed=call.seed or b"",
-        token=call.token[1] if call.token else 0,
-        error=(inner.code, inner.message, "") if inner else None,
-        blobs=pieces,
-        window=window,
-        traceparent=traceparent_of(call),
+        frame.seq,
+        call.impl,
+        call.phase,
+        call.payload,
+        call.seed or b"",
+        token[1] if token else 0,
+        (inner.code, inner.message, "") if inner else None,
+        pieces,
+        window,
+        traced,
     )
 
 
@@ -159,31 +163,45 @@ def answered(
         NotCanonical: when the value is not what it has to be.
     """
     plugin_us = message.plugin_us
-    timing = Timing(
-        queue_us=queue_us,
-        transport_us=transport_us,
-        plugin_us=plugin_us if 0 <= plugin_us <= LONGEST_US else min(max(0, plugin_us), LONGEST_US),
-        used=used(message.used),
-        instance=worker.generation,
+    if not 0 <= plugin_us <= LONGEST_US:
+        plugin_us = min(max(0, plugin_us), LONGEST_US)
+    timing = filled(
+        Timing,
+        {
+            "queue_us": queue_us,
+            "transport_us": transport_us,
+            "plugin_us": plugin_us,
+            "used": used(message.used),
+            "instance": worker.generation,
+        },
     )
     if isinstance(message, Failure):
         return _failure(call, frame, message, timing)
-    shape = worker.channel.parcels.opened(message.payload, message.blobs, frame.mark)
+    payload = message.payload
+    shape = worker.channel.parcels.opened(payload, message.blobs, frame.mark)
     annotations = {"token": (worker.generation, frame.seq)} if call.phase == "setup" else EMPTY
-    return Outcome(
-        plugin=call.plugin,
-        impl=call.impl,
-        hook=call.hook,
-        call_id=call.call_id,
-        value=shape.value,
-        shape=shape,
-        attempts=call.attempt,
-        degraded=frame.degraded,
-        output_digest=digest(message.payload),
-        output_bytes=len(message.payload),
-        annotations=annotations,
-        timing=timing,
+    return filled(
+        Outcome,
+        {
+            **_VALUE,
+            "plugin": call.plugin,
+            "impl": call.impl,
+            "hook": call.hook,
+            "call_id": call.call_id,
+            "value": shape.value,
+            "shape": shape,
+            "attempts": call.attempt,
+            "degraded": frame.degraded,
+            "output_digest": digest(payload),
+            "output_bytes": len(payload),
+            "annotations": annotations,
+            "timing": timing,
+        },
     )
+
+
+#: All fields of an outcome that has a value.
+_VALUE = vars(Outcome(plugin=PluginId(""), impl="", hook=HookName(""), call_id=CallId("")))
 
 
 def used(account: Used | None) -> Usage | None:
@@ -192,7 +210,7 @@ def used(account: Used | None) -> Usage | None:
         return None
     cpu_us = account.cpu_us if 0 <= account.cpu_us <= LONGEST_US else None
     if account.peak_kb is None and account.rows is None:
-        return Usage(cpu_us=cpu_us)  # a small call, as most are
+        return _brief(cpu_us)  # a small call, as most are
     read, written = account.rows or (None, None)
     return Usage(
         cpu_us=cpu_us,
@@ -200,6 +218,12 @@ def used(account: Used | None) -> Usage | None:
         rows_read=_possible(read, _MOST_ROWS),
         rows_written=_possible(written, _MOST_ROWS),
     )
+
+
+# The small calls of one hook take one of a few times.
+@lru_cache(maxsize=1024)
+def _brief(cpu_us: int | None) -> Usage:
+    return Usage(cpu_us=cpu_us)
 
 
 def _possible(number: int | None, most: int) -> int | None:

@@ -89,7 +89,9 @@ class Transport:
         it by hand may wait for that and send ``Signal.READY``; whatever else it yields, and
         whatever else happens, a driver of any kind can take over from there.
         """
-        keeper = self._keeper(call)
+        keeper = self._keepers.get(call.plugin)
+        current = keeper is not None and keeper.edition == call.edition
+        keeper = keeper if current else self._keeper(call)
         if keeper is None:
             return lost_with(call, RETIRED)
         while True:
@@ -100,7 +102,8 @@ class Transport:
             nested = call.depth > 0 or call.awaited
             frame = Frame(call.call_id, call.deadline, call.historic, nested)
             try:
-                made = yield from self._attempt(keeper, call, frame, came)
+                attempt = self._attempt if call.stream or keeper.forks_calls else self._turn
+                made = yield from attempt(keeper, call, frame, came)
             except AuditError as error:
                 # What became of its worker cannot be put on record: as if its own row could not.
                 return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
@@ -240,7 +243,9 @@ class Transport:
                 made = worker or (yield from self._worker(keeper, call, frame, came))
                 if not isinstance(made, Outcome):
                     talk = Conversation(self._clock, self._callbacks, keeper, made, call, frame)
-                    made = self._callbacks.told(call) or (yield from talk.hold(came))
+                    # A worker is told of historic calls alone.
+                    told = self._callbacks.told(call) if call.lasting else None
+                    made = told or (yield from talk.hold(came))
                 if frame.buries is not None:
                     yield from inter(self._clock, keeper, frame)
                 return made

@@ -31,6 +31,8 @@ class Annotations:
     """The annotations of one kernel's hookspecs, each looked up once."""
 
     _known: dict[str, Mapping[str, Any]] = attrs.Factory(dict)
+    #: The same once more, and whether they say of every argument no more than that it is plain.
+    _arguments: dict[str, tuple[Mapping[str, Any], bool]] = attrs.Factory(dict)
     #: What each says of its value, where that is more than that it is plain; None where it is not.
     _values: dict[str, Any] = attrs.Factory(dict)
 
@@ -64,7 +66,13 @@ class Annotations:
             CallRejected: when one cannot cross.
             NotCanonical: when they have too many values.
         """
-        return packed_arguments(arguments, self.of(spec), spec.name)
+        known = self._arguments.get(spec.name)
+        if known is None:
+            hints = self.of(spec)
+            plain = not any(needs_structuring(hints.get(name)) for name in spec.names)
+            known = self._arguments[spec.name] = (hints, plain)
+        hints, plain = known
+        return packed_arguments(arguments, hints, spec.name, plain=plain)
 
     def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the annotation; one that does not fit is its fault."""

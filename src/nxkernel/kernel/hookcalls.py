@@ -51,7 +51,7 @@ class Nests:
         self._by_call.pop(call.call_id, None)
 
 
-@attrs.define(kw_only=True, eq=False)  # frozen it would take twice as long to make
+@attrs.define(kw_only=True, eq=False, slots=False)  # so that it is made at once: see _altered
 class HookCall:
     """One hook call: what all of its invocations share. It does not change once it is under way."""
 

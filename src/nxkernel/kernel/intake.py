@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
+from nxkernel._altered import filled
 from nxkernel._arguments import Arguments
-from nxkernel._blob import Blobs, weight
-from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode
+from nxkernel._blob import NONE, Blobs, weight
+from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, refers
 from nxkernel.errors import CallRejected, PluginFailed
 from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.annotations import Annotations
@@ -120,34 +121,45 @@ class Intake:
         parent: Call | None = None,
         deadline: float | None = None,
     ) -> HookCall:
-        blobs = self._blobs(spec, arguments, payload)
+        blobs, size = NONE, len(payload)
+        if refers(payload):
+            blobs = _blobs(spec, arguments, payload)
+            size += weight(blobs)
+        if size > self.hosting.max_frame:
+            raise self._too_large(spec, size)
         name = digest(payload)
-        return HookCall(
-            spec=spec,
-            arguments=arguments,
-            payload=payload,
-            blobs=blobs,
-            input_digest=name,
-            key=logical_key(options.key, spec.name, name, nest, nested=parent is not None),
-            options=options,
-            deadline=deadline,
-            nest=nest,
-            parent=parent,
+        return filled(
+            HookCall,
+            {
+                "spec": spec,
+                "arguments": arguments,
+                "payload": payload,
+                "blobs": blobs,
+                "input_digest": name,
+                "key": logical_key(options.key, spec.name, name, nest, nested=parent is not None),
+                "options": options,
+                "deadline": deadline,
+                "nest": nest,
+                "parent": parent,
+                "historic": False,
+                "memory": None,
+                "sample": None,
+            },
         )
 
-    def _blobs(self, spec: HookSpec, arguments: Arguments, payload: bytes) -> Blobs:
-        try:
-            blobs = blobs_of(arguments, payload)
-        except NotCanonical as error:
-            raise _rejected(spec.name, error) from None
-        size = len(payload) + (weight(blobs) if blobs else 0)
-        if size > self.hosting.max_frame:
-            raise CallRejected(
-                f"arguments of {spec.name!r} have {size} bytes; the limit is "
-                f"{self.hosting.max_frame}, see Hosting(max_frame=)",
-                hook=spec.name,
-            )
-        return blobs
+    def _too_large(self, spec: HookSpec, size: int) -> CallRejected:
+        return CallRejected(
+            f"arguments of {spec.name!r} have {size} bytes; the limit is "
+            f"{self.hosting.max_frame}, see Hosting(max_frame=)",
+            hook=spec.name,
+        )
+
+
+def _blobs(spec: HookSpec, arguments: Arguments, payload: bytes) -> Blobs:
+    try:
+        return blobs_of(arguments, payload)
+    except NotCanonical as error:
+        raise _rejected(spec.name, error) from None
 
 
 def _rejected(hook: str, error: NotCanonical) -> CallRejected:

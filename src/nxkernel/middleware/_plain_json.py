@@ -22,8 +22,8 @@ def issues_of(contract: CompiledSchema, value: Any, data: bytes) -> list[SchemaI
 
     *data*: its canonical bytes.
     """
-    seen = bare(value, None, data)
-    if seen is None:
+    seen = shape_of(value, data)
+    if seen is None or seen.marked:
         return contract.validate(as_json(value))
     return [] if contract.fits(seen) else contract.validate(value, shape=seen)
 
@@ -40,12 +40,12 @@ def holds(contract: CompiledSchema, value: Any, seen: Shape | None) -> bool:
     return seen is None and contract.holds(as_json(value))
 
 
-def bare(value: Any, shape: Shape | None, data: bytes | None = None) -> Shape | None:
+def bare(value: Any, shape: Shape | None) -> Shape | None:
     """The shape of a *value* of JSON's types alone, or None.
 
-    *shape*: what was seen of it or of another; *data*: its canonical bytes, if it has any yet.
+    *shape*: what was seen of it or of another.
     """
-    seen = shape if shape is not None and shape.value is value else shape_of(value, data)
+    seen = shape if shape is not None and shape.value is value else shape_of(value)
     return None if seen is None or seen.marked or not seen.json else seen
 
 

@@ -35,6 +35,8 @@ class Results:
     ) -> Outcome:
         """Return *outcome* with what its *contracts* leave of its value."""
         sifted = self._sifted(call, outcome.value, outcome.shape, contracts, given)
+        if sifted is _WHOLE:
+            return outcome
         if sifted.refusal is not None:
             return _withheld(call, outcome, sifted.refusal)
         if not sifted.paths:
@@ -73,7 +75,10 @@ class Results:
         if value is None:
             return _WHOLE
         seen = bare(value, shape)
-        if all(holds(each.compiled, value, seen) for each in contracts):
+        for each in contracts:
+            if not holds(each.compiled, value, seen):
+                break
+        else:
             groups = groups_of(contracts, value)
             if not groups or not flaws(groups, given(), call.plugin):
                 return _WHOLE

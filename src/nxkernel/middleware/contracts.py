@@ -153,9 +153,11 @@ class Contracts:
 
     def through(self, call: Call) -> Passage | Outcome:
         """Do what ``around`` does."""
-        force = self._of(call)
-        if call.phase != "teardown" and (refusal := self._check_input(call, force)):
-            return refusal
+        force = self._in_force.get((call.plugin, call.edition, call.hook)) or self._of(call)
+        if (force.input or force.narrower_input) and call.phase != "teardown":
+            refusal = self._check_input(call, force)
+            if refusal is not None:
+                return refusal
         return call, self._returned, (call, force)
 
     def _returned(self, sent: tuple[Call, _InForce], outcome: Outcome) -> Outcome:
@@ -269,7 +271,7 @@ class Contracts:
         key = (call.hook, call.input_digest)
         if key == self._latest:
             return []
-        issues = _issues(contract, call)
+        issues = issues_of(contract.compiled, plain_of(call.arguments), call.payload)
         if not issues:
             self._latest = key
         return issues

@@ -63,9 +63,10 @@ def _judge(validator: Any, size: int) -> Holds:
         return shape.parts <= most and shape.depth <= MAX_DEPTH and shape.json
 
     def holds(shape: Shape) -> bool:
+        value, depth, parts, _, json, _ = shape
         try:
-            if fits(shape) or (shape.json and fits(shape.counted())):
-                return bool(is_valid(shape.value))
+            if json and ((parts <= most and depth <= MAX_DEPTH) or fits(shape.counted())):
+                return bool(is_valid(value))
         except (ValueError, UnicodeError):  # a lone surrogate, a pattern beyond its limits
             pass
         return False

@@ -57,8 +57,8 @@ def shape_of(value: Any, data: bytes | None = None) -> Shape | None:
     """
     try:
         shape = _canonical.seen(value, data)
-        if shape is not None and judgeable(shape):
-            return shape
+        if shape is not None and shape.depth <= MAX_DEPTH and shape.parts <= MAX_NODES:
+            return shape  # of JSON's types, or it would not have been told so quickly
         shape = _surveyed(value, data)
         return shape if judgeable(shape) else None
     except (Misshapen, _canonical.NotCanonical):

@@ -54,6 +54,12 @@ class CompiledSchema:
     _validator: Any
     #: Says quickly that a value is valid, or None where jsonschema-rs is not installed.
     _holds: Holds | None
+    #: Whether the value of a shape is valid for certain; False says nothing.
+    fits: Holds = attrs.field(init=False)
+
+    @fits.default
+    def _fits(self) -> Holds:
+        return _nothing_is if self._holds is None else self._holds
 
     def validate(self, instance: Any, *, shape: Shape | None = None) -> list[SchemaIssue]:
         """Return what is wrong with *instance*, sorted, at most twenty issues; [] is valid.
@@ -80,10 +86,6 @@ class CompiledSchema:
         seen = shape if known else shape_of(instance)
         return seen is not None and self._holds(seen)
 
-    def fits(self, shape: Shape) -> bool:
-        """Whether the value of that *shape* is valid for certain; False says nothing."""
-        return self._holds is not None and self._holds(shape)
-
     def _issues(self, instance: Any) -> list[SchemaIssue]:
         """The reference's verdict, and every word that is said of it."""
         found = obstacle(instance)
@@ -103,6 +105,10 @@ class CompiledSchema:
     def defaults(self, value: Any) -> Any:
         """Return *value* with the schema's defaults for every key that was left out."""
         return with_defaults(self.schema, value)
+
+
+def _nothing_is(_shape: Shape) -> bool:
+    return False
 
 
 def _limit(path: str, reason: str) -> SchemaIssue:
