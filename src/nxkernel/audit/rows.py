@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -107,9 +107,12 @@ def plugin_facts(facts: PluginFacts, disabled: str | None, at_ns: int) -> Facts:
 
 def intent_facts(call: Call, started_ns: int) -> Facts:
     """Return the facts of a call in flight, with which its row in ``calls`` begins."""
+    key = call.key
+    # What stands for a key that nobody gave is the digest of the arguments, which is there anyway.
+    plain = len(key) == 2 and key[0] == bytes.fromhex(call.input_digest[7:])
     return (
         *_of_call(call),
-        _key(call),
+        None if plain else _key(call),
         call.attempt,
         int(call.historic),
         call.level,
@@ -137,20 +140,21 @@ def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ())
     """
     timing, error = outcome.timing, outcome.error
     seed = outcome.annotations.get("seed")
+    whole = error is None and outcome.items is None and not outcome.diagnostics
     return (
         timing.instance,
         duration_us,
         *_of_timing(timing),
-        f"[{','.join(_microseconds(stack_ns))}]" if stack_ns else None,
+        f"[{','.join(map(str, map(_thousandth, map(_half_more, stack_ns))))}]"
+        if stack_ns
+        else None,
         *_of_usage(timing.used or _UNKNOWN),
-        outcome.output_digest,
-        outcome.output_bytes,
-        seed if seed is None or type(seed) is str else _hex(seed),
-        int(error is None),
+        *_of_output(outcome),
+        seed if type(seed) is str else _hex(seed),
+        1 if error is None else 0,
         error.code if error else None,
-        outcome.fault,
-        outcome.origin,
-        _details(outcome),
+        *_of_fault(outcome),
+        None if whole else _details(outcome),
         None,
     )
 
@@ -161,17 +165,13 @@ _of_call = attrgetter(
 )
 _of_timing = attrgetter("queue_us", "transport_us", "plugin_us")
 _of_usage = attrgetter("cpu_us", "peak_kb", "rows_read", "rows_written")
+_of_output = attrgetter("output_digest", "output_bytes")
+_of_fault = attrgetter("fault", "origin")
+# Nanoseconds as rounded microseconds.
 _half_more, _thousandth = (500).__add__, (1000).__rfloordiv__
 
 
-def _microseconds(stack_ns: Sequence[int]) -> Iterator[str]:
-    """Return nanoseconds as rounded microseconds."""
-    return map(str, map(_thousandth, map(_half_more, stack_ns)))
-
-
 def _details(outcome: Outcome) -> str | None:
-    if outcome.error is None and outcome.items is None and not outcome.diagnostics:
-        return None
     if outcome.items is not None:
         return stream_details(outcome)
     if outcome.error is not None:
@@ -179,15 +179,15 @@ def _details(outcome: Outcome) -> str | None:
     return dropped_details(outcome.diagnostics, outcome.delivered_digest)
 
 
-def _hex(seed: Any) -> str:
-    return seed if isinstance(seed, str) else bytes(seed).hex()
+def _hex(seed: Any) -> str | None:
+    return seed if seed is None or isinstance(seed, str) else bytes(seed).hex()
 
 
 def _key(call: Call) -> str | None:
     """Return the key that the caller gave; what stands for none is the digest of the arguments."""
     key = call.key
     if len(key) > 1 and key[0] == bytes.fromhex(call.input_digest[7:]):
-        return None
+        return None  # that of a wrapper's second phase, which has one part more
     return text_of([part.hex() if isinstance(part, bytes) else part for part in key])
 
 

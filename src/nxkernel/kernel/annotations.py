@@ -31,7 +31,10 @@ class Annotations:
     """The annotations of one kernel's hookspecs, each looked up once."""
 
     _known: dict[str, Mapping[str, Any]] = attrs.Factory(dict)
-    #: The same once more, and whether they say of every argument no more than that it is plain.
+    #: The hooks of which it is known that they say no more of a value than that it is plain: for
+    #: those neither :meth:`checked` nor :meth:`lifted` does anything.
+    silent: set[str] = attrs.Factory(set)
+    #: By hook, its annotations, and whether they say no more of any argument than that.
     _arguments: dict[str, tuple[Mapping[str, Any], bool]] = attrs.Factory(dict)
     #: What each says of its value, where that is more than that it is plain; None where it is not.
     _values: dict[str, Any] = attrs.Factory(dict)
@@ -57,6 +60,8 @@ class Annotations:
         if known is spec:  # which no annotation is
             hint = self.of_value(spec)
             known = self._values[spec.name] = hint if needs_structuring(hint) else None
+            if known is None:
+                self.silent.add(spec.name)
         return known
 
     def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[Arguments, bytes]:

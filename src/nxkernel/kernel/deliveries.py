@@ -103,10 +103,9 @@ class Deliveries:
                 sample.sent(self.stack.names)
             sent = opened.call
             try:
-                source = self._source(sent, parent)
-                outcome = source if isinstance(source, Outcome) else (yield from source)
-                if outcome.error is None and not sent.stream:
-                    outcome = self.annotations.checked(self.specs[sent.hook], sent, outcome)
+                outcome = self._refused(sent, parent) or (yield from self._source(sent))
+                if outcome.error is None and sent.hook not in self.annotations.silent:
+                    outcome = self._checked(sent, outcome)
             finally:
                 self.nests.forget(call)
             if sample is not None:
@@ -137,15 +136,24 @@ class Deliveries:
         names = {hook, self.specs[hook].capability or hook}
         return facts is not None and bool(names & set(facts.requires))
 
-    def _source(self, call: Call, parent: Call | None) -> Outcome | Effects[Outcome]:
-        """Return why nobody is asked, or what asks whoever answers."""
+    def _refused(self, call: Call, parent: Call | None) -> Outcome | None:
+        """Return why nobody is asked, or None."""
         refusal = self._refusal(call, parent)
         if refusal is not None:
             self._forsake(call)
-            return refusal
+        return refusal
+
+    def _source(self, call: Call) -> Effects[Outcome]:
+        """Return what asks whoever answers *call*; items of a stream are held to what is said."""
         if call.stream:
             return checked(self._answer(call), self._check(call))
         return self._answer(call)
+
+    def _checked(self, call: Call, outcome: Outcome) -> Outcome:
+        """Hold a value against the annotations; the items of a stream were, one by one."""
+        if call.stream:
+            return outcome
+        return self.annotations.checked(self.specs[call.hook], call, outcome)
 
     def _check(self, call: Call) -> Callable[[Outcome], Outcome]:
         """Return what an item of a stream has to pass before anybody sees it."""
@@ -181,10 +189,11 @@ class Deliveries:
 
     def _answer(self, call: Call) -> Effects[Outcome]:
         """Return what asks whoever answers *call*."""
-        if call.plugin in self.builtin_ids:
+        plugin = call.plugin
+        if plugin in self.builtin_ids:
             return pulled(self.builtins.source(call), _Here()) if call.stream else self._own(call)
-        if call.plugin in self.residents:
-            return self.residents[call.plugin].exchange(call)
+        if plugin in self.residents:
+            return self.residents[plugin].exchange(call)
         if self.transport is None:
             raise KernelNotRunning("the kernel has no transport")
         return self.transport.exchange(call)

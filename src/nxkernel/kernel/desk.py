@@ -167,9 +167,11 @@ class Desk:
         """Prepare the application's call of *hook*; arguments are checked before it returns."""
         sample = self.costs.sample(hook) if hook in self.specs else None
         call = self._intake.common(hook, arguments, options)
-        if sample is not None:
-            sample.lap("arguments")
-            call.sample = sample
+        if sample is None:
+            # Where the annotations say nothing of the value, there is no more to do with it.
+            return self._run(call) if hook in self._annotations.silent else self._answer(call)
+        sample.lap("arguments")
+        call.sample = sample
         return self._answer(call)
 
     def historic_call(
@@ -243,17 +245,17 @@ class Desk:
             sample = None if call.sample is None else call.sample.branch()
             return self._deliveries.invoke(made, call.parent, sample)
 
-        order = self.registry.enter()
+        order, spec = self.registry.enter(), call.spec
         try:
-            providers = order.of(call.spec.name)
+            providers = order.of(spec.name)
             if call.options.only is not None:
                 providers = tuple(p for p in providers if p.plugin in call.options.only)
             if call.memory is not None:
                 self.replays.begin(call.memory, providers)
-            result = yield from execute(call.spec, providers, invoke)
+            result = yield from execute(spec, providers, invoke)
         finally:
             # Here, not there: an interrupt may strike when a function begins, and whoever changes
             # the order would wait for this call for ever.
             del order.entered[-1]
             self.registry.left(order)
-        return self._answers.sealed(call.spec, result)
+        return self._answers.sealed(spec, result) if spec.options.answers else result

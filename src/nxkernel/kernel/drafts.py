@@ -59,7 +59,7 @@ class Drafts:
             # Two threads may fill it, with the same.
             template.update(self._template(spec, provider))
         number, plugin, options = next(hook.nest.ids), provider.plugin, hook.options
-        seconds = self._seconds(spec, plugin) if options.timeout is None else options.timeout
+        seconds = template["deadline"] if options.timeout is None else options.timeout
         deadline = self.clock.monotonic() + seconds
         if hook.deadline is not None and hook.deadline < deadline:
             deadline = hook.deadline
@@ -87,7 +87,10 @@ class Drafts:
         return fields
 
     def _template(self, spec: HookSpec, provider: Provider) -> dict[str, Any]:
-        """Return all fields of a call of *provider*; those of one call are not right yet."""
+        """Return all fields of a call of *provider*; those of one call are not right yet.
+
+        Its deadline is the seconds that it gets.
+        """
         options = spec.options
         call = Call(
             run_id=self.run_id,
@@ -99,7 +102,7 @@ class Drafts:
             arguments=EMPTY,
             payload=b"",
             input_digest=Digest(""),
-            deadline=0.0,
+            deadline=self._seconds(spec, provider.plugin),
             key=(),
             level="host" if provider.plugin in self.builtin_ids else self.level,
             lasting=bool(spec.historic),

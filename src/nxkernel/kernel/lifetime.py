@@ -30,7 +30,8 @@ class Lifetime:
         self.given = given
         self.parts = Parts(given)
         self._changes = Changes(self.parts)
-        self._presence = Presence()
+        #: Where it stands in its life.
+        self.presence = Presence()
 
     def begin(self) -> None:
         """Boot; in a forked child anew.
@@ -38,35 +39,35 @@ class Lifetime:
         Raises:
             KernelNotRunning: when it has begun already.
         """
-        if self._presence.absent:
+        if self.presence.absent:
             self._boot_anew()
             return
-        if self._presence.state != "new":
-            raise KernelNotRunning(f"the kernel is {self._presence.state}; build a new one")
+        if self.presence.state != "new":
+            raise KernelNotRunning(f"the kernel is {self.presence.state}; build a new one")
         self._boot()
 
     def end(self) -> None:
         """Take everything down; safe to call twice, and in a forked child that never used it."""
-        if self._presence.state == "running":
+        if self.presence.state == "running":
             self._shut(self.parts, "closed")
-        elif self._presence.state == "forked":
-            self._presence.state = "closed"
+        elif self.presence.state == "forked":
+            self.presence.state = "closed"
 
     def present(self) -> Parts:
         """Return the parts that work in this process."""
-        if self._presence.absent:
+        if self.presence.absent:
             self._boot_anew()
         return self.parts
 
     async def apresent(self) -> Parts:
         """Return what :meth:`present` does, without blocking the event loop."""
-        if self._presence.absent:
+        if self.presence.absent:
             await asyncio.to_thread(self._boot_anew)
         return self.parts
 
     def check(self) -> None:
         """Raise KernelNotRunning unless it runs."""
-        self._presence.check()
+        self.presence.check()
 
     @contextmanager
     def change(self, what: str) -> Iterator[Changes]:
@@ -91,7 +92,7 @@ class Lifetime:
             self.given = attrs.evolve(self.given, candidates=candidates)
 
     def _boot(self) -> None:
-        self._presence.state = "booting"
+        self.presence.state = "booting"
         given, parts = self._own()
         try:
             parts.boot()
@@ -100,7 +101,7 @@ class Lifetime:
             raise
         self.given, self.parts, self._changes = given, parts, Changes(parts)
         _live.add(self)
-        self._presence.state = "running"
+        self.presence.state = "running"
 
     def _own(self) -> tuple[Composition, Parts]:
         """Return composition and parts whose run belongs to this process."""
@@ -112,17 +113,17 @@ class Lifetime:
 
     def _boot_anew(self) -> None:
         """Boot in a forked child, unless another thread was faster."""
-        with self._presence.lock:
-            if self._presence.state != "forked":
+        with self.presence.lock:
+            if self.presence.state != "forked":
                 return
-            self._presence.anew = True
+            self.presence.anew = True
             try:
                 self._boot()
             finally:
-                self._presence.anew = False
+                self.presence.anew = False
 
     def _shut(self, parts: Parts, state: State) -> None:
-        self._presence.state = state
+        self.presence.state = state
         _live.discard(self)
         parts.shut()
 

@@ -47,17 +47,21 @@ class Switchboard:
 
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread; that of a hook that streams begins with its first item."""
-        parts = self._lifetime.present()
-        if parts.desk.spec(hook).options.stream:
+        presence = self._lifetime.presence
+        parts = self._lifetime.parts if presence.state == "running" else self._lifetime.present()
+        desk = parts.desk
+        spec = desk.specs.get(hook) or desk.spec(hook)
+        if spec.options.stream:
             return self._stream(parts, hook, arguments, options)
-        _refuse_in_the_way(parts)
+        if asyncio._get_running_loop() is not None:
+            _refuse_in_the_way(parts)
         traffic = parts.traffic
         own = traffic.enter()
         try:
-            self._lifetime.check()
+            if presence.state != "running":
+                presence.check()
             parts.streams.tidy()
-            generator = parts.desk.hook_call(hook, arguments, options)
-            result: HookResult = parts.drive(generator, hook)
+            result: HookResult = parts.drive(desk.hook_call(hook, arguments, options), hook)
             return result
         finally:
             traffic.threads[own] -= 1
