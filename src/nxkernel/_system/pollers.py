@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Protocol
 
-__all__ = ["Wait", "glimpse", "poll", "select_ready", "watcher"]
+__all__ = ["LONGEST_S", "Wait", "glimpse", "poll", "select_ready", "waiter", "watcher"]
 
 #: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
 LONGEST_S = 86_400.0
@@ -34,6 +34,15 @@ if sys.platform != "win32":
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         return partial(poll.poll, 0)
+
+    def waiter(fd: int) -> Callable[[int], object] | None:
+        """Return what waits until *fd* can be read, for so many milliseconds; true if it can.
+
+        For one thread at a time. None where there is no such thing.
+        """
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return poll.poll
 
     def glimpse(fd: int, seconds: float) -> bool:
         """Look at *fd* for so long without blocking; return whether it can be read."""
@@ -72,6 +81,10 @@ else:
     def watcher(fd: int) -> Callable[[], object]:
         """Return what looks whether *fd* can be read or has ended, which is true then."""
         return lambda: select.select([fd], [], [], 0)[0]
+
+    def waiter(fd: int) -> Callable[[int], object] | None:
+        """Return None: there is no such thing."""
+        return None
 
     def glimpse(fd: int, seconds: float) -> bool:
         """Return False: nobody looks there."""

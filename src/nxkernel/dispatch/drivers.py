@@ -217,7 +217,8 @@ class _Waits:
         alone = ear < 0 and len(waits) == 1 and waits[0].write is None
         if self.look is None or not alone:
             return self.system.poll(waits, ear, timeout)
-        return self.look(waits[0].read, lambda: self.system.poll(waits, ear, timeout))
+        ready: set[int] = self.look(waits[0].read, lambda: self.system.poll(waits, ear, timeout))
+        return ready
 
 
 def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, waits: _Waits) -> None:

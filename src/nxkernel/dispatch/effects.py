@@ -55,6 +55,9 @@ class Io:
     write: int | None
     #: Absolute, in seconds of the driver's monotonic clock; None waits for ever.
     deadline: float | None
+    #: What waits for *read* alone, for so many milliseconds, and says whether it came; no more than
+    #: one driver at a time may use it. None where there is none.
+    wait: Callable[[int], object] | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.define

@@ -15,7 +15,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -23,8 +23,9 @@ from nxkernel._system.pollers import glimpse
 
 __all__ = ["BUDGET_S", "STAY", "WINDOW", "Look", "Spin"]
 
-#: Waits until a descriptor can be read, or for what the given function blocks for.
-Look = Callable[[int, Callable[[], set[int]]], set[int]]
+#: Waits until a descriptor can be read, or for what the given function blocks for; returns what
+#: that says, which is true if anything is ready, or the descriptor in a set.
+Look = Callable[[int, Callable[[], Any]], Any]
 
 #: Longest look, in seconds.
 BUDGET_S: Final = 100e-6
@@ -90,7 +91,7 @@ class Spin:
     now: Callable[[], float] = perf_counter
     _habits: dict[str, _Habit] = attrs.Factory(dict)
 
-    def wait(self, hook: str, fd: int, block: Callable[[], set[int]]) -> set[int]:
+    def wait(self, hook: str, fd: int, block: Callable[[], Any]) -> Any:
         """Wait until *fd* can be read, or for what *block* waits for; return what is ready."""
         if self.processors < 2 or self.calls() != 1:
             return block()

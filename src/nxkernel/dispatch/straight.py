@@ -57,7 +57,7 @@ def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None
 
     None when somebody has come into the thread meanwhile and taken *member* on.
     """
-    deadline = wait.deadline
+    deadline, one = wait.deadline, wait.wait
     while member.taken is None:
         left = AGAIN_S
         if deadline is not None:
@@ -66,9 +66,11 @@ def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None
                 left = AGAIN_S
             elif left < 0.0:
                 left = 0.0
-        block = partial(poll, (wait,), -1, left)
-        ready = block() if look is None else look(wait.read, block)
-        if wait.read in ready:
+        if one is None:
+            block: Callable[[], object] = partial(poll, (wait,), -1, left)
+        else:  # As :func:`poll` waits: rounded up, so that no deadline is found too early.
+            block = partial(one, int(left * 1000) + 1)
+        if block() if look is None else look(wait.read, block):
             return Signal.READY
         if deadline is not None and deadline <= clock.monotonic():
             return Signal.DEADLINE

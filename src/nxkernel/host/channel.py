@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from nxkernel._system.holding import close_all
-from nxkernel._system.pollers import watcher
+from nxkernel._system.pollers import waiter, watcher
 from nxkernel._system.writing import put
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_worker
 from nxkernel.host.arena import Arena
@@ -38,6 +38,8 @@ class Channel:
         self._put, self._get = self._open()
         self._ends = [command, result]
         self._look = watcher(result)
+        #: What waits until there is something to read; for whose turn it is.
+        self.wait = waiter(result)
         self._inbox = Inbox(max_frame)
         #: The blobs beside its messages.
         self.parcels = Parcels(max_frame, arena)

@@ -107,10 +107,10 @@ class Transport:
             except AuditError as error:
                 # What became of its worker cannot be put on record: as if its own row could not.
                 return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
-            if not (frame.seq or call.stream):
-                self._unsent(call, frame, came)
             if made is not None and made.error is None:
                 return made
+            if not (frame.seq or call.stream):
+                self._unsent(call, frame, came)
             following = self._following(keeper, call, made or cancelled(call), frame.deadline)
             if isinstance(following, Outcome):
                 return following
