@@ -28,6 +28,8 @@ class FoundImpl:
     names: frozenset[str] = attrs.field(init=False)
     #: Whether the annotation of any of them asks for more than plain values.
     lifted: bool = attrs.field(init=False)
+    #: The annotation of its result, or ``Any``.
+    returns: Any = attrs.field(init=False)
 
     @names.default
     def _names(self) -> frozenset[str]:
@@ -36,6 +38,10 @@ class FoundImpl:
     @lifted.default
     def _lifted(self) -> bool:
         return any(map(needs_structuring, map(self.hints.get, self.names)))
+
+    @returns.default
+    def _returns(self) -> Any:
+        return self.hints.get("return", Any)
 
 
 def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:

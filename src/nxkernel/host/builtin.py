@@ -75,14 +75,14 @@ class Builtins:
             value, token = self._run(impl, call, arguments, arrived)
         except Exception as error:
             return passed_on(call) if error is arrived else raised(call, error, self._scrub)
-        hint = impl.hints.get("return", Any) if call.phase == "call" else Any
+        hint = impl.returns if call.phase == "call" else Any
         outcome = _crossed(call, value, hint)
         return attrs.evolve(outcome, annotations={"token": (0, token)}) if token else outcome
 
     def source(self, call: Call) -> Source:
         """Return the stream of *call*; nothing of it runs yet."""
         impl = self._impls[call.plugin, call.impl]
-        hint = item_hint(impl.hints.get("return", Any))
+        hint = item_hint(impl.returns)
 
         def make() -> Generator[Any, Any, Any] | None:
             value, _ = self._run(impl, call, _arguments(impl, call), None)

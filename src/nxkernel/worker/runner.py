@@ -266,7 +266,7 @@ class Runner:
             value = impl.function(**arguments)
             if isinstance(value, CoroutineType):
                 value = finished(value)
-            return self._result(message, value, impl.hints.get("return", Any))
+            return self._result(message, value, impl.returns)
         with self.watched(True):
             value = impl.function(**arguments)
             if message.phase == "setup":
@@ -274,10 +274,10 @@ class Runner:
                 return Result(message.seq, encode(None), 0, [])
             if isinstance(value, CoroutineType):
                 value = finished(value)
-        return self._result(message, value, impl.hints.get("return", Any))
+        return self._result(message, value, impl.returns)
 
     def _result(self, message: Invoke, value: Any, hint: Any) -> Result:
-        payload, pieces, _ = self._cross(value, hint)
+        payload, pieces, _ = self._crossing.result(value, hint, self._stack[-1].loans)
         return Result(message.seq, payload, 0, pieces)
 
     def _stream(self, message: Invoke, window: Window) -> Answer:
@@ -292,7 +292,7 @@ class Runner:
             source = None if value is None else source_of(value)
         except NoStream as error:
             raise BadValue("contract.output", str(error), {}) from None
-        hint = item_hint(impl.hints.get("return", Any))
+        hint = item_hint(impl.returns)
         return self._flows.open(
             message.seq, source, hint, frame.streams, message.traceparent, window
         )
