@@ -151,8 +151,9 @@ def sealed(value: Any) -> bytes | None:
     numbers = (b"\xcb" in data and _ENDLESS.search(data) is not None) or (
         b"\xcf" in data and _HUGE.search(data) is not None
     )
-    if not numbers and len(data) <= MAX_VALUES:  # and so has no more parts
-        return data if is_plain(value, _QUICK_DEPTH) else None
+    size = len(data)
+    if not numbers and size <= MAX_VALUES:  # and so has no more parts
+        return data if is_plain(value, _QUICK_DEPTH, size) else None
     found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
     return None if found is None else data
 

@@ -30,8 +30,6 @@ _JSON = frozenset(JSON_TYPES)
 #: With what MessagePack has beside them.
 _PLAIN = _JSON | {bytes}
 _all_plain = _PLAIN.issuperset
-#: More parts than anything has.
-_ANY = 1 << 62
 _CONTAINERS = frozenset((dict, list))
 _TEXT = frozenset((str,))
 #: Also part of a longer key or a text, so a hit only means "perhaps"; shorter, numbers would hit.
@@ -104,13 +102,13 @@ def glance(
     return None
 
 
-def is_plain(value: Any, deepest: int) -> bool:
-    """Whether :func:`glance` would take *value*, which has few parts, as binary with any numbers.
+def is_plain(value: Any, deepest: int, most: int) -> bool:
+    """Whether :func:`glance` would take *value* as binary, with any numbers; in fewer steps.
 
-    No does not say that it would not. It is the usual case of that, in two thirds of the steps.
+    *most* is a bound of each level, for a value that becomes a cycle meanwhile.
     """
     if not _SHOWS_ALL:
-        return glance(value, deepest, _ANY, binary=True) is not None
+        return glance(value, deepest, most, binary=True) is not None
     level, all_of = [value], _all_plain
     for _ in range(deepest + 1):
         if not all_of(map(type, level)):
@@ -118,6 +116,8 @@ def is_plain(value: Any, deepest: int) -> bool:
         level = get_referents(*level)
         if not level:
             return True
+        if len(level) > most:
+            return False
     return False
 
 

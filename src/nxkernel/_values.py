@@ -89,16 +89,18 @@ def packed(value: Any, hint: Any = Any, path: str = "value") -> tuple[bytes, Blo
 
 
 def packed_arguments(
-    args: dict[str, Any], hints: Mapping[str, Any], hook: str, *, plain: bool
+    args: dict[str, Any], hints: Mapping[str, Any], hook: str, *, plain: bool | None = None
 ) -> tuple[Arguments, bytes]:
     """Return what :func:`lower_arguments` gives, and its canonical bytes.
 
-    *plain*: whether none of *hints* asks for more than plain data.
+    *plain*: whether *hints* ask for plain data alone, if that is known.
 
     Raises:
         CallRejected: as :func:`lower_arguments`.
         NotCanonical: when it has too many values.
     """
+    if plain is None:
+        plain = not any(map(needs_structuring, map(hints.get, args)))
     data = sealed(args) if plain else None
     if data is not None:
         # What crosses is what the bytes say, whatever becomes of what was given.

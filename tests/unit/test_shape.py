@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from nxkernel import _canonical, _shape
-from nxkernel._shape import Misshapen, glance, survey
+from nxkernel._shape import Misshapen, glance, is_plain, survey
 from nxkernel.schemas.instance import obstacle, shape_of
 from tests.support.schemas import VALUES
 
@@ -213,3 +213,24 @@ def test_a_dict_that_once_had_another_key_is_looked_into() -> None:
 def test_a_key_that_reads_like_a_mark_is_noticed(value: Any, marked: bool) -> None:
     """It may be noticed where there is none, and never overlooked."""
     assert _canonical.surveyed(_canonical.encode(value)).marked is marked
+
+
+@pytest.mark.usefixtures("within")
+@given(VALUES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_told_without_a_count_is_what_a_glance_passes(value: Any) -> None:
+    """The usual case of it says the same of every value, and of bytes in it."""
+    for each in (value, [value, b"x"], {"a": {"b": value}}):
+        assert is_plain(each, 64, 10**6)
+        assert glance(each, 64, 10**6, binary=True) is not None
+
+
+@pytest.mark.usefixtures("within")
+def test_what_is_told_without_a_count_ends_at_its_limits() -> None:
+    """Also in a value that another thread made a cycle after it was encoded."""
+    assert is_plain(deep(7), 7, 100)
+    assert not is_plain(deep(8), 7, 100)
+    assert not is_plain([0] * 100, 7, 99)
+    cycle: list[Any] = []
+    cycle += [cycle] * 3
+    assert not is_plain(cycle, 64, 1000)
