@@ -98,8 +98,8 @@ class Spin:
         habit = self._habits.get(hook)
         if habit is None:
             habit = self._habits[hook] = _Habit()
-        if habit.settled and not habit.looks:
-            habit.told()
+        if habit.settled and not habit.looks and habit.left > 1:
+            habit.left -= 1  # as it would do when told
             return block()
         began = self.now()
         ready = {fd} if habit.looks and self.look(fd, BUDGET_S) else block()

@@ -241,6 +241,8 @@ def open_stack(middleware: Sequence[Middleware], call: Call) -> Open:
 
 def _same_call(given: Call, yielded: Any) -> Call:
     """Check that a middleware changed the envelope at most."""
+    if type(yielded) is Call and all(map(is_, _whole(given), _whole(yielded))):
+        return yielded
     if not isinstance(yielded, Call):
         raise TypeError(f"yielded {type(yielded).__name__}, expected the call")
     if yielded is not given and not _same_content(given, yielded):
@@ -248,8 +250,10 @@ def _same_call(given: Call, yielded: Any) -> Call:
     return yielded
 
 
-_content = attrgetter("payload", "arguments", "blobs", "stack_ns")
-_names = attrgetter("input_digest", "plugin", "impl", "hook", "phase", "call_id")
+_CONTENT = ("payload", "arguments", "blobs", "stack_ns")
+_NAMES = ("input_digest", "plugin", "impl", "hook", "phase", "call_id")
+_content, _names = attrgetter(*_CONTENT), attrgetter(*_NAMES)
+_whole = attrgetter(*_CONTENT, *_NAMES)
 
 
 def _same_content(given: Call, yielded: Call) -> bool:

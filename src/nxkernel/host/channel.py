@@ -70,6 +70,11 @@ class Channel:
         return self.closed or not self._inbox.empty or bool(self._look())
 
     @property
+    def even(self) -> bool:
+        """Whether all was written and all that was read has been taken."""
+        return not self._backlog and self._inbox.empty
+
+    @property
     def unheard(self) -> bool:
         """Whether bytes have been read that are in no message that was taken."""
         return not self._inbox.empty

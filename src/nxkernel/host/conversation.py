@@ -59,7 +59,7 @@ class Conversation:
         frame.deadline = math.inf if self.keeper.patient else self.call.deadline + (began - came)
         self.send()
         first: FromWorker | Loss | None = None
-        if not (channel.backlog or channel.unheard or self.worker.strays):
+        if channel.even and not self.worker.strays:
             # The usual case in line: all of it was written, and what comes is the answer.
             signal = yield Io(channel.result, None, frame.deadline + frame.grace, channel.wait)
             first = after(self.worker, signal)

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nxkernel._blob import Blob
 from nxkernel._canonical import encode, surveyed
@@ -16,6 +18,7 @@ from nxkernel.middleware.contracts import Contracts, as_json
 from nxkernel.schemas.annotated import BLOB
 from nxkernel.types import Outcome
 from tests.support.calls import Boot, a_call, a_plugin, a_spec, answered, drive, failed
+from tests.support.schemas import VALUES
 
 INPUT = {
     "type": "object",
@@ -49,6 +52,18 @@ def test_what_satisfies_the_contracts_passes() -> None:
     """A call within both contracts comes back as it was."""
     outcome = check(booted(HOOKS, NARROWED), {"page": 3}, ["x"])
     assert outcome == answered(a_call({"page": 3}), ["x"])
+
+
+@given(value=VALUES | st.binary(max_size=3) | st.lists(st.text(max_size=3), max_size=3))
+def test_what_was_seen_of_a_result_makes_it_neither_better_nor_worse(value: Any) -> None:
+    """Told with its shape, which is the quick way, it has the same outcome as without."""
+    call, shape = a_call({"page": 3}), surveyed(encode(value))
+    for contracts in (booted(HOOKS, NARROWED), booted(HOOKS), booted()):
+        seen, unseen = (
+            drive(contracts, call, answered(call, shape.value, shape=each))
+            for each in (shape, None)
+        )
+        assert attrs.evolve(seen, shape=None) == unseen
 
 
 def test_without_contracts_everything_passes() -> None:

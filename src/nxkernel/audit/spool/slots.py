@@ -28,7 +28,17 @@ import attrs
 
 from nxkernel._system import files
 
-__all__ = ["CHUNK", "MAX_BYTES", "Found", "Slot", "Slots", "fence", "found_slots", "is_sound"]
+__all__ = [
+    "CHUNK",
+    "FENCE",
+    "MAX_BYTES",
+    "Found",
+    "Slot",
+    "Slots",
+    "fence",
+    "found_slots",
+    "is_sound",
+]
 
 _HEAD = struct.Struct("<IIIIQ")
 _HEAD_BYTES = _HEAD.size
@@ -37,7 +47,7 @@ _aim = struct.Struct("<IQ").pack_into
 _crc = zlib.crc32
 _CAPACITY = struct.Struct("<I")
 #: Where the fence is.
-_FENCE = _HEAD.size
+FENCE = _HEAD.size
 #: How much the file grows at a time; the least that any system maps.
 CHUNK = 1 << 16
 #: The sizes of slots, heads included. Nearly every call fits the first.
@@ -89,10 +99,13 @@ class Slots:
         self._fd = os.open(path, _FLAGS, 0o600)
         self._size = 0
         self._maps: list[mmap.mmap] = []
+        #: The first of them: at :data:`FENCE` it has the fence.
+        self.first: mmap.mmap
         self._free: dict[int, list[Slot]] = {size: [] for size in _SIZES}
         self._usual = self._free[_SIZES[0]]
         try:
             self._grow(_SIZES[0])
+            self.first = self._maps[0]
         except BaseException:
             self.close()
             path.unlink()
@@ -102,11 +115,11 @@ class Slots:
     @property
     def is_fenced(self) -> bool:
         """Whether somebody has taken this process for dead."""
-        return self._maps[0][_FENCE] != 0
+        return self.first[FENCE] != 0
 
     def set_fence(self) -> None:
         """Keep this process itself out."""
-        self._maps[0][_FENCE] = 1
+        self.first[FENCE] = 1
 
     @property
     def is_gone(self) -> bool:
@@ -177,7 +190,7 @@ def fence(path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        os.lseek(fd, _FENCE, os.SEEK_SET)
+        os.lseek(fd, FENCE, os.SEEK_SET)
         os.write(fd, b"\1")
     finally:
         os.close(fd)

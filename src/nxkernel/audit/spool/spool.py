@@ -25,7 +25,7 @@ from nxkernel.audit.spool.folder import SpoolName
 from nxkernel.audit.spool.frames import frame
 from nxkernel.audit.spool.remains import Remains
 from nxkernel.audit.spool.segments import Segment
-from nxkernel.audit.spool.slots import Slot, Slots
+from nxkernel.audit.spool.slots import FENCE, Slot, Slots
 
 __all__ = ["ROLL_BYTES", "Open", "Spool"]
 
@@ -117,7 +117,7 @@ class Spool:
             slot.fill(said)
         if self._power:
             slot.flush()
-        if slots.is_fenced:
+        if slots.first[FENCE]:
             raise _fenced()
         return Open(number, before, slot)
 
@@ -180,7 +180,7 @@ class Spool:
         self._segment.append(data)
         self._has_failed = False
         # Asked after the row is there: whoever set the fence then reads it, or we see the fence.
-        if slots.is_fenced:
+        if slots.first[FENCE]:
             raise _fenced()
         if self._power:
             try:
