@@ -89,23 +89,22 @@ def packed(value: Any, hint: Any = Any, path: str = "value") -> tuple[bytes, Blo
 
 
 def packed_arguments(
-    args: dict[str, Any], hints: Mapping[str, Any], hook: str, *, plain: bool | None = None
+    args: dict[str, Any], hints: Mapping[str, Any] | None, hook: str
 ) -> tuple[Arguments, bytes]:
     """Return what :func:`lower_arguments` gives, and its canonical bytes.
 
-    *plain*: whether *hints* ask for plain data alone, if that is known.
+    *hints* are None where they are known to ask for plain data alone.
 
     Raises:
         CallRejected: as :func:`lower_arguments`.
         NotCanonical: when it has too many values.
     """
-    if plain is None:
-        plain = not any(map(needs_structuring, map(hints.get, args)))
-    data = sealed(args) if plain else None
-    if data is not None:
-        # What crosses is what the bytes say, whatever becomes of what was given.
-        return Arguments(bounded(data)), data
-    lowered = lower_arguments(args, hints, hook)
+    if hints is None or not any(map(needs_structuring, map(hints.get, args))):
+        data = sealed(args)
+        if data is not None:
+            # What crosses is what the bytes say, whatever becomes of what was given.
+            return Arguments(bounded(data)), data
+    lowered = lower_arguments(args, hints or {}, hook)
     data = bounded(encode(lowered))
     return Arguments(data, lowered), data
 

@@ -34,8 +34,8 @@ class Annotations:
     #: The hooks of which it is known that they say no more of a value than that it is plain: for
     #: those neither :meth:`checked` nor :meth:`lifted` does anything.
     silent: set[str] = attrs.Factory(set)
-    #: By hook, its annotations, and whether they say no more of any argument than that.
-    _arguments: dict[str, tuple[Mapping[str, Any], bool]] = attrs.Factory(dict)
+    #: Of each hook, whether they say no more of any argument than that.
+    _arguments: dict[str, bool] = attrs.Factory(dict)
     #: What each says of its value, where that is more than that it is plain; None where it is not.
     _values: dict[str, Any] = attrs.Factory(dict)
 
@@ -71,13 +71,12 @@ class Annotations:
             CallRejected: when one cannot cross.
             NotCanonical: when they have too many values.
         """
-        known = self._arguments.get(spec.name)
-        if known is None:
+        plain = self._arguments.get(spec.name)
+        if plain is None:
             hints = self.of(spec)
             plain = not any(needs_structuring(hints.get(name)) for name in spec.names)
-            known = self._arguments[spec.name] = (hints, plain)
-        hints, plain = known
-        return packed_arguments(arguments, hints, spec.name, plain=plain)
+            self._arguments[spec.name] = plain
+        return packed_arguments(arguments, None if plain else self.of(spec), spec.name)
 
     def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the annotation; one that does not fit is its fault."""

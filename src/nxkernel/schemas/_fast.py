@@ -63,10 +63,12 @@ def _judge(validator: Any, size: int) -> Holds:
         return shape.parts <= most and shape.depth <= MAX_DEPTH and shape.json
 
     def holds(shape: Shape) -> bool:
-        value, depth, parts, _, json, _ = shape
         try:
-            if json and ((parts <= most and depth <= MAX_DEPTH) or fits(shape.counted())):
-                return bool(is_valid(value))
+            # fits(shape), written out: this is asked twice in every call.
+            small = shape.parts <= most and shape.depth <= MAX_DEPTH
+            if shape.json and (small or fits(shape.counted())):
+                valid: bool = is_valid(shape.value)
+                return valid
         except (ValueError, UnicodeError):  # a lone surrogate, a pattern beyond its limits
             pass
         return False
