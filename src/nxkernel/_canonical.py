@@ -64,9 +64,11 @@ _SHORT = 1024
 # What the bytes of plain data lack: bin, extensions, short floats, and floats that are not finite.
 # Like the next, it may also match inside a string or a number.
 _ODD = re.compile(rb"[\xc4-\xca\xd4-\xd8]|\xcb[\x7f\xff][\xf0-\xff]")
-_odd = _ODD.search
+# That none of their first bytes is there at all is told in a fifth of the time.
+_ODD_HEADS = bytes((*range(0xC4, 0xCC), *range(0xD4, 0xD9)))
 # What plain numbers are not: floats that are not finite, and integers of more than 63 bits. If the
-# first byte is not there at all, that is told in a tenth of the time that a pattern takes.
+# first byte is not there at all, that is told in a tenth of the time that a pattern takes, and in a
+# tenth of that again if one asks for a number and not for bytes.
 _ENDLESS = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 _HUGE = re.compile(rb"\xcf[\x80-\xff]")
 # The heads of lists and maps.
@@ -148,8 +150,8 @@ def sealed(value: Any) -> bytes | None:
     except Exception:  # the code of a class that is about to be refused may have run
         return None
     # In this order: what has been encoded ends, whatever it refers to.
-    numbers = (b"\xcb" in data and _ENDLESS.search(data) is not None) or (
-        b"\xcf" in data and _HUGE.search(data) is not None
+    numbers = (0xCB in data and _ENDLESS.search(data) is not None) or (
+        0xCF in data and _HUGE.search(data) is not None
     )
     size = len(data)
     if not numbers and size <= MAX_VALUES:  # and so has no more parts
@@ -160,7 +162,7 @@ def sealed(value: Any) -> bytes | None:
 
 def _is_endless(data: bytes) -> bool:
     """Whether there may be a float in *data* that is not finite."""
-    return b"\xcb" in data and _ENDLESS.search(data) is not None
+    return 0xCB in data and _ENDLESS.search(data) is not None
 
 
 def read(data: bytes, blobs: Blobs = NONE) -> Any:
@@ -186,7 +188,7 @@ def seen(value: Any, data: bytes | None = None) -> Shape | None:
     Raises:
         NotCanonical: when it cannot be encoded.
     """
-    if data is not None and (size := len(data)) <= _SHORT and _odd(data) is None:
+    if data is not None and (size := len(data)) <= _SHORT and _is_even(data):
         nested = size - len(data.translate(None, _NESTING))
         return Shape(value, nested, size, marked=mark(data) is not None)
     found = glance(value, _QUICK_DEPTH, MAX_VALUES)
@@ -198,9 +200,14 @@ def seen(value: Any, data: bytes | None = None) -> Shape | None:
     return Shape(value, *found, marked=marked(data))
 
 
+def _is_even(data: bytes) -> bool:
+    """Whether *data* certainly lack what the bytes of plain data lack."""
+    return len(data.translate(None, _ODD_HEADS)) == len(data) or _ODD.search(data) is None
+
+
 def refers(data: bytes) -> bool:
     """Whether canonical bytes may refer to a blob; most do not, which is told at once."""
-    return b"\xc7" in data and _REFERENCE.search(data) is not None
+    return 0xC7 in data and _REFERENCE.search(data) is not None
 
 
 def blobs_of(value: Any, data: bytes) -> Blobs:
