@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nxkernel._system.linux import LINUX
+from nxkernel._system.pollers import waiter
 from nxkernel.dispatch import company
 from nxkernel.dispatch.drivers import Bell, drive_blocking, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
@@ -170,6 +171,29 @@ def test_a_handler_of_a_signal_takes_the_call_further(pipe: tuple[int, int]) -> 
         signal.signal(signal.SIGUSR1, before)
     assert got == ["had it"]
     assert company._thread.members == []
+
+
+@pytest.mark.parametrize("run", [run_blocking, "tasks"])
+@pytest.mark.parametrize("data", [b"", b"x"])
+def test_what_waits_for_one_channel_alone_ends_a_wait_alike(
+    pipe: tuple[int, int], data: bytes, run: Any
+) -> None:
+    """By bytes or by its deadline; who drives tasks waits by the system's ways."""
+    os.write(pipe[1], data)
+    deadline = CLOCK.monotonic() + (3600 if data else 0.01)
+
+    def root() -> Effects[Signal]:
+        return (yield Io(pipe[0], None, deadline, waiter(pipe[0])))
+
+    bell = Bell()
+    if run == "tasks":
+        tasks = Tasks(root())
+        drive_blocking(tasks, CLOCK, bell)
+        found = tasks.result
+    else:
+        found = run(root(), CLOCK, bell)
+    assert found is (Signal.READY if data else Signal.DEADLINE)
+    assert data or CLOCK.monotonic() >= deadline
 
 
 def test_an_interrupt_in_the_middle_of_its_own_code(pipe: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from nxkernel._clock import SystemClock
 from nxkernel._system import WINDOWS, System, current
 from nxkernel._system.linux import LINUX
+from nxkernel._system.pollers import waiter
 
 
 @attrs.frozen
@@ -81,6 +82,22 @@ def test_a_writer_without_a_reader_is_ready(system: System) -> None:
     assert write in system.poll([Waiting(other, write)], -1, None)
     for fd in (write, other, _end):
         os.close(fd)
+
+
+def test_a_waiter_says_what_a_poll_says() -> None:
+    """Nothing, bytes, the end: as long as it is told, as often as it is asked."""
+    read, write = os.pipe()
+    wait = waiter(read)
+    assert wait is not None
+    found = [bool(wait(0))]
+    os.write(write, b"x")
+    found += [bool(wait(60_000)), bool(wait(60_000))]
+    os.read(read, 1)
+    found.append(bool(wait(1)))
+    os.close(write)
+    found.append(bool(wait(60_000)))
+    os.close(read)
+    assert found == [False, True, True, False, True]
 
 
 def test_each_platform_has_its_table() -> None:
