@@ -34,22 +34,21 @@ class Nests:
     """The nests of the calls that are under way, and that of the application itself."""
 
     top: Nest = attrs.Factory(Nest)
-    #: Those of calls that have asked for something.
-    by_call: dict[CallId, Nest] = attrs.Factory(dict)
+    _by_call: dict[CallId, Nest] = attrs.Factory(dict)
 
     def below(self, parent: Call) -> Nest:
         """Return the nest of what *parent* asks for."""
-        return self.by_call.setdefault(parent.call_id, Nest())
+        return self._by_call.setdefault(parent.call_id, Nest())
 
     def begin_again(self, lost: Call) -> None:
         """Let the next attempt of *lost* ask under the same keys as this one did."""
-        nest = self.by_call.get(lost.call_id)
+        nest = self._by_call.get(lost.call_id)
         if nest is not None:
             nest.ordinals.clear()
 
     def forget(self, call: Call) -> None:
         """*call* has its outcome and asks for nothing more."""
-        self.by_call.pop(call.call_id, None)
+        self._by_call.pop(call.call_id, None)
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)  # so that it is made at once: see _altered
