@@ -55,17 +55,18 @@ class Alone:
     He makes tasks of it as it stands, and its driver finds them when he looks again.
     """
 
-    #: What it waits for, while it waits. The class's until it is set, as the next two are.
-    effect: Effect | None = None
-    #: The tasks that somebody has made of it.
-    taken: Tasks | None = None
-    #: What it has returned.
-    result: Any = None
+    __slots__ = ("_context", "_root", "bell", "effect", "result", "taken")
 
     def __init__(self, root: Effects[Any], bell: object) -> None:
         self._root = root
         self.bell = bell
         self._context = contextvars.copy_context()
+        #: What it waits for, while it waits.
+        self.effect: Effect | None = None
+        #: The tasks that somebody has made of it.
+        self.taken: Tasks | None = None
+        #: What it has returned.
+        self.result: Any = None
 
     @property
     def tasks(self) -> Tasks:
