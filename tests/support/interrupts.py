@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -67,6 +68,9 @@ def interrupted(work: Callable[[], object], number: int, folder: str = "nxkernel
     Returns where that was, or None when it has fewer places and was done.
     """
     shot, before = _Shot(number, folder), sys.gettrace()
+    # What the collector closes meanwhile would be struck as well, and nobody hears of that.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         sys.settrace(shot.enter)
         work()
@@ -74,4 +78,6 @@ def interrupted(work: Callable[[], object], number: int, folder: str = "nxkernel
         pass
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
     return shot.where or None
