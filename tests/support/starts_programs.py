@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nxkernel as nx
 from nxkernel.host.watchdog import ProcGauge
+from tests.support.interpreter import needed
 from tests.support.zoo import Zoo, patient
 
 #: What the application lets the plugin start.
@@ -20,8 +21,8 @@ GRANTS = {"runs": nx.Grant(exec=("/usr/bin/true", "/bin/sh"))}
 
 def main() -> None:
     folder, level = sys.argv[1:]
-    sandbox = nx.Sandbox(require=level)  # type: ignore[arg-type]
-    with patient(Path(folder), "runs", grants=GRANTS, sandbox=sandbox) as kernel:
+    options = {"sandbox": nx.Sandbox(require=level), "grants": GRANTS}  # type: ignore[arg-type]
+    with patient(Path(folder), "runs", environment=needed(), **options) as kernel:
         zoo = Zoo(kernel)
         shell = zoo.act("runs", ["run", "/bin/sh", "-c", "echo from a shell"])
         left = zoo.act("runs", ["daemon"])

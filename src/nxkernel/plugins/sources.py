@@ -6,9 +6,10 @@ its own package by its full name as well, and must find there what was checked.
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path, PurePosixPath
 
 import attrs
@@ -93,10 +94,24 @@ def installed_source(entry: EntryPoint, folder: Path, package: list[str], manife
 
 
 def _listed(entry: EntryPoint, root: Path) -> Iterator[str]:
-    for path in (entry.dist.files or ()) if entry.dist else ():
-        located = Path(os.path.abspath(str(path.locate())))
+    if entry.dist is None:
+        return
+    for path in _recorded(entry.dist):
+        located = Path(os.path.abspath(str(entry.dist.locate_file(path))))
         if root in located.parents and not _is_note(path):
             yield located.relative_to(root).as_posix()
+
+
+def _recorded(distribution: Distribution) -> Iterable[PurePosixPath]:
+    """Return what was installed, also what is gone since.
+
+    From Python 3.12 on, `Distribution.files` leaves out what is gone; a distribution that lacks
+    a file would be taken for a whole one.
+    """
+    record = distribution.read_text("RECORD")
+    if not record:  # installed in another way: the list says what was built, and not what is here
+        return distribution.files or ()
+    return [PurePosixPath(row[0]) for row in csv.reader(record.splitlines()) if row]
 
 
 def _is_note(path: PurePosixPath) -> bool:
