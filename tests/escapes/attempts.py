@@ -411,7 +411,10 @@ def _write() -> Iterator[Attempt]:
     yield attempt("plant_symlink", "os.symlink('/etc', H['w'] + '/etc')")
     yield attempt(
         "bytecode_cache",
-        "open(H['r'] + '/__pycache__/plugin.cpython-311.pyc', 'wb').write(b'x')",
+        """
+        tag = sys.implementation.cache_tag
+        open(H['r'] + f'/__pycache__/plugin.{tag}.pyc', 'wb').write(b'x')
+        """,
     )
     yield attempt("unnamed_file", "os.open(H['dir'], os.O_TMPFILE | os.O_RDWR, 0o600)")
     yield attempt(
