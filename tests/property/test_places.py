@@ -30,6 +30,8 @@ class Calls(RuleBasedStateMachine):
         self.parcels = Parcels(1 << 26, self.arena)
         #: Of each call on the worker: where its blobs begin, and the slices that it has.
         self.stack: list[tuple[int, list[Slice]]] = []
+        #: What is still read for calls that nobody waits for.
+        self.left: list[Slice] = []
 
     def teardown(self) -> None:
         self.parcels.close()
@@ -75,6 +77,20 @@ class Calls(RuleBasedStateMachine):
         mark, _ = self.stack.pop()
         self.parcels.lower(mark)
 
+    @precondition(lambda self: self.stack)
+    @rule()
+    def leave(self) -> None:
+        """Nobody waits any more for the call on top, which goes on."""
+        mark, has = self.stack.pop()
+        self.parcels.leave(mark)
+        self.left += has
+
+    @rule()
+    def settle(self) -> None:
+        """Those that were left have ended."""
+        self.parcels.settle()
+        self.left.clear()
+
     @rule()
     def rest(self) -> None:
         """Time passes."""
@@ -83,13 +99,14 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def each_has_its_bytes(self) -> None:
         """And no other slice of any call lies in the same pages."""
-        places = sorted((p.offset, p.offset + p.size) for _, has in self.stack for p in has)
+        slices = [*self.left, *(piece for _, has in self.stack for piece in has)]
+        places = sorted((p.offset, p.offset + p.size) for p in slices)
         for (_, end), (begin, _) in pairwise(places):
             assert end <= begin
-        for _, has in self.stack:
-            for piece in has:
-                data = bytes(self.arena.down.view[piece.offset : piece.offset + piece.size])
-                assert name_of(Blob(data)) == piece.name
+        for piece in slices:
+            data = bytes(self.arena.down.view[piece.offset : piece.offset + piece.size])
+            assert name_of(Blob(data)) == piece.name
+        assert self.arena.used == bool(slices)
 
 
 TestCalls = Calls.TestCase

@@ -78,8 +78,16 @@ class Arena:
     def lower(self, height: int) -> None:
         """Take away what lies above *height*."""
         self._places.lower(height)
-        if not self.height and max(self.down.used, self.up.used) > self._kept:
-            self.give_back(self._kept)
+        self._spare()
+
+    def leave(self, height: int) -> None:
+        """Take away what lies above *height*, but keep its bytes until :meth:`settle`."""
+        self._places.leave(height)
+
+    def settle(self) -> None:
+        """Nobody reads any more what was left."""
+        self._places.settle()
+        self._spare()
 
     # -- from the worker -------------------------------------------------------------------------
 
@@ -89,8 +97,17 @@ class Arena:
 
     # -- memory ----------------------------------------------------------------------------------
 
+    @property
+    def used(self) -> bool:
+        """Whether the worker may be reading here."""
+        return self._places.used
+
+    def _spare(self) -> None:
+        if not self._places.used and max(self.down.used, self.up.used) > self._kept:
+            self.give_back(self._kept)
+
     def give_back(self, kept: int = 0) -> None:
-        """Give back the memory of each file beyond its first *kept* bytes: no call has any."""
+        """Give back the memory of each file beyond its first *kept* bytes: nobody reads there."""
         self._places.forget(kept)
         self.down.give_back(kept)
         self.up.give_back(kept)
@@ -98,6 +115,7 @@ class Arena:
     def close(self) -> None:
         """Do without it; the worker may still have it. Safe to call twice."""
         self._places.lower(0)
+        self._places.settle()
         self._places.forget()
         self.down.close()
         self.up.close()

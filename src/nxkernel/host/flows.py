@@ -462,6 +462,8 @@ class Flow:
             worker.channel.send(Halt(seq=self._halted, token=self._token))
         seqs = frozenset({frame.seq, self._halted})
         worker.strays.append(Stray(seqs, self._left.items + _LAST_WORDS))
+        # A call below goes on with its own; it must not take what the iterator has for that.
+        worker.channel.parcels.leave(frame.mark)
         if self.keeper.slot.alone:
             worker.ask(self.keeper.until(self.clock.monotonic()))
         self.outcome = cancelled(self.call)

@@ -109,9 +109,22 @@ class Parcels:
         if self._arena is not None:
             self._arena.lower(height)
 
+    def leave(self, height: int) -> None:
+        """Nobody waits any more for the call that began at *height*: take its blobs away.
+
+        It may still read them, until :meth:`settle`.
+        """
+        if self._arena is not None:
+            self._arena.leave(height)
+
+    def settle(self) -> None:
+        """All calls that were left have ended."""
+        if self._arena is not None:
+            self._arena.settle()
+
     def rest(self) -> None:
         """No call is on the worker, and none has been for a while: give all memory back."""
-        if self._arena is not None and not self._arena.height:
+        if self._arena is not None and not self._arena.used:
             self._arena.give_back()
 
     def close(self) -> None:

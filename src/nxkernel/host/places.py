@@ -52,6 +52,8 @@ class Places:
         self._near = near
         self._lasting = lasting
         self._lying: list[_Lying] = []
+        #: Begin and end of what was left to a reader who has not said that he is done.
+        self._left: list[tuple[int, int]] = []
         #: What lies there whole, by name: begin and end. No two of them overlap.
         self._there: dict[bytes, tuple[int, int]] = {}
         #: Names of what lay there and was written over, the latest last.
@@ -62,6 +64,11 @@ class Places:
         """How many blobs the calls on the worker have."""
         return len(self._lying)
 
+    @property
+    def used(self) -> bool:
+        """Whether anybody reads here: a call, or who was left."""
+        return bool(self._lying or self._left)
+
     def since(self, height: int) -> Blobs:
         """Return those from *height* upwards: what the call has that began there."""
         if height >= len(self._lying):
@@ -71,6 +78,19 @@ class Places:
     def lower(self, height: int) -> None:
         """Take away what lies above *height*."""
         del self._lying[height:]
+
+    def leave(self, height: int) -> None:
+        """Take away what lies above *height*, but keep its bytes: it may still be read.
+
+        Calls end otherwise one above the other. A stream that nobody listens to any more does not,
+        and those below it go on meanwhile.
+        """
+        self._left += [(each.begin, each.end) for each in self._lying[height:]]
+        self.lower(height)
+
+    def settle(self) -> None:
+        """Nobody reads any more what was left."""
+        self._left.clear()
 
     # -- what lies there still -------------------------------------------------------------------
 
@@ -85,7 +105,7 @@ class Places:
         if place is None:
             return None
         begin, end = place
-        if any(each.begin == begin for each in self._lying):
+        if place in self._left or any(each.begin == begin for each in self._lying):
             return None
         self._there[name] = self._there.pop(name)  # the latest, last
         self._lying.append(_Lying(blob, begin, end, self._floor, (*self._apart, place)))
@@ -136,7 +156,7 @@ class Places:
     def _free(self, size: int, *avoided: tuple[int, int]) -> int:
         """Return the lowest free place above the floor that none of *avoided* overlaps."""
         at = self._floor
-        for begin, end in sorted((*self._apart, *avoided)):
+        for begin, end in sorted((*self._apart, *self._left, *avoided)):
             if begin < at + size and at < end:
                 at = aligned(end)
         return at

@@ -171,6 +171,8 @@ class Worker:
                 return message
             if isinstance(message, _LAST):
                 self.strays.remove(stray)
+                if not self.strays:
+                    self.channel.parcels.settle()
         return None
 
     def ask(self, until: float) -> None:

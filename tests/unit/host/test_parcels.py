@@ -219,6 +219,20 @@ def test_a_worker_at_rest_has_no_memory(parcels: Parcels, arena: Arena) -> None:
     Parcels(LARGEST).rest()
 
 
+def test_what_is_left_keeps_its_memory(parcels: Parcels, arena: Arena) -> None:
+    """Until it is settled, however long no call is there; then it is given back like any other."""
+    given = blob(KEPT + HEAVY, 6)
+    parcels.sent(by_name(given), 0)
+    parcels.leave(0)
+    parcels.lower(0)
+    parcels.rest()
+    assert os.pread(arena.down.fd, given.size, 0) == given.bytes()
+    parcels.settle()
+    assert footprint(arena) <= KEPT
+    parcels.rest()
+    assert footprint(arena) == 0
+
+
 def test_memory_does_not_grow_with_calls(parcels: Parcels, arena: Arena) -> None:
     """A thousand calls use the memory of one."""
     for seed in range(1000):

@@ -115,6 +115,22 @@ def test_no_two_calls_have_the_same_place(places: Places) -> None:
     assert places.since(0) is NONE
 
 
+def test_what_is_left_is_read_on(places: Places) -> None:
+    """It is nobody's place until its reader is done; calls below it go on as if it were not."""
+    low, left = blob(2, 1), blob(2, 2)
+    put(places, low)
+    inner = places.height
+    assert put(places, left) == 2 * PAGE
+    places.leave(inner)
+    assert (places.height, places.since(0)) == (1, {name_of(low): low})
+    assert put(places, left) == 4 * PAGE, "not where it is read, though it lies there"
+    places.lower(0)
+    assert places.used
+    places.settle()
+    assert not places.used
+    assert put(places, blob(4, 3)) == 0
+
+
 def test_a_full_room_says_so(places: Places) -> None:
     """And forgets nothing for it."""
     given = blob(60)

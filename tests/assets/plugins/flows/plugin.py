@@ -1,3 +1,4 @@
+import hashlib
 import os
 import random
 import signal
@@ -53,6 +54,12 @@ class Plugin:
     @hookimpl
     def ask_a(self, value):
         return self.context.call("echo", value=value)
+
+    @hookimpl
+    def ask_b(self, value):
+        """Asks for one blob after the other, and says what all of them hold in the end."""
+        blobs = [self.context.call("ask_c", value=each)[0] for each in value]
+        return [hashlib.sha256(each.view()).hexdigest() for each in blobs]
 
     def _nothing(self):
         return None
@@ -137,7 +144,7 @@ class Plugin:
         time.sleep(seconds)
         yield "awake"
 
-    def _waits(self, after):
+    def _waits(self, after, blob=None):
         """Makes its next item once there is a file called ``go`` in its folder."""
         try:
             yield from range(after)
@@ -146,6 +153,8 @@ class Plugin:
             yield "gone"
         finally:
             self.ended.append("waits")
+            if blob is not None:
+                self.ended[-1] = hashlib.sha256(blob.view()).hexdigest()
 
     def _asks_and_waits(self):
         """Calls, makes an item, and calls again once there is a file called ``go``."""
