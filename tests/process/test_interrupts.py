@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,6 @@ from nxkernel.audit.reader import AuditReader
 from tests.process.conftest import Opens
 from tests.support.interrupts import interrupted
 from tests.support.zoo import copies, eventually, patient
-
-#: Places in a row that a call does not have, before there are no more: one that is measured has
-#: more than the next.
-DONE = 9
 
 
 class Hooks:
@@ -42,20 +36,6 @@ class Same:
         return x
 
 
-def struck(work: Callable[[], object], after: Callable[[str | None], None]) -> list[str]:
-    """Do *work* with an interrupt at one place after the other, and *after* it each time."""
-    places, missed = [], 0
-    for number in itertools.count(1):
-        where = interrupted(work, number)
-        after(where)
-        missed += where is None
-        if missed == DONE:
-            return places
-        if where is not None:
-            places.append(where)
-    raise AssertionError("endless")
-
-
 @pytest.mark.parametrize("hook", ["first", "again"])
 def test_every_intent_has_an_end_while_the_kernel_lives(tmp_path: Path, hook: str) -> None:
     """Wherever an interrupt strikes a call: what is on record of it says that it is over."""
@@ -67,8 +47,8 @@ def test_every_intent_has_an_end_while_the_kernel_lives(tmp_path: Path, hook: st
         call(x=1)
         known = len(reader.calls(run.id))
 
-        def look(where: str | None) -> None:
-            nonlocal known
+        struck = []
+        for where in interrupted(lambda: call(x=1)):
             new = reader.calls(run.id)[known:]
             known += len(new)
             assert len(new) <= 1, where
@@ -76,11 +56,10 @@ def test_every_intent_has_an_end_while_the_kernel_lives(tmp_path: Path, hook: st
                 assert row.status in ("ok", "error"), where
                 if row.status == "error":
                     assert (row.error_code, row.fault) == ("call.cancelled", "caller"), where
-
-        places = struck(lambda: call(x=1), look)
+            struck.append(str(where))
         assert call(x=2) == 2
     for place in ("Audit.", "Spool.begin", "Spool.finish", "Stack.open", "Open.close"):
-        assert any(place in each for each in places), place
+        assert any(place in each for each in struck), place
     with AuditReader(run.audit_log.path) as reader:
         assert reader.interrupted() == []
 

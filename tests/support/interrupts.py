@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import dis
 import gc
+import itertools
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 __all__ = ["interrupted"]
 
+#: How often the work is done without an interrupt first, and how often a place is aimed at.
+LOOKS, TRIES = 3, 3
 #: Before it goes on from one of these, the interpreter looks whether a signal has come.
 _CALLS = {code for name, code in dis.opmap.items() if name.startswith("CALL")}
 
 
-class _Shot:
-    """Raises KeyboardInterrupt at the place that is *number*, counted from 1."""
+#: A place: function, offset in its code or -1 for its beginning, and how often it was met before.
+_Place = tuple[str, int, int, int]
 
-    def __init__(self, number: int, folder: str) -> None:
-        self._left = number
+
+class _Shot:
+    """Raises KeyboardInterrupt at *target*, and notes the places that it meets until then."""
+
+    def __init__(self, target: _Place | None, folder: str) -> None:
+        self._target = target
         self._folder = folder
+        self._met: Counter[tuple[str, int, int]] = Counter()
         self._before: dict[FrameType, int] = {}
         #: Frames whose last call was of a function in Python, which returns without a look.
         self._inline: set[FrameType] = set()
-        self.where = ""
+        self.places: list[_Place] = []
+        self.where: str | None = None
 
     def enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        """Count the beginning of a function; every one is a place."""
+        """Meet the beginning of a function; every one is a place."""
         if frame.f_back is not None:
             self._inline.add(frame.f_back)
         if self._folder not in frame.f_code.co_filename or _is_final(frame):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        self._count(frame)
+        self._meet(frame, -1)
         return self._step
 
     def _step(self, frame: FrameType, event: str, _argument: object) -> Any:
@@ -44,13 +54,17 @@ class _Shot:
             inline = frame in self._inline
             self._inline.discard(frame)
             if called and not inline:
-                self._count(frame)
+                self._meet(frame, frame.f_lasti)
         return self._step
 
-    def _count(self, frame: FrameType) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
+    def _meet(self, frame: FrameType, offset: int) -> None:
+        code = frame.f_code
+        spot = (code.co_qualname, code.co_firstlineno, offset)
+        place = (*spot, self._met[spot])
+        self._met[spot] += 1
+        self.places.append(place)
+        if place == self._target:
+            self.where = f"{code.co_qualname}, line {frame.f_lineno}"
             sys.settrace(None)
             raise KeyboardInterrupt
 
@@ -62,12 +76,32 @@ def _is_final(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def interrupted(work: Callable[[], object], number: int, folder: str = "nxkernel") -> str | None:
-    """Do *work* with an interrupt at its place *number* in code under *folder*.
+def interrupted(work: Callable[[], object], folder: str = "nxkernel") -> Iterator[str | None]:
+    """Do *work* again and again, with an interrupt at another of its places in *folder* each time.
 
-    Returns where that was, or None when it has fewer places and was done.
+    Yields after each time where that was, or None where the work was done without: at first, to
+    see what places there are, and where it did not come by the place. A place is known by what it
+    is and not by its number: of two times of the same work one may have more places, as the
+    interpreter goes on to specialise it.
     """
-    shot, before = _Shot(number, folder), sys.gettrace()
+    known: dict[_Place, int] = {}
+    for place in itertools.chain([None] * LOOKS, _left(known)):
+        shot = _struck(work, _Shot(place, folder))
+        for met in shot.places:
+            known.setdefault(met, 0)
+        if place is not None:
+            known[place] = TRIES if shot.where else known[place] + 1
+        yield shot.where
+
+
+def _left(known: dict[_Place, int]) -> Iterator[_Place]:
+    """Yield a place that is to be struck, for as long as there is one."""
+    while left := next((place for place, tries in known.items() if tries < TRIES), None):
+        yield left
+
+
+def _struck(work: Callable[[], object], shot: _Shot) -> _Shot:
+    before = sys.gettrace()
     # What the collector closes meanwhile would be struck as well, and nobody hears of that.
     collects = gc.isenabled()
     gc.disable()
@@ -80,4 +114,4 @@ def interrupted(work: Callable[[], object], number: int, folder: str = "nxkernel
         sys.settrace(before)
         if collects:
             gc.enable()
-    return shot.where or None
+    return shot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import attrs
@@ -57,31 +56,23 @@ def test_a_nested_failure_names_the_plugin_that_failed_the_hook() -> None:
 def test_an_interrupt_anywhere_leaves_no_call_in_the_order() -> None:
     """Wherever the interpreter takes one: who changes the order waits for no call that is over."""
     bench = Bench({"a": Everything(lambda x: x)})
-    registry, struck, missed = bench.desk.registry, [], 0
+    registry, struck = bench.desk.registry, []
     bench.call("first", x=1)
-    for number in itertools.count(1):
-        where = interrupted(lambda: bench.call("first", x=1), number)
+    for where in interrupted(lambda: bench.call("first", x=1)):
         order = registry.enter()
         registry.leave(order)
         assert order.calls == 0, where
-        missed += where is None
-        if missed == 9:  # not every call has as many places
-            break
-        struck.append(where)
-    assert any("Registry.enter" in str(each) for each in struck)
-    assert any("Registry.left" in str(each) for each in struck)
+        struck.append(str(where))
+    assert any("Registry.enter" in each for each in struck)
+    assert any("Registry.left" in each for each in struck)
 
 
 def test_an_interrupt_anywhere_leaves_no_thread_in_a_builtin() -> None:
     """Its later calls are the application's own, and in an event loop they are refused as such."""
     bench = Bench({"a": Everything(lambda x: in_builtin())})
     assert bench.call("first", x=1).value is True
-    struck, missed = [], 0
-    for number in itertools.count(1):
-        where = interrupted(lambda: bench.call("first", x=1), number)
+    struck = []
+    for where in interrupted(lambda: bench.call("first", x=1)):
         assert not in_builtin(), where
-        missed += where is None
-        if missed == 9:  # not every call has as many places
-            break
-        struck.append(where)
-    assert any("_within" in str(each) for each in struck)
+        struck.append(str(where))
+    assert any("_within" in each for each in struck)
