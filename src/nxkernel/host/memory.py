@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from contextlib import suppress
 
 from nxkernel._system.holding import close_all, into
 
@@ -82,11 +83,15 @@ class Memory:
         return bytes(self.view[offset : offset + size])
 
     def give_back(self, kept: int) -> None:
-        """Give back all but the first *kept* bytes, of whole pages: nothing lies beyond."""
+        """Give back all but the first *kept* bytes, of whole pages: nothing lies beyond.
+
+        Unless the application has locked its memory, by mlockall(2): then this stays as well.
+        """
         if sys.platform == "linux" and self._map is not None and self.used > kept:
             end = -(-self.used // mmap.PAGESIZE) * mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_REMOVE, kept, end - kept)
-            self.used = kept
+            with suppress(OSError):
+                self._map.madvise(mmap.MADV_REMOVE, kept, end - kept)
+                self.used = kept
 
     def close(self) -> None:
         """Do without it; the worker may still have it. Safe to call twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import stat
@@ -75,6 +76,21 @@ def test_the_host_gives_back_what_is_lent(memory: Memory, lent: int) -> None:
     memory.give_back(1 << 16)
     assert os.fstat(memory.fd).st_blocks * 512 == 1 << 16
     assert os.pread(lent, SIZE, 0) == b"x" * (1 << 16) + bytes(SIZE - (1 << 16))
+
+
+def test_locked_memory_stays(memory: Memory) -> None:
+    """An application that keeps all it has from being paged out keeps this too; nothing fails."""
+    assert memory.reaches(SIZE)
+    byte = ctypes.c_char.from_buffer(memory.view, SIZE - mmap.PAGESIZE)
+    libc = ctypes.CDLL(None, use_errno=True)
+    page = ctypes.c_void_p(ctypes.addressof(byte)), ctypes.c_size_t(mmap.PAGESIZE)
+    assert libc.mlock(*page) == 0, ctypes.get_errno()
+    memory.give_back(0)
+    assert os.fstat(memory.fd).st_blocks
+    assert libc.munlock(*page) == 0, ctypes.get_errno()
+    del byte
+    memory.give_back(0)
+    assert os.fstat(memory.fd).st_blocks == 0
 
 
 def test_its_size_is_for_good(memory: Memory) -> None:
