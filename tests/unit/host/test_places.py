@@ -95,6 +95,14 @@ def test_one_that_comes_back_gets_a_place_of_its_own(places: Places) -> None:
     assert places.again(one) == 4 * PAGE
 
 
+def test_a_place_of_its_own_is_one_of_the_call(places: Places) -> None:
+    """What the call is given after it lies around it, and neither over it."""
+    one, two = blob(4, 1), blob(4, 2)
+    call(places, one)
+    call(places, two)
+    assert call(places, one, blob(6, 3), blob(3, 4)) == [4 * PAGE, 8 * PAGE, 14 * PAGE]
+
+
 def test_what_would_need_more_memory_than_is_kept_gets_none(places: Places) -> None:
     """Places of their own end where memory is given back after the call."""
     one, two = blob(9, 1), blob(9, 2)
