@@ -7,7 +7,10 @@ held by a call that nobody but that very thread takes any further.
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +114,35 @@ def test_builtin_that_a_plugin_calls_may_ask_all_that_are_busy(open_zoo: Opens) 
     clerk.kernel = zoo.kernel
     result = in_time(lambda: zoo.kernel.call("act", value="asked"))
     assert result.value == ["asked", ["asked", ["inner"]]]
+
+
+def test_a_handler_of_a_signal_may_call_who_is_being_called_more_than_once(
+    open_zoo: Opens,
+) -> None:
+    """The first of its calls takes the one below over, whose driver is in its wait all the same."""
+    zoo = open_zoo(patient, "remembers")
+    folder, main = zoo.kernel.run.dir / "plugins" / "remembers", threading.main_thread().ident
+    made = list[nx.Outcome]()
+    assert main is not None
+
+    def handler(*_: object) -> None:
+        (folder / "go").touch()
+        made.extend(zoo.ask("remembers", "act", value=each) for each in range(3))
+
+    def waits() -> bool:
+        frames = traceback.walk_stack(sys._current_frames()[main])
+        return any(frame.f_code.co_name == "_waited" for frame, _ in frames)
+
+    def kick() -> None:
+        eventually((folder / "waits").exists, "the outer call is under way")
+        eventually(waits, "its thread waits")
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before, kicker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=kick)
+    kicker.start()
+    try:
+        assert zoo.ask("remembers", "wrapped", value=1).ok
+    finally:
+        kicker.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert [each.ok for each in made] == [True] * 3

@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Protocol
 
-__all__ = ["LONGEST_S", "Wait", "glimpse", "poll", "select_ready", "waiter", "watcher"]
+__all__ = ["LONGEST_S", "Wait", "Waiter", "glimpse", "poll", "select_ready", "waiter", "watcher"]
 
 #: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
 LONGEST_S = 86_400.0
@@ -27,19 +27,40 @@ class Wait(Protocol):
         """A descriptor with bytes left to write, or None."""
 
 
+class Waiter(Protocol):
+    """A way of its own to wait for one descriptor, for the driver whose turn it is."""
+
+    #: Waits for so many milliseconds; true if there is something to read. The interpreter allows
+    #: no second wait beside one that is not over.
+    wait: Callable[[int], object]
+
+    def renew(self) -> None:
+        """Leave :attr:`wait` to who is in it, and have another."""
+
+
 if sys.platform != "win32":
 
     def watcher(fd: int) -> Callable[[], object]:
         """Return what looks whether *fd* can be read or has ended, which is true then."""
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return partial(poll.poll, 0)
+        return partial(_asker(fd), 0)
 
-    def waiter(fd: int) -> Callable[[int], object] | None:
-        """Return what waits until *fd* can be read, for so many milliseconds; true if it can.
+    class _Waiter:
+        """As :class:`Waiter` says."""
 
-        For one thread at a time. None where there is no such thing.
-        """
+        __slots__ = ("_fd", "wait")
+
+        def __init__(self, fd: int) -> None:
+            self._fd = fd
+            self.wait: Callable[[int], object] = _asker(fd)
+
+        def renew(self) -> None:
+            self.wait = _asker(self._fd)
+
+    def waiter(fd: int) -> Waiter | None:
+        """Return what waits until *fd* can be read; None where there is no such thing."""
+        return _Waiter(fd)
+
+    def _asker(fd: int) -> Callable[[int], object]:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         return poll.poll
@@ -82,7 +103,7 @@ else:
         """Return what looks whether *fd* can be read or has ended, which is true then."""
         return lambda: select.select([fd], [], [], 0)[0]
 
-    def waiter(fd: int) -> Callable[[int], object] | None:
+    def waiter(fd: int) -> Waiter | None:
         """Return None: there is no such thing."""
         return None
 

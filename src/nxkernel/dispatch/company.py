@@ -72,7 +72,12 @@ class Alone:
     def tasks(self) -> Tasks:
         """The call as tasks, made now if nobody has made them before."""
         if self.taken is None:
-            self.taken = Tasks.adopted(self._root, self.effect)
+            effect = self.effect
+            if type(effect) is Io and effect.waiter is not None:
+                # Its driver is in that wait and stays there, however soon the call is over and
+                # the next one waits for the same worker.
+                effect.waiter.renew()
+            self.taken = Tasks.adopted(self._root, effect)
         return self.taken
 
     @property

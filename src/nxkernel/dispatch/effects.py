@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from nxkernel._system.pollers import Waiter
+
 __all__ = ["AGAIN_S", "LEAVING", "Effect", "Effects", "Fork", "Gate", "Io", "Offer", "Signal"]
 
 T = TypeVar("T")
@@ -55,9 +57,8 @@ class Io:
     write: int | None
     #: Absolute, in seconds of the driver's monotonic clock; None waits for ever.
     deadline: float | None
-    #: What waits for *read* alone, for so many milliseconds, and says whether it came; no more than
-    #: one driver at a time may use it. None where there is none.
-    wait: Callable[[int], object] | None = attrs.field(default=None, eq=False, repr=False)
+    #: What waits for *read* alone, for who drives this call by hand. None where there is none.
+    waiter: Waiter | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.define

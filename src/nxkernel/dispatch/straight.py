@@ -57,7 +57,8 @@ def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None
 
     None when somebody has come into the thread meanwhile and taken *member* on.
     """
-    deadline, one = wait.deadline, wait.wait
+    deadline, waiter = wait.deadline, wait.waiter
+    one = None if waiter is None else waiter.wait
     while member.taken is None:
         left = AGAIN_S
         if deadline is not None:

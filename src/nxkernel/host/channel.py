@@ -39,7 +39,7 @@ class Channel:
         self._ends = [command, result]
         self._look = watcher(result)
         #: What waits until there is something to read; for whose turn it is.
-        self.wait = waiter(result)
+        self.waiter = waiter(result)
         self._inbox = Inbox(max_frame)
         #: The blobs beside its messages.
         self.parcels = Parcels(max_frame, arena)

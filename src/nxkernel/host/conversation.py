@@ -61,7 +61,7 @@ class Conversation:
         first: FromWorker | Loss | None = None
         if channel.even and not self.worker.strays:
             # The usual case in line: all of it was written, and what comes is the answer.
-            signal = yield Io(channel.result, None, frame.deadline + frame.grace, channel.wait)
+            signal = yield Io(channel.result, None, frame.deadline + frame.grace, channel.waiter)
             first = after(self.worker, signal)
         message: Result | Failure | Outcome
         if isinstance(first, _ANSWERS) and first.seq == frame.seq:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from nxkernel._system.pollers import Waiter, waiter
 from nxkernel.dispatch import company
 from nxkernel.dispatch.drivers import Bell, run_async, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io
@@ -30,13 +33,15 @@ class Place:
     def __init__(self, bell: Bell, pipe: tuple[int, int]) -> None:
         self.bell = bell
         self.read, self.write = pipe
+        #: What its holder waits by, where that is his own.
+        self.waiter: Waiter | None = None
         self.free = False
         #: What has happened, in order.
         self.seen: list[str] = []
 
     def held(self) -> Effects[str]:
         """Hold it until something can be read."""
-        yield Io(self.read, None, None)
+        yield Io(self.read, None, None, self.waiter)
         self.seen.append("held")
         self.free = True
         self.bell.ring(self)
@@ -259,4 +264,54 @@ def test_nobody_is_kept_who_has_gone(pipe: tuple[int, int]) -> None:
     with pytest.raises(KeyboardInterrupt):
         block(interrupted(), bell)
     block(place.idle(), bell)
+    assert company._thread.members == []
+
+
+def here(work: Callable[[], None]) -> None:
+    """Do *work* in this thread."""
+    work()
+
+
+def elsewhere(work: Callable[[], None]) -> None:
+    """Do *work* in another one, and wait for that."""
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+def test_who_takes_a_call_further_leaves_its_wait_to_its_driver(
+    pipe: tuple[int, int], where: Callable[[Callable[[], None]], None]
+) -> None:
+    """He is in it until the handler of the signal is over; the next call there has another."""
+    place, main = Place(Bell(), pipe), threading.main_thread().ident
+    place.waiter = waiter(place.read)
+    assert main is not None
+    waits, got = threading.Event(), list[str]()
+
+    def next_one() -> None:
+        os.write(place.write, b"next")
+        got.append(run_blocking(place.held(), CLOCK, place.bell))
+
+    def handler(*_: object) -> None:
+        os.write(place.write, b"first")
+        got.append(run_blocking(place.wanted(), CLOCK, place.bell))
+        where(next_one)
+
+    def look(_fd: int, block: Callable[[], Any]) -> Any:
+        waits.set()
+        return block()
+
+    def kick() -> None:
+        waits.wait()
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before, kicker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=kick)
+    kicker.start()
+    try:
+        assert run_blocking(place.held(), CLOCK, place.bell, look) == "first"
+    finally:
+        kicker.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert got == ["had it", "next"]
     assert company._thread.members == []

@@ -87,17 +87,20 @@ def test_a_writer_without_a_reader_is_ready(system: System) -> None:
 def test_a_waiter_says_what_a_poll_says() -> None:
     """Nothing, bytes, the end: as long as it is told, as often as it is asked."""
     read, write = os.pipe()
-    wait = waiter(read)
-    assert wait is not None
+    own = waiter(read)
+    assert own is not None
+    wait = own.wait
     found = [bool(wait(0))]
     os.write(write, b"x")
     found += [bool(wait(60_000)), bool(wait(60_000))]
     os.read(read, 1)
     found.append(bool(wait(1)))
+    own.renew()
+    assert own.wait is not wait
     os.close(write)
-    found.append(bool(wait(60_000)))
+    found += [bool(wait(60_000)), bool(own.wait(60_000))]
     os.close(read)
-    assert found == [False, True, True, False, True]
+    assert found == [False, True, True, False, True, True]
 
 
 def test_each_platform_has_its_table() -> None:
