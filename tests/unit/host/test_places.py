@@ -175,6 +175,18 @@ def test_what_is_remembered_is_bounded(places: Places) -> None:
     assert len(places._gone) <= MOST
 
 
+def test_what_comes_often_is_remembered_longest() -> None:
+    """Where one name too many lies there, the one is forgotten that was longest not asked for."""
+    places = Places(1 << 30, 1 << 30, lasting=True)
+    one, *many = [blob(1, seed) for seed in range(MOST)]
+    call(places, one, *many)
+    assert all(places.again(each) is not None for each in (*many, one))
+    put(places, blob(1, MOST))
+    places.lower(0)
+    assert places.again(many[0]) is None
+    assert places.again(one) == 0
+
+
 @pytest.mark.parametrize("size", [1, PAGE - 1, PAGE, PAGE + 1])
 def test_places_begin_at_pages(places: Places, size: int) -> None:
     """Whatever the sizes are: a page is the unit in which the worker maps memory."""
