@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -136,6 +137,7 @@ def test_a_handler_of_a_signal_may_call_who_is_being_called_more_than_once(
     def kick() -> None:
         eventually((folder / "waits").exists, "the outer call is under way")
         eventually(waits, "its thread waits")
+        time.sleep(0.1)  # Until it is in there; struck before that, it says less.
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before, kicker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=kick)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -304,6 +305,7 @@ def test_who_takes_a_call_further_leaves_its_wait_to_its_driver(
 
     def kick() -> None:
         waits.wait()
+        time.sleep(0.1)  # Until it is in there; struck before that, it says less.
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before, kicker = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=kick)
