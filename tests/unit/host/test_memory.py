@@ -78,6 +78,15 @@ def test_the_host_gives_back_what_is_lent(memory: Memory, lent: int) -> None:
     assert os.pread(lent, SIZE, 0) == b"x" * (1 << 16) + bytes(SIZE - (1 << 16))
 
 
+def test_what_was_given_back_is_had_again_before_it_is_used(memory: Memory) -> None:
+    """Where it can be refused: to lack it when it is touched would end the host."""
+    assert memory.reaches(SIZE)
+    memory.give_back(0)
+    assert os.fstat(memory.fd).st_blocks == 0
+    assert memory.reaches(mmap.PAGESIZE)
+    assert os.fstat(memory.fd).st_blocks * 512 == mmap.PAGESIZE
+
+
 def test_locked_memory_stays(memory: Memory) -> None:
     """An application that keeps all it has from being paged out keeps this too; nothing fails."""
     assert memory.reaches(SIZE)

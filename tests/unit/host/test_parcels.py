@@ -256,6 +256,14 @@ def test_an_arena_that_cannot_be_mapped_is_done_without(
     assert opened(parcels, [given], worker_puts(arena, given, 0)) == [given]
 
 
+def test_nothing_lies_in_a_closed_arena(parcels: Parcels) -> None:
+    """What lay there is sent in the frame, as by a host that was forked in the middle of a call."""
+    given = blob(HEAVY)
+    parcels.sent(by_name(given), 0)
+    parcels.close()
+    assert parcels.sent(by_name(given), 0) == [Inline(name_of(given), given.bytes())]
+
+
 def mapped() -> set[int]:
     """Return the numbers of the files that this process has in its memory; see proc_maps(5)."""
     with open("/proc/self/maps") as maps:
