@@ -233,15 +233,11 @@ def _within(work: Callable[[], T]) -> T:
     stay = _Stay()
     token = _stay.set(stay)  # An interrupt that comes now leaves a stay that does not last.
     try:
-        try:
-            stay.lasts = True
-            return work()
-        finally:
-            stay.lasts = False
-            _stay.reset(token)
-    except BaseException:
-        stay.lasts = False  # Once more: an interrupt may have struck on the way out.
-        raise
+        stay.lasts = True
+        return work()
+    finally:
+        stay.lasts = False  # Also in copies of the context, which a task or a thread goes on with.
+        _stay.reset(token)
 
 
 class _Here:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 import attrs
@@ -76,3 +77,15 @@ def test_an_interrupt_anywhere_leaves_no_thread_in_a_builtin() -> None:
         assert not in_builtin(), where
         struck.append(str(where))
     assert any("_within" in each for each in struck)
+
+
+def test_what_a_builtin_has_begun_is_not_in_there_when_it_has_returned() -> None:
+    """A task or a thread that goes on with a copy of its context makes calls of its own then."""
+    copies: list[contextvars.Context] = []
+
+    def act(x: Any) -> bool:
+        copies.append(contextvars.copy_context())
+        return copies[0].run(in_builtin)
+
+    assert Bench({"a": Everything(act)}).call("first", x=1).value is True
+    assert copies[0].run(in_builtin) is False
