@@ -79,6 +79,7 @@ class Boot:
         _temporary.sweep(sockets(self.run.data_dir))
         load_walls()
         check_level(self.sandbox, witnessed=self._known)
+        self.plant.begin()
         self.roster.enlist()
 
     @once
@@ -93,7 +94,7 @@ class Boot:
         return level in CONFINING and self._witnesses.recall(level) is not None
 
     def open_stack(self) -> None:
-        """Boot the middleware: the audit has the run's header before the first process starts."""
+        """Boot the middleware: the audit has the run's header before any worker is asked for."""
         for _ in range(len(self.roster.members) + 1):
             try:
                 self._boot_middleware()

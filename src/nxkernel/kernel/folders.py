@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -15,7 +16,30 @@ from nxkernel.run import Run
 from nxkernel.settings import Grant
 from nxkernel.types import Level, PluginId
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "Templates"]
+
+
+class Templates(Mapping[str, str]):
+    """What path templates stand for; each place is looked up once, when somebody asks for it."""
+
+    def __init__(self, places: Mapping[str, Path | str]) -> None:
+        self._places = places
+        self._real: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """Return the place, absolute and free of symbolic links."""
+        found = self._real.get(name)
+        if found is None:
+            found = self._real[name] = os.path.realpath(self._places[name])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._places)
 
 
 @attrs.frozen
@@ -34,7 +58,7 @@ class Folders:
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder.resolve()
 
-    def templates(self, member: Member, run_dir: Path) -> dict[str, str]:
+    def templates(self, member: Member, run_dir: Path) -> Templates:
         """Return what the path templates of manifests and grants stand for."""
         data = self._run.data_dir
         defaults = {
@@ -45,11 +69,10 @@ class Folders:
             "metadata_db_path": data / "store" / "records.db",
             "audit_db_path": self._run.audit_log.path,
         }
-        return {k: str(Path(self._paths.get(k, v)).resolve()) for k, v in defaults.items()}
+        return Templates({name: self._paths.get(name, place) for name, place in defaults.items()})
 
-    def granted(self, member: Member, run_dir: Path) -> Grant:
+    def granted(self, member: Member, templates: Mapping[str, str]) -> Grant:
         """The member's grant with real paths; its cache folder is made when it is granted."""
-        templates = self.templates(member, run_dir)
         granted = expand(member.facts.grant, templates)
         for path in granted.write:
             if path.startswith(templates["cache_dir"]):

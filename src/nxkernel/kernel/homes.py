@@ -75,20 +75,25 @@ class Homes:
         self._level = level
         #: By request, and by what was recorded for it when its bytes were checked.
         self._known: dict[tuple[Request, object], Home] = {}
+        #: Of plugins with the application's libraries: by granted port, and by fixed addresses.
+        self._profiles: dict[tuple[bool, bool], Profile] = {}
         self._holds = Holds()
 
     @once
     def common(self) -> Home:
         """The home of every plugin that asks for no other; looked up once."""
-        return Home(read=self._readable(code_folders()))
+        return Home(read=self._readable(self._folders))
+
+    @once
+    def _folders(self) -> tuple[str, ...]:
+        """From where workers import packages."""
+        return code_folders()
 
     def profile(
         self, home: Home, *, network: bool = False, fixed_addresses: bool = False
     ) -> Profile:
         """Return which zygote forks workers for *home*; *network*: with a granted port."""
-        profile = default_profile(
-            self._hosting, self._level, network=network, fixed_addresses=fixed_addresses
-        )
+        profile = self._profile(network, fixed_addresses)
         if home.installed is None or home.installed.runtime is None:
             return profile
         return attrs.evolve(
@@ -97,6 +102,18 @@ class Homes:
             sys_path=(str(home.installed.runtime.site),),
             environment=dict(profile.environment),
         )
+
+    def _profile(self, network: bool, fixed_addresses: bool) -> Profile:
+        key = (network, fixed_addresses)
+        if key not in self._profiles:
+            self._profiles[key] = default_profile(
+                self._hosting,
+                self._level,
+                network=network,
+                fixed_addresses=fixed_addresses,
+                folders=self._folders,
+            )
+        return self._profiles[key]
 
     def of(self, request: Request | None, *, who: str, place: str) -> Home:
         """Return the home that was installed for *request*, after every byte was checked.

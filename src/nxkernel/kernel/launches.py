@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nxkernel._canonical import digest, encode
@@ -84,7 +84,8 @@ class Launches:
         if manifest is None or admitted is None or home is None:
             raise _not_admitted(member)
         run_dir = self._folders.of_run(member.id)
-        granted = self._folders.granted(member, run_dir)
+        templates = self._folders.templates(member, run_dir)
+        granted = self._folders.granted(member, templates)
         bytecode = self._bytecode(admitted, home)
         code = (*self._code(admitted), bytecode.place)
         guard = self._guard_of(member.id)
@@ -130,7 +131,7 @@ class Launches:
                 bytecode=bytecode,
                 masking=Masking(member.words.reveal()),
             ),
-            advisor=self._advisor(member, manifest, home, run_dir),
+            advisor=self._advisor(member, manifest, home, templates),
         )
 
     def _tasks(self, member: Member, granted: Grant) -> int:
@@ -160,8 +161,9 @@ class Launches:
             return [found.executable, found.version]
         return [str(self._hosting.python or sys.executable), sys.version]
 
-    def _advisor(self, member: Member, manifest: Manifest, home: Home, run_dir: Path) -> Advisor:
-        templates = self._folders.templates(member, run_dir)
+    def _advisor(
+        self, member: Member, manifest: Manifest, home: Home, templates: Mapping[str, str]
+    ) -> Advisor:
         closed = [templates["plugin_dir"], str(self._run.data_dir.resolve() / "audit")]
         if self._level in CONFINING:
             closed += home.read

@@ -6,10 +6,12 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nxkernel import _system
 from nxkernel._clock import Clock
+from nxkernel._once import once
 from nxkernel._seeds import child
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects, Gate, Signal
@@ -95,14 +97,21 @@ class Plant:
         self._rounds = Ticker("nxkernel-rounds", INTERVAL_S, look_round, Guarded("a round"))
         self._watchdog = Watchdog(self._everybody, clock.monotonic, gauge())
 
+    def begin(self) -> None:
+        """Start what most plugins' workers come from, so that it imports while others work.
+
+        Nobody is forked of it before :meth:`ready`. Why it cannot be started is for `start` to say.
+        """
+        with suppress(KernelConfigError):
+            self._launcher.begin(self._profile)
+
     def start(self) -> None:
-        """Start the housekeeping thread, and what most plugins' workers come from: see `ready`.
+        """Start the housekeeping thread, and what :meth:`begin` could not.
 
         Raises:
             KernelConfigError: when there is no interpreter for workers.
         """
-        profile = self._profile()
-        self._launcher.begin(profile)
+        self._launcher.begin(self._profile)
         self._housekeeper.start()
         self._rounds.start()
         self._watchdog.start()
@@ -113,8 +122,9 @@ class Plant:
         Raises:
             KernelConfigError: when the interpreter is not one that can run workers.
         """
-        self._launcher.prepare(self._profile())
+        self._launcher.prepare(self._profile)
 
+    @once
     def _profile(self) -> Profile:
         return default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)
 

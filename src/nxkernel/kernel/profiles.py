@@ -114,13 +114,19 @@ def _own_python() -> Path:
 
 
 def default_profile(
-    hosting: Hosting, level: Level, *, network: bool = False, fixed_addresses: bool = False
+    hosting: Hosting,
+    level: Level,
+    *,
+    network: bool = False,
+    fixed_addresses: bool = False,
+    folders: tuple[str, ...] = (),
 ) -> Profile:
     """Return the profile of every plugin that asks for no environment of its own.
 
     Args:
         network: whether the plugin has a granted port.
         fixed_addresses: whether its memory lies at the same addresses in every run.
+        folders: the code folders, if the caller has looked them up.
 
     Raises:
         KernelConfigError: when this program's executable is no Python interpreter.
@@ -133,7 +139,7 @@ def default_profile(
     return Profile(
         python=hosting.python or _own_python(),
         bootstrap=Path(nxkernel.__file__).parent / "worker" / "bootstrap.py",
-        sys_path=code_folders(),
+        sys_path=folders or code_folders(),
         environment=environment_of(hosting),
         namespaces=namespaces(level, network=network),
         fixed_addresses=hosting.surroundings.fixed(fixed_addresses),

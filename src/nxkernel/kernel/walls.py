@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
-
+from nxkernel._once import once
 from nxkernel.host.launch import Confinement, Fence
 from nxkernel.kernel.caches import Caches
 from nxkernel.kernel.homes import Home
@@ -18,12 +17,19 @@ from nxkernel.types import Level
 __all__ = ["Walls"]
 
 
-@attrs.frozen
 class Walls:
     """Builds the confinement of one kernel's workers; below level confined, limits alone."""
 
-    _run: Run
-    _level: Level
+    def __init__(self, run: Run, level: Level) -> None:
+        self._run = run
+        self._level = level
+
+    @once
+    def _library(self) -> tuple[str, ...]:
+        """What any Python code reads; looked up once, as what plugins' homes read is."""
+        from nxkernel.host.sandbox.linux import policy
+
+        return policy.default_read_paths()
 
     def around(
         self,
@@ -62,6 +68,7 @@ class Walls:
             inputs=nodes_of("raw_input") if "raw_input" in granted.devices else (),
             limits=limits,
             own_root=self._level == "isolated",
+            library=self._library,
             scratch=_scratch(run_dir),
             names=home.names,
             entropy=entropy,

@@ -75,6 +75,8 @@ class ConfinementPlan:
     template: bool = False
     #: Whether the worker gets a root of its own, as level `isolated` has it.
     own_root: bool = False
+    #: What `default_read_paths` says, where the caller has asked already; else it is asked.
+    library: tuple[str, ...] = ()
     #: With a root of its own: folders below `write` that become one file system in memory.
     scratch: tuple[str, ...] = ()
     #: Whether the system's random numbers may be had: its device, and the call.
@@ -242,8 +244,9 @@ def validate(plan: ConfinementPlan) -> None:
     for name in ("code", "read", "write", "execute"):
         for path in getattr(plan, name):
             _validate_path(name, path)
+    imported = (*plan.code, *(plan.library or default_read_paths())) if plan.write else ()
     for path in plan.write:
-        _validate_write(path, (*plan.code, *default_read_paths()), "code that workers import")
+        _validate_write(path, imported, "code that workers import")
         _validate_write(path, plan.protected, "the host's own files")
     for name in ("connect_tcp", "bind_tcp"):
         for port in getattr(plan, name):
