@@ -89,6 +89,8 @@ class Housekeeper:
         self._exits: dict[_Key, Exit] = {}
         self._starts = 0
         self._selector = self._system.selector()
+        #: Whether it hears of what is registered while it waits: one does that the system keeps.
+        self._is_live = hasattr(self._selector, "fileno")
         #: Made by :meth:`start`: a kernel that is never entered must leave nothing open.
         self._alarm: _system.Waker | None = None
         self._stopping = False
@@ -131,9 +133,13 @@ class Housekeeper:
         # drained and closed at any moment.
         if worker.log_fd >= 0:
             self._selector.register(worker.log_fd, selectors.EVENT_READ, worker)
+        key = _key(worker)
         with self._lock:
-            self._workers[_key(worker)] = worker
-        self._wake()
+            self._workers[key] = worker
+            has_ended = key in self._exits
+        # A thread that is woken for each start takes the processor from who starts the next one.
+        if has_ended or not self._is_live:
+            self._wake()
 
     def watch_lone(self, worker: Worker, lone: Lone) -> None:
         """Take over a new worker's log, and its exit as *lone* reports it."""

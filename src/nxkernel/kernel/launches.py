@@ -62,6 +62,8 @@ class Launches:
         self._folders = folders
         self._guard_of = guard_of
         self._walls = Walls(run, level)
+        self._caches = Caches(run.data_dir)
+        self._seen = Sightings(self._caches.seen)
         #: Where the application's modules for its plugins are copied to, if it has any.
         self.api_dir: Path | None = None
 
@@ -146,12 +148,11 @@ class Launches:
 
     def _bytecode(self, admitted: Admitted, home: Home) -> Bytecode:
         """Where the plugin's code is kept as its interpreter compiles it."""
-        caches = Caches(self._run.data_dir)
         key = digest(encode([admitted.tree_digest, *self._interpreter(home)]), _BYTECODE)
         return Bytecode(
-            caches.bytecode / key.removeprefix("sha256:")[:40],
+            self._caches.bytecode / key.removeprefix("sha256:")[:40],
             sources_of([(file.path, file.size) for file in admitted.files]),
-            Sightings(caches.seen),
+            self._seen,
         )
 
     def _interpreter(self, home: Home) -> list[str]:

@@ -83,11 +83,11 @@ class Bytecode:
             return False
         if self._seen is None:
             return _holds_its_name(place)
-        with self._seen.moment() as moment:
-            before = see(place, whole=True)
-            whole = _holds_its_name(place)
-            if whole:
-                moment.keep(place, before)
+        moment = self._seen.moment()
+        before = see(place, whole=True)
+        whole = _holds_its_name(place)
+        if whole:
+            moment.keep(place, before)
         return whole
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 
+from nxkernel._once import once
 from nxkernel._system import files as filing
 from nxkernel.errors import KernelConfigError, StorageError
 from nxkernel.plugins import halves
@@ -101,13 +102,25 @@ class CodeStore:
     def _looked_at(self, source: Source) -> Admitted:
         if self._seen is None:
             return self._taken_in(source)
-        with self._seen.moment() as moment:
-            before = see(source.folder, source.only)
-            # What was here before is likely to be here again: then no copy is written for nothing.
-            found = self._ready(survey(source), source) if self._seen.knows(source) else None
-            admitted = found or self._taken_in(source)
-            moment.keep_source(source, before, admitted)
+        moment = self._seen.moment()
+        before = see(source.folder, source.only)
+        found = self._ready(survey(source), source) if self._is_known(source) else None
+        admitted = found or self._taken_in(source)
+        moment.keep_source(source, before, admitted)
         return admitted
+
+    @once
+    def _has_copies(self) -> bool:
+        """Whether there was any before the first one of this store."""
+        with os.scandir(self.root) as entries:
+            return next(entries, None) is not None
+
+    def _is_known(self, source: Source) -> bool:
+        """Whether there may be a copy of *source* already: then none is written for nothing.
+
+        Where a sighting is still to be kept, any copy says that this is not the first boot.
+        """
+        return self._has_copies or (self._seen is not None and self._seen.knows(source))
 
     def _ready(self, tree: Tree, source: Source) -> Admitted | None:
         """Return the copy of *tree* if it is there and right."""
@@ -122,11 +135,11 @@ class CodeStore:
             return is_intact(path, tree.files)
         if self._seen.unchanged(path):
             return True
-        with self._seen.moment() as moment:
-            before = see(path, whole=True)
-            right = is_intact(path, tree.files)
-            if right:
-                moment.keep(path, before)
+        moment = self._seen.moment()
+        before = see(path, whole=True)
+        right = is_intact(path, tree.files)
+        if right:
+            moment.keep(path, before)
         return right
 
     def _taken_in(self, source: Source) -> Admitted:

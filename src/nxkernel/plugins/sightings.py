@@ -17,8 +17,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,8 @@ __all__ = ["Moment", "Sightings", "see"]
 #: A change within this many nanoseconds before a look may share its time with one after it: file
 #: systems count in steps of up to two seconds.
 YOUNG_NS = 2 * 10**9
+#: Seconds for which one moment is that of all looks: an older one has fewer files pass for old.
+SHARED_S = 1.0
 #: Windows has no time of change: there, everything is hashed each time.
 _CHANGES_HAVE_TIMES: Final = sys.platform != "win32"
 
@@ -141,17 +143,32 @@ class Moment:
 class Sightings:
     """A folder of sightings, for one user."""
 
-    def __init__(self, root: Path) -> None:
-        """Keep them below *root*, which must be as closed as what they are about."""
-        self._root = root
+    def __init__(self, root: Path, now: Callable[[], float] = time.monotonic) -> None:
+        """Keep them below *root*, which must be as closed as what they are about.
 
-    @contextmanager
-    def moment(self) -> Iterator[Moment]:
-        """Open a moment before the first byte is read; what is kept is worth nothing otherwise."""
+        *now*: real time, whatever the kernel's clock says: what it bounds is the file system's.
+        """
+        self._root = root
+        self._now = now
+        self._moment: Moment | None = None
+        self._until = 0.0
+
+    def moment(self) -> Moment:
+        """Return one before the first byte is read; what is kept is worth nothing otherwise.
+
+        To ask the file system takes a new file, which costs more than the look at a small plugin.
+        """
+        now = self._now()
+        if self._moment is None or now >= self._until:
+            self._moment, self._until = Moment(self._ask(), self._put), now + SHARED_S
+        return self._moment
+
+    def _ask(self) -> int:
+        """Return the time, as the file system has it."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".at-", dir=self._root)
         try:
-            yield Moment(os.fstat(descriptor).st_ctime_ns, self._put)
+            return os.fstat(descriptor).st_ctime_ns
         finally:
             os.close(descriptor)
             os.unlink(name)

@@ -303,3 +303,20 @@ def test_a_reporter_that_fails_is_asked_again(
     monkeypatch.setattr(bench.zygote, "exits", exits)
     bench.zygote.report(10, KILLED)
     bench.until(lambda: worker.exit)
+
+
+def test_a_worker_that_lives_wakes_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty starts are no news to the thread; what they write and how they end is."""
+    woken: list[int] = []
+    monkeypatch.setattr(bench.keeper, "_wake", lambda: woken.append(1))
+    workers = [bench.worker(pid) for pid in range(50)]
+    for worker, _ in workers:
+        with bench.keeper.starting():
+            bench.keeper.watch(worker)
+    assert woken == []
+    for worker, log in workers:
+        os.write(log, b"here")
+        bench.zygote.report(worker.pid, KILLED)
+    bench.until(lambda: all(worker.exit for worker, _ in workers))
+    assert {worker.log.text() for worker, _ in workers} == {"here"}
+    monkeypatch.undo()

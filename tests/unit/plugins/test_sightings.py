@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nxkernel.plugins import intact, intake, sightings
+from nxkernel.plugins import codestore, intact, intake, sightings
 from nxkernel.plugins.codestore import CodeStore, survey
 from nxkernel.plugins.sightings import Sightings, see
 from nxkernel.plugins.sources import Source
@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every file for old enough; the tests change none within the same tick unseen."""
     monkeypatch.setattr(sightings, "YOUNG_NS", 0)
+    monkeypatch.setattr(sightings, "SHARED_S", 0.0)
 
 
 @pytest.fixture
@@ -156,10 +157,10 @@ def test_what_changed_just_now_is_read_again(
 def test_what_stirs_while_it_is_read_is_not_kept(store: CodeStore, folder: Path) -> None:
     """A file that appears between two looks belongs to neither of them."""
     seen = Sightings(store.root.parent / "other")
-    with seen.moment() as moment:
-        before = see(folder)
-        (folder / "new.py").touch()
-        moment.keep_source(Source.of(folder), before, survey(folder))
+    moment = seen.moment()
+    before = see(folder)
+    (folder / "new.py").touch()
+    moment.keep_source(Source.of(folder), before, survey(folder))
     assert seen.recall(Source.of(folder)) is None
 
 
@@ -215,3 +216,38 @@ def test_a_record_that_cannot_be_kept_costs_nothing_else(
 
     monkeypatch.setattr(sightings.os, "replace", full)
     assert is_true(store.admit(folder))
+
+
+def test_one_moment_is_that_of_many_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system is asked for its time once in a while, and not once for each plugin."""
+    time = [10.0]
+    seen = Sightings(tmp_path / "seen", now=lambda: time[0])
+    first = seen.moment()
+    assert all(seen.moment() is first for _ in range(50))
+    time[0] += sightings.SHARED_S
+    assert seen.moment() is not first
+    assert seen.moment().ns >= first.ns
+    assert list((tmp_path / "seen").iterdir()) == []
+
+
+def test_a_shared_moment_has_no_young_file_pass_for_old(tmp_path: Path, folder: Path) -> None:
+    """It is never later than the look itself: what changed since then is not kept."""
+    seen = Sightings(tmp_path / "seen", now=lambda: 10.0)
+    seen.moment()
+    target = folder / "plugin.py"
+    target.write_bytes(target.read_bytes())
+    seen.moment().keep_source(Source.of(folder), see(folder), survey(folder))
+    assert seen.recall(Source.of(folder)) is None
+
+
+def test_a_boot_right_after_the_first_writes_no_copy(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing may be believed of files that are so young: they are read, and nothing is written."""
+    first = CodeStore(tmp_path / "store", Sightings(tmp_path / "seen")).admit(folder)
+    again = CodeStore(tmp_path / "store", Sightings(tmp_path / "seen"))
+    monkeypatch.setattr(codestore.tempfile, "mkdtemp", lambda **_: pytest.fail("it was copied"))
+    assert again.admit(folder) == first
+    assert list((tmp_path / "seen").iterdir()) == []
+    for path, _, _ in os.walk(tmp_path / "store"):
+        os.chmod(path, 0o700)
