@@ -119,11 +119,11 @@ def _settle() -> None:
     outfit.put_on()
     drop_bounding_set()
     rehearse(_REHEARSALS)
+    # Never enabled before a worker does so: see the bootstrap, which has frozen the library.
     gc.collect()
     heap.fill()
     # Frozen objects are not touched by later collections, so their pages stay shared.
     gc.freeze()
-    gc.disable()
 
 
 class _Zygote:
