@@ -71,6 +71,8 @@ class Profile:
     fixed_addresses: bool = False
     #: Where they are other than usual.
     surroundings: Surroundings = attrs.field(factory=Surroundings)
+    #: Whether it makes ready for workers whose randomness is seen, as most of them are then.
+    guarded: bool = False
     #: How many workers it forks ahead.
     spares: int = 0
 
@@ -151,6 +153,7 @@ class Zygote:
             "namespaces": list(profile.namespaces),
             "surroundings": profile.surroundings.told,
             "host_pid": os.getpid(),
+            "guarded": profile.guarded,
             "spares": profile.spares,
             "bytecode": keeps_bytecode(),
         }

@@ -70,8 +70,10 @@ class Home:
 class Homes:
     """Finds the homes of the plugins of one kernel."""
 
-    def __init__(self, hosting: Hosting, level: Level) -> None:
+    def __init__(self, hosting: Hosting, level: Level, *, guarded: bool = False) -> None:
+        """*guarded*: whether the randomness of most plugins is seen."""
         self._hosting = hosting
+        self._guarded = guarded
         self._level = level
         #: By request, and by what was recorded for it when its bytes were checked.
         self._known: dict[tuple[Request, object], Home] = {}
@@ -111,6 +113,7 @@ class Homes:
                 self._level,
                 network=network,
                 fixed_addresses=fixed_addresses,
+                guarded=self._guarded,
                 folders=self._folders,
             )
         return self._profiles[key]

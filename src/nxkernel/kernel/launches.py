@@ -14,6 +14,7 @@ from nxkernel.host import launch
 from nxkernel.host.denials import Advisor
 from nxkernel.host.launch import Launch, Load
 from nxkernel.host.masking import Masking
+from nxkernel.host.zygote import Profile
 from nxkernel.kernel.allowlist import Residence
 from nxkernel.kernel.caches import Caches
 from nxkernel.kernel.folders import Folders
@@ -198,11 +199,16 @@ class Launches:
         """Whether plugins have fixed addresses, but for those of which the guard says otherwise."""
         return self._guard_of(PROBE).chance == "strict"
 
+    @property
+    def profile(self) -> Profile:
+        """What the workers of most plugins are started with."""
+        return self._homes.profile(self._homes.common, fixed_addresses=self.fixes_addresses)
+
     def probe(self) -> Launch:
         """Return the launch of a worker that only shows that the level holds."""
         run_dir, home = self._folders.of_run(PROBE), self._homes.common
         return Launch(
-            profile=self._homes.profile(home, fixed_addresses=self.fixes_addresses),
+            profile=self.profile,
             level=self._level,
             confinement=self._walls.around_nobody(self._hosting.limits, home, run_dir),
             environment=worker_environment(),

@@ -73,7 +73,7 @@ class Parts:
             given.run.clock,
             run_key(given.run.seed),
             given.run.dir / "logs",
-            fixed_addresses=self.roster.launches.fixes_addresses,
+            profile=lambda: self.roster.launches.profile,
             tidy=self.streams.tidy,
         )
         #: How often the plugins have failed, as far as their order goes by that.

@@ -59,10 +59,13 @@ class Plant:
         key: bytes,
         logs: Path | None = None,
         *,
-        fixed_addresses: bool = False,
+        profile: Callable[[], Profile] | None = None,
         tidy: Callable[[], None] = lambda: None,
     ) -> None:
-        """*tidy*: what else is done now and then, besides looking after the workers."""
+        """*profile*: what most plugins' workers are started with, asked for when one is needed.
+
+        *tidy*: what else is done now and then, besides looking after the workers.
+        """
 
         def look_round() -> None:
             rounds.make()
@@ -72,7 +75,7 @@ class Plant:
         self.bell = Bell(system)
         self._hosting = hosting
         self._level = level
-        self._fixed_addresses = fixed_addresses
+        self._ask_profile = profile
         self._clock = clock
         #: Where the plugins' output is kept, or None.
         self._logs = logs
@@ -126,7 +129,8 @@ class Plant:
 
     @once
     def _profile(self) -> Profile:
-        return default_profile(self._hosting, self._level, fixed_addresses=self._fixed_addresses)
+        ask = self._ask_profile
+        return ask() if ask is not None else default_profile(self._hosting, self._level)
 
     def add(self, place: Place) -> Keeper:
         """Make a plugin's place; nothing is started yet."""

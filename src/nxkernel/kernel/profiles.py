@@ -119,6 +119,7 @@ def default_profile(
     *,
     network: bool = False,
     fixed_addresses: bool = False,
+    guarded: bool = False,
     folders: tuple[str, ...] = (),
 ) -> Profile:
     """Return the profile of every plugin that asks for no environment of its own.
@@ -126,6 +127,7 @@ def default_profile(
     Args:
         network: whether the plugin has a granted port.
         fixed_addresses: whether its memory lies at the same addresses in every run.
+        guarded: whether the randomness of most plugins is seen.
         folders: the code folders, if the caller has looked them up.
 
     Raises:
@@ -144,5 +146,6 @@ def default_profile(
         namespaces=namespaces(level, network=network),
         fixed_addresses=hosting.surroundings.fixed(fixed_addresses),
         surroundings=hosting.surroundings,
+        guarded=guarded,
         spares=hosting.spares,
     )

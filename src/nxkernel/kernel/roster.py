@@ -14,7 +14,7 @@ from nxkernel.kernel.admissions import Admissions
 from nxkernel.kernel.allowlist import check_names
 from nxkernel.kernel.folders import Folders
 from nxkernel.kernel.homes import Homes
-from nxkernel.kernel.launches import Launches
+from nxkernel.kernel.launches import PROBE, Launches
 from nxkernel.kernel.members import Member
 from nxkernel.kernel.shared import share
 from nxkernel.plugins.discovery import Candidate
@@ -49,7 +49,8 @@ class Roster:
         self._candidates = candidates
         self._taken = taken
         self._api = api
-        self._homes = homes = Homes(hosting, level)
+        guarded = guard_of(PROBE).chance != "off"
+        self._homes = homes = Homes(hosting, level, guarded=guarded)
         self._admissions = Admissions(
             run=run,
             level=level,

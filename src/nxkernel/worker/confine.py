@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from types import TracebackType
 from typing import Final, TypeAlias
 
@@ -23,7 +24,15 @@ from nxkernel import _linux
 from nxkernel.errors import SandboxUnavailable
 from nxkernel.worker.limits import lower
 
-__all__ = ["call_test", "confine", "drop_bounding_set", "restrict", "self_test", "stack"]
+__all__ = [
+    "call_test",
+    "confine",
+    "drop_bounding_set",
+    "look_at_machine",
+    "restrict",
+    "self_test",
+    "stack",
+]
 
 # NOROOT, NO_SETUID_FIXUP, KEEP_CAPS (off) and NO_CAP_AMBIENT_RAISE, each with its lock.
 _SECUREBITS: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
@@ -31,8 +40,8 @@ _CAPABILITY_HEADER: Final = struct.pack("<Ii", 0x20080522, 0)  # _LINUX_CAPABILI
 _NO_CAPABILITIES: Final = bytes(24)
 _CLONE_NEWUSER: Final = 0x10000000
 _AF_INET, _SOCK_DGRAM = 2, 2
-#: What of /proc/self/status has to be known; the first line, a name, can hold no line of its own.
-_STATUS: Final = re.compile(rb"\nThreads:\t(\d+)\n(?:.*\n)*?CapBnd:\t([0-9a-f]+)\n")
+#: Most bytes of /proc/self/status; its first line, a name, can hold no line of its own.
+_STATUS_BYTES: Final = 1 << 16
 
 #: Its name, the attempt, and what may refuse it.
 _Attempt: TypeAlias = tuple[str, Callable[[], object], Sequence[int]]
@@ -222,6 +231,13 @@ class _step:  # noqa: N801 - it is used like a function
         ) from error
 
 
+def look_at_machine() -> None:
+    """Find out what each worker would find out anew: for the zygote, which confines nobody."""
+    with suppress(ValueError):
+        _check_machine()
+
+
+@cache
 def _check_machine() -> None:
     reason = _linux.unsupported_machine()
     if reason is not None:
@@ -238,11 +254,21 @@ def _tie_to_parent(parent: int | None) -> None:
 
 def _status() -> tuple[int, int]:
     """Return how many threads this process has, and its bounding set of capabilities."""
-    with open("/proc/self/status", "rb", buffering=0) as file:
-        found = _STATUS.search(file.read())
-    if found is None:
+    # Neither a file object nor an expression: a fork copies each page of memory that they touch.
+    file = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(file, _STATUS_BYTES)
+    finally:
+        os.close(file)
+    threads, bounding = _field(text, b"\nThreads:\t"), _field(text, b"\nCapBnd:\t")
+    if not (threads and bounding):
         raise ValueError("/proc/self/status has no `Threads` and `CapBnd`")
-    return int(found[1]), int(found[2], 16)
+    return int(threads), int(bounding, 16)
+
+
+def _field(text: bytes, name: bytes) -> bytes:
+    """Return what *text* has after *name*, up to the end of the line; empty if it is not there."""
+    return text.partition(name)[2].partition(b"\n")[0]
 
 
 def _check_single_thread(threads: int) -> None:

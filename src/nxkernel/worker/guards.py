@@ -26,7 +26,7 @@ class FileShims:
     """What was passed over: changes of mode and times below the write roots."""
 
     def __init__(self, write_roots: Sequence[str] = ()) -> None:
-        self._roots: tuple[str, ...] = ()
+        self._roots: Sequence[str] = ()
         self.cover(write_roots)
         #: Every change that was passed over.
         self.count = 0
@@ -35,7 +35,8 @@ class FileShims:
 
     def cover(self, write_roots: Sequence[str]) -> None:
         """Have changes below *write_roots* passed over, and no others."""
-        self._roots = tuple(sorted(os.path.realpath(root) for root in write_roots))
+        # Where they really are is looked up when there is a change: most plugins make none.
+        self._roots = write_roots
 
     def covers(self, target: Any, *, dir_fd: int | None, follow_symlinks: bool) -> bool:
         """Say whether *target*, a path or a descriptor, is a file of the plugin's own.
@@ -48,7 +49,8 @@ class FileShims:
         if dir_fd is not None:
             return False  # without /proc its path cannot be known
         path = os.path.realpath(os.fsdecode(target))
-        return any(path == root or path.startswith(root + os.sep) for root in self._roots)
+        roots = map(os.path.realpath, self._roots)
+        return any(path == root or path.startswith(root + os.sep) for root in roots)
 
     def record(self, function: str, target: Any) -> None:
         """Note one change that was passed over."""

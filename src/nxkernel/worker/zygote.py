@@ -28,8 +28,8 @@ from typing import Any, NoReturn
 
 from nxkernel import _linux
 from nxkernel._namespaces import pid_outside
-from nxkernel.worker import child, heap, outfit, surroundings
-from nxkernel.worker.confine import drop_bounding_set
+from nxkernel.worker import chance, child, heap, outfit, surroundings
+from nxkernel.worker.confine import drop_bounding_set, look_at_machine
 from nxkernel.worker.cradle import Cradle
 from nxkernel.worker.rehearsal import rehearse
 from nxkernel.worker.spares import Spares
@@ -98,7 +98,7 @@ def serve(control: socket.socket, profile: Mapping[str, Any], host: int) -> None
         # Imports take long on a busy machine: a host that died meanwhile must not wait for them.
         if _has_ended(host):
             os._exit(0)
-    _settle()
+    _settle(guarded=bool(profile["guarded"]))
     control.send(b"ready")
     spares = Spares(profile["spares"])
     _Zygote(control, host, spares, namespaced=bool(profile["namespaces"])).loop()
@@ -110,7 +110,7 @@ def _has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _settle() -> None:
+def _settle(*, guarded: bool) -> None:
     """Make this process fit to be forked: one thread, its outfit on, no capabilities to pass."""
     with open("/proc/self/stat") as stat:
         threads = stat.read().rsplit(")", 1)[1].split()[17]
@@ -118,7 +118,10 @@ def _settle() -> None:
         raise RuntimeError(f"the zygote has {threads} threads after its imports; it needs one")
     outfit.put_on()
     drop_bounding_set()
+    look_at_machine()
     rehearse(_REHEARSALS)
+    if guarded:
+        chance.prepare()
     # Never enabled before a worker does so: see the bootstrap, which has frozen the library.
     gc.collect()
     heap.fill()

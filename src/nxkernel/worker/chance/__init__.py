@@ -5,7 +5,7 @@ itself is closed by the sandbox, in mode ``strict``; see ADR 32.
 """
 
 from nxkernel.worker.chance.control import Chance, Outer
-from nxkernel.worker.chance.standard import remember
+from nxkernel.worker.chance.standard import prepare, remember
 from nxkernel.worker.chance.watch import Finding
 
-__all__ = ["Chance", "Finding", "Outer", "remember"]
+__all__ = ["Chance", "Finding", "Outer", "prepare", "remember"]

@@ -57,6 +57,8 @@ class Chance:
             # Names of temporary files: the folder is the plugin's own, so that nobody collides.
             sequence: Any = tempfile._RandomNameSequence  # type: ignore[attr-defined]
             sequence.rng = property(lambda _: self._naming())
+        else:
+            standard.withdraw()
         if watch.watches(CHANCE) or self._global:
             late.install({"numpy.random": self._numpy, "torch": self._torch})
         if watch.watches(CLOCK):

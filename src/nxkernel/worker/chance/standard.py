@@ -13,7 +13,8 @@ import random
 import secrets
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
@@ -67,6 +68,8 @@ _references: list[_Reference] = []
 #: What takes their place, by the same ids, and whom they tell: nobody yet.
 _stand_ins: dict[int, Guarded] = {}
 _nobody = Watch({})
+#: What puts back what was replaced before anybody was to be told.
+_replaced: list[Callable[[], None]] = []
 
 
 def _originals() -> dict[int, tuple[ModuleType, str]]:
@@ -105,16 +108,40 @@ def _search() -> Iterator[_Reference]:
                 yield vars(module), attribute, id(value)
 
 
+def prepare() -> None:
+    """Replace what draws ahead, telling nobody: for the zygote of workers that will be guarded.
+
+    A worker then has one thing to write, where it wrote to each module.
+    """
+    _replaced[:] = _replace(_references, _stand_ins, _nobody)
+
+
 def install(watch: Watch) -> None:
     """Replace what draws, for the rest of the process."""
-    references = _references or list(_search())
-    stand_ins = _stand_ins or _made(watch)
     _nobody.become(watch)
+    if not _replaced:
+        stand_ins = _stand_ins or _made(watch)
+        _replace(_references or list(_search()), stand_ins, watch)
+
+
+def withdraw() -> None:
+    """Put back what `prepare` has replaced: nobody is to see what this plugin draws."""
+    for put_back in reversed(_replaced):
+        put_back()
+    _replaced.clear()
+
+
+def _replace(
+    references: Iterable[_Reference], stand_ins: Mapping[int, Guarded], watch: Watch
+) -> list[Callable[[], None]]:
+    """Put the stand-ins in their places; return what puts back what was there."""
+    put_back = []
     for namespace, attribute, number in references:
-        if id(namespace.get(attribute)) == number:
+        original = namespace.get(attribute)
+        if id(original) == number:
             namespace[attribute] = stand_ins[number]
-    _guard_system_random(watch)
-    _guard_generators(watch)
+            put_back.append(partial(namespace.__setitem__, attribute, original))
+    return [*put_back, _guard_system_random(watch), _guard_generators(watch)]
 
 
 def _made(watch: Watch) -> dict[int, Guarded]:
@@ -142,14 +169,16 @@ def _stand_in(module: ModuleType, name: str, watch: Watch) -> Guarded:
     return Guarded(original, watch, source, home, name)
 
 
-def _guard_system_random(watch: Watch) -> None:
+def _guard_system_random(watch: Watch) -> Callable[[], None]:
     source = Source(CHANCE, "random.SystemRandom()", "context.rng instead")
     ask = os.urandom
     original = ask._original if isinstance(ask, Entropy) else ask
+    put_back = partial(setattr, random, "_urandom", original)
     random._urandom = Entropy(original, watch, source, "os", "urandom")  # type: ignore[attr-defined]
+    return put_back
 
 
-def _guard_generators(watch: Watch) -> None:
+def _guard_generators(watch: Watch) -> Callable[[], None]:
     """Have generators without a seed tell of their first number; in place, for all subclasses."""
     cls = random.Random
     seed, setstate = cls.seed, cls.setstate
@@ -176,6 +205,11 @@ def _guard_generators(watch: Watch) -> None:
         stand_in.__name__, stand_in.__qualname__ = original.__name__, original.__qualname__
         stand_in.__doc__, stand_in.__module__ = original.__doc__, original.__module__
         setattr(cls, name, stand_in)
+
+    def put_back() -> None:
+        cls.seed, cls.setstate = seed, setstate  # type: ignore[method-assign]
+
+    return put_back
 
 
 def _clear(generator: random.Random) -> None:
