@@ -106,7 +106,7 @@ def main() -> None:
     for name in zygote.PRELOAD:
         importlib.import_module(name)
     order = json.loads(sys.argv[1])
-    zygote._settle()
+    zygote._settle(guarded=False)
     os.write(1, struct.pack("<i", 0))
     serve(order)
 
