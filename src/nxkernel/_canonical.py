@@ -25,6 +25,7 @@ from nxkernel.types import Digest
 
 __all__ = [
     "DATA",
+    "SHORT",
     "STREAM",
     "NotCanonical",
     "Sequence",
@@ -39,6 +40,7 @@ __all__ = [
     "sealed",
     "seen",
     "surveyed",
+    "trusted",
 ]
 
 #: Domain of values that cross the process boundary.
@@ -57,10 +59,11 @@ _REFERENCE = re.compile(rb"\xc7[\x2b-\xa7]\x01")
 #: Deepest nesting that the quick ways take; a value of data rarely has more, and the careful ways
 #: have no such bound.
 _QUICK_DEPTH = 64
+_QUICK_LEVELS = range(_QUICK_DEPTH)
 #: How deep the decoder that checks types goes; with each level it takes twice as long to make.
 _TYPED_DEPTH = 6
 #: Bytes up to which a value is bounded by its bytes alone, and copied without a thought.
-_SHORT = 1024
+SHORT = 1024
 # What the bytes of plain data lack: bin, extensions, short floats, and floats that are not finite.
 # Like the next, it may also match inside a string or a number.
 _ODD = re.compile(rb"[\xc4-\xca\xd4-\xd8]|\xcb[\x7f\xff][\xf0-\xff]")
@@ -103,6 +106,10 @@ def _resolver(blobs: Blobs) -> Callable[[int, memoryview], Any]:
 
 _encoder = msgspec.msgpack.Encoder(order="sorted", enc_hook=_refer)
 _decoder = msgspec.msgpack.Decoder(ext_hook=_resolver(NONE))
+_encode = _encoder.encode
+#: Decodes what :func:`read` does if it refers to no blob, without a word of its own for bytes that
+#: nobody would have sent.
+trusted: Callable[[bytes], Any] = _decoder.decode
 
 
 def encode(value: Any) -> bytes:
@@ -115,7 +122,7 @@ def encode(value: Any) -> bytes:
         NotCanonical: for a type that MessagePack lacks, a lone surrogate, or a cycle.
     """
     try:
-        return _encoder.encode(value)
+        return _encode(value)
     except (OverflowError, UnicodeEncodeError, RecursionError, TypeError) as error:
         raise NotCanonical(f"no canonical form: {type(error).__name__}") from None
 
@@ -146,18 +153,22 @@ def sealed(value: Any) -> bytes | None:
     What the bytes say was so in one moment, whoever else changes *value* meanwhile.
     """
     try:
-        data = _encoder.encode(value)
+        data = _encode(value)
     except Exception:  # the code of a class that is about to be refused may have run
         return None
     # In this order: what has been encoded ends, whatever it refers to.
-    numbers = (0xCB in data and _ENDLESS.search(data) is not None) or (
-        0xCF in data and _HUGE.search(data) is not None
-    )
     size = len(data)
-    if not numbers and size <= MAX_VALUES:  # and so has no more parts
-        return data if is_plain(value, _QUICK_DEPTH, size) else None
-    found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
-    return None if found is None else data
+    if size > MAX_VALUES or ((0xCB in data or 0xCF in data) and _is_odd(data)):
+        numbers = _is_odd(data)
+        found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
+        return None if found is None else data
+    # It has no more parts than bytes.
+    return data if is_plain(value, _QUICK_LEVELS, size) else None
+
+
+def _is_odd(data: bytes) -> bool:
+    """Whether there may be a number in *data* that no plain value has."""
+    return _is_endless(data) or (0xCF in data and _HUGE.search(data) is not None)
 
 
 def _is_endless(data: bytes) -> bool:
@@ -188,7 +199,7 @@ def seen(value: Any, data: bytes | None = None) -> Shape | None:
     Raises:
         NotCanonical: when it cannot be encoded.
     """
-    if data is not None and (size := len(data)) <= _SHORT and _is_even(data):
+    if data is not None and (size := len(data)) <= SHORT and _is_even(data):
         nested = size - len(data.translate(None, _NESTING))
         return Shape(value, nested, size, marked=mark(data) is not None)
     found = glance(value, _QUICK_DEPTH, MAX_VALUES)
@@ -252,7 +263,7 @@ def surveyed(data: bytes, blobs: Blobs = NONE) -> Shape:
     Raises:
         NotCanonical: as :func:`decode`.
     """
-    if len(data) > _SHORT:
+    if len(data) > SHORT:
         bounded(data)
     if not blobs and (shape := _quickly(data)) is not None:
         return shape
@@ -296,7 +307,7 @@ def bounded(data: bytes) -> bytes:
     Raises:
         NotCanonical: when they hold more than :data:`MAX_VALUES` values.
     """
-    if len(data) > _SHORT and has_too_many(data):
+    if len(data) > SHORT and has_too_many(data):
         raise NotCanonical(f"more than {MAX_VALUES} values; send large data as bytes")
     return data
 
@@ -317,7 +328,7 @@ def digest(data: bytes, domain: bytes = DATA) -> Digest:
     """Return ``sha256:<hex>`` of *data* in *domain*."""
     size = len(data)
     # A small copy is made sooner than a second call.
-    small = _sha256(domain + _u64(size) + data) if size <= _SHORT else _hashed(data, domain)
+    small = _sha256(domain + _u64(size) + data) if size <= SHORT else _hashed(data, domain)
     return Digest("sha256:" + small.hexdigest())
 
 

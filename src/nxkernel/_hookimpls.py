@@ -24,24 +24,26 @@ class FoundImpl:
     function: Callable[..., Any]
     #: Annotations of its arguments and, under ``return``, of its result.
     hints: Mapping[str, Any]
-    #: The names of its arguments.
-    names: frozenset[str] = attrs.field(init=False)
-    #: Whether the annotation of any of them asks for more than plain values.
-    lifted: bool = attrs.field(init=False)
+    #: The names of its arguments, or None if the annotation of any of them asks for more than plain
+    #: values.
+    taken: frozenset[str] | None = attrs.field(init=False)
     #: The annotation of its result, or ``Any``.
     returns: Any = attrs.field(init=False)
+    #: Whether that asks for nothing more than plain values.
+    plain: bool = attrs.field(init=False)
 
-    @names.default
-    def _names(self) -> frozenset[str]:
-        return frozenset((*self.facts.args, *self.facts.kwargs))
-
-    @lifted.default
-    def _lifted(self) -> bool:
-        return any(map(needs_structuring, map(self.hints.get, self.names)))
+    @taken.default
+    def _taken(self) -> frozenset[str] | None:
+        names = frozenset((*self.facts.args, *self.facts.kwargs))
+        return None if any(map(needs_structuring, map(self.hints.get, names))) else names
 
     @returns.default
     def _returns(self) -> Any:
         return self.hints.get("return", Any)
+
+    @plain.default
+    def _plain(self) -> bool:
+        return not needs_structuring(self.returns)
 
 
 def find_hookimpls(project: str, plugin: Any) -> dict[str, FoundImpl]:

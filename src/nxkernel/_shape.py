@@ -96,29 +96,28 @@ def glance(
         parts += len(level)
         if parts > most:
             return None
-        level = get_referents(*level) if _SHOWS_ALL else _items(level)
+        level = _parts(*level)
         if not level:
             return depth, parts
     return None
 
 
-def is_plain(value: Any, deepest: int, most: int) -> bool:
+def is_plain(value: Any, levels: range, most: int) -> bool:
     """Whether :func:`glance` would take *value* as binary, with any numbers; in fewer steps.
 
-    *most* is a bound of each level, for a value that becomes a cycle meanwhile.
+    *levels*: as many as a value may have containers in each other. *most* is a bound of each level,
+    for a value that becomes a cycle meanwhile.
     """
-    if not _SHOWS_ALL:
-        return glance(value, deepest, most, binary=True) is not None
-    level, all_of = [value], _all_plain
-    for _ in range(deepest + 1):
-        if not all_of(map(type, level)):
-            return False
-        level = get_referents(*level)
+    if type(value) not in _PLAIN:
+        return False
+    level = _parts(value)
+    for _ in levels:
         if not level:
             return True
-        if len(level) > most:
+        if len(level) > most or not _all_plain(map(type, level)):
             return False
-    return False
+        level = _parts(*level)
+    return not level
 
 
 def _are_plain(level: list[Any], types: frozenset[type]) -> bool:
@@ -138,7 +137,7 @@ def _of(kind: type, level: list[Any], kinds: set[type]) -> list[Any]:
     return level if len(kinds) == 1 else [item for item in level if type(item) is kind]
 
 
-def _items(level: list[Any]) -> list[Any]:
+def _items(*level: Any) -> list[Any]:
     dicts = [item for item in level if type(item) is dict]
     lists = [item for item in level if type(item) is list]
     below = list(chain.from_iterable(map(dict.values, dicts)))
@@ -165,10 +164,10 @@ def _shows_all() -> bool:
     return sorted(shown) == [0.5, 1.5, 2.5]
 
 
-#: Whether what lies in the containers of a level is had in one step of the interpreter: by the
-#: collector's own look into them, which finds nothing in scalars. It shows the keys of a dict as
-#: well, but for those that are exactly strings.
-_SHOWS_ALL = _shows_all()
+#: What lies in the containers among some values; if it can be, had in one step of the interpreter:
+#: by the collector's own look into them, which finds nothing in scalars. It shows the keys of a
+#: dict as well, but for those that are exactly strings.
+_parts = get_referents if _shows_all() else _items
 
 
 def survey(value: Any, deepest: int, most: int) -> Shape:

@@ -11,6 +11,8 @@ import uuid
 from importlib import import_module
 from typing import Any
 
+import msgspec
+
 from nxkernel._seeds import draw, rng
 
 __all__ = ["Streams"]
@@ -22,14 +24,13 @@ _TORCH = 8
 _UUID = 16
 
 
-class Streams:
+class Streams(msgspec.Struct, eq=False):  # for each call: made without a step of the interpreter
     """The generators of one call, or of a plugin's import."""
 
-    def __init__(self, key: bytes) -> None:
-        """*key* is the call key of the seed tree."""
-        self.key = key
-        self._made: dict[str, Any] = {}
-        self._uuids = 0
+    #: The call key of the seed tree.
+    key: bytes
+    _made: dict[str, Any] = msgspec.field(default_factory=dict)
+    _uuids: int = 0
 
     @property
     def rng(self) -> random.Random:

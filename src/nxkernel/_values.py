@@ -73,14 +73,18 @@ def lower_arguments(args: Mapping[str, Any], hints: Mapping[str, Any], hook: str
     return {name: _lower(value, hints.get(name), name, depth, hook) for name, value in args.items()}
 
 
-def packed(value: Any, hint: Any = Any, path: str = "value") -> tuple[bytes, Blobs]:
+def packed(
+    value: Any, hint: Any = Any, path: str = "value", *, tried: bool = False
+) -> tuple[bytes, Blobs]:
     """Return the canonical bytes of what :func:`lower` gives, and the blobs in it.
+
+    *tried*: it is known that the value is not certainly plain.
 
     Raises:
         CallRejected: as :func:`lower`.
         NotCanonical: when it has too many values or blobs.
     """
-    data = None if needs_structuring(hint) else sealed(value)
+    data = None if tried or needs_structuring(hint) else sealed(value)
     if data is not None:
         return bounded(data), NONE
     plain = lower(value, hint, path)

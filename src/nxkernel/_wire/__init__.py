@@ -15,7 +15,7 @@ The host trusts no byte: :class:`Inbox` bounds the length before it keeps anythi
 types, and ids are checked by the slot that sent the call.
 """
 
-from nxkernel._wire.frames import ENVELOPE, Inbox, pack, unpack_from_host, unpack_from_worker
+from nxkernel._wire.frames import ENVELOPE, Inbox, pack, sole, unpack_from_host, unpack_from_worker
 from nxkernel._wire.message import VERSION
 from nxkernel._wire.orders import (
     EXIT_CONFINE,
@@ -102,6 +102,7 @@ __all__ = [
     "Used",
     "Window",
     "pack",
+    "sole",
     "unpack_from_host",
     "unpack_from_worker",
 ]

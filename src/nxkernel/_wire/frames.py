@@ -11,7 +11,7 @@ from nxkernel._wire.orders import FromHost
 from nxkernel._wire.reports import Broker, Compiled, Failure, FromWorker, Item, Result
 from nxkernel.errors import ProtocolViolation
 
-__all__ = ["ENVELOPE", "Inbox", "pack", "unpack_from_host", "unpack_from_worker"]
+__all__ = ["ENVELOPE", "Inbox", "pack", "sole", "unpack_from_host", "unpack_from_worker"]
 
 #: What a frame needs beside its payload, at most.
 ENVELOPE: Final = 4096
@@ -56,6 +56,18 @@ def unpack_from_host(body: bytes | bytearray | memoryview) -> FromHost:
     """Decode what the host sent."""
     try:
         return _from_host.decode(body)
+    except _UNREADABLE:
+        raise ProtocolViolation("a frame holds no message of the protocol") from None
+
+
+def sole(data: bytes) -> FromHost | None:
+    """Decode what the host sent, if *data* are one whole frame; None says that they are not."""
+    try:
+        if _announced(data)[0] != len(data) - _HEADER:
+            return None
+        return _from_host.decode(data[_HEADER:])
+    except struct.error:
+        return None
     except _UNREADABLE:
         raise ProtocolViolation("a frame holds no message of the protocol") from None
 

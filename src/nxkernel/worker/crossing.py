@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from nxkernel._blob import Blobs, weight
-from nxkernel._canonical import NotCanonical, blobs_of, encode
+from nxkernel._canonical import NotCanonical, blobs_of, bounded, encode
 from nxkernel._census import MAX_VALUES, has_too_many
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._values import NotLiftable, lift, lower, packed
@@ -34,7 +34,7 @@ class Crossing:
         Raises:
             BadValue: when something does not fit them.
         """
-        if not impl.lifted and given.keys() == impl.names:
+        if given.keys() == impl.taken:
             return given
         names = [*impl.facts.args, *(name for name in impl.facts.kwargs if name in given)]
         try:
@@ -46,25 +46,43 @@ class Crossing:
                 {"impl": impl.facts.impl},
             ) from None
 
-    def result(self, value: Any, hint: Any, loans: list[Loan]) -> tuple[bytes, list[Piece], Blobs]:
+    def result(
+        self, value: Any, hint: Any, loans: list[Loan], *, tried: bool = False
+    ) -> tuple[bytes, list[Piece], Blobs]:
         """Return the canonical bytes of a result, by its annotation or else by what it is.
 
-        And its blobs, as they travel and as they are; *loans* are those of the call.
+        And its blobs, as they travel and as they are; *loans* are those of the call. *tried*: it
+        is known not to be certainly plain.
 
         Raises:
             BadValue: when it cannot cross.
         """
+        hint = type(value) if hint is Any else hint
         try:
-            payload, blobs = packed(value, type(value) if hint is Any else hint, "result")
+            payload, blobs = packed(value, hint, "result", tried=tried)
         except CallRejected as error:
             raise BadValue("contract.output", error.message, error.details) from None
         except NotCanonical as error:
             raise BadValue("contract.output", f"result: {error}", {}) from None
-        size = _size(payload, blobs) if blobs else len(payload)
+        self._bound(_size(payload, blobs) if blobs else len(payload))
+        return payload, self.parcels.sent(blobs, loans) if blobs else [], blobs
+
+    def hold(self, payload: bytes) -> None:
+        """Let *payload*, the canonical bytes of a plain result, cross as it is.
+
+        Raises:
+            BadValue: when it is too large.
+        """
+        try:
+            bounded(payload)
+        except NotCanonical as error:
+            raise BadValue("contract.output", f"result: {error}", {}) from None
+        self._bound(len(payload))
+
+    def _bound(self, size: int) -> None:
         if size > self.setup.max_payload:
             code = "contract.output" if self.setup.output_mb is None else "plugin.limit"
             raise BadValue(code, f"result {self._too_large(size)}", {"seen": size})
-        return payload, self.parcels.sent(blobs, loans) if blobs else [], blobs
 
     def request(self, hook: str, arguments: Mapping[str, Any]) -> tuple[bytes, Blobs]:
         """Return the canonical bytes of the arguments of a brokered call, and their blobs.

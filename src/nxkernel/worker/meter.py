@@ -6,6 +6,8 @@ import sys
 from time import perf_counter_ns, process_time_ns  # by name: a guard may take the module's
 from typing import Final
 
+import msgspec
+
 from nxkernel._tally import Tally
 from nxkernel._wire import Used
 
@@ -32,34 +34,40 @@ else:
         return None
 
 
-class Meter:
+#: Where nobody has counted.
+_NOBODY: Final = Tally()
+
+
+class Meter(msgspec.Struct, eq=False):  # made without a step of the interpreter
     """Measures one call, from its making on.
 
     The processor time is that of the whole process, so that threads of the plugin count. What
     calls on top of this one used is theirs: they say it to :attr:`others_ns`.
     """
 
-    __slots__ = ("_began_ns", "_began_wall_ns", "_tally", "others_ns")
-
-    def __init__(self) -> None:
-        self._tally: Tally | None = None
-        self.others_ns = 0
-        self._began_wall_ns = perf_counter_ns()
-        self._began_ns = process_time_ns()
+    others_ns: int = 0
+    #: What passed until it was read, with all calls on top.
+    spent_ns: int = 0
+    began_wall_ns: int = msgspec.field(default_factory=perf_counter_ns)
+    began_ns: int = msgspec.field(default_factory=process_time_ns)
+    counted: Tally = _NOBODY
 
     @property
     def tally(self) -> Tally:
         """Where the call counts its rows."""
-        if self._tally is None:
-            self._tally = Tally()
-        return self._tally
+        if self.counted is _NOBODY:
+            self.counted = Tally()
+        return self.counted
 
-    def read(self, below: Meter) -> tuple[int, Used]:
-        """Return the microseconds that passed and what was used; *below* is told of it."""
-        spent = process_time_ns() - self._began_ns
-        below.others_ns += spent
+    def read(self) -> tuple[int, Used]:
+        """Return the microseconds that passed and what was used."""
+        spent = self.spent_ns = process_time_ns() - self.began_ns
         own = spent - self.others_ns
         cpu_us = own // 1000 if own > 0 else 0
-        peak = peak_kb() if cpu_us >= LOOK_US else None
-        used = Used(cpu_us, peak, None if self._tally is None else self._tally.rows)
-        return (perf_counter_ns() - self._began_wall_ns) // 1000, used
+        return (perf_counter_ns() - self.began_wall_ns) // 1000, Used(
+            cpu_us, None if cpu_us < LOOK_US else peak_kb(), self.counted.rows
+        )
+
+    def tell(self, below: Meter) -> None:
+        """Tell the call *below* of what was read: it is not its own."""
+        below.others_ns += self.spent_ns

@@ -7,7 +7,7 @@ import select
 from collections.abc import Callable
 from functools import partial
 
-from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_host
+from nxkernel._wire import FromHost, FromWorker, Inbox, pack, sole, unpack_from_host
 
 __all__ = ["COMMAND_FD", "RESULT_FD", "HostGone", "Pipe"]
 
@@ -47,11 +47,12 @@ class Pipe:
         inbox = self._inbox
         if inbox.empty:  # as nearly always; and what comes is nearly always one message
             data = self._get(_CHUNK)
+            message = sole(data)
+            if message is not None:
+                return message
             if not data:
                 raise HostGone
-            body = inbox.alone(data)
-            if body is not None:
-                return unpack_from_host(body)
+            inbox.feed(data)
         while (body := inbox.next()) is None:
             data = self._get(max(_CHUNK, inbox.missing))
             if not data:

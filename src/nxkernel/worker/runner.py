@@ -13,12 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
+import msgspec
+
 from nxkernel._blob import NONE, Blobs
-from nxkernel._canonical import encode, read
+from nxkernel._canonical import SHORT, encode, read, sealed, trusted
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._iterators import NoStream, finished, source_of
 from nxkernel._streams import Streams
@@ -44,7 +45,6 @@ from nxkernel._wire import (
     Result,
     Setup,
     Stop,
-    Window,
 )
 from nxkernel._wrappers import arriving, enter, forsake, leave
 from nxkernel.errors import CallRejected, NxError
@@ -67,23 +67,26 @@ __all__ = ["Runner", "log_to_stderr"]
 _log = logging.getLogger("nxkernel.plugin")
 
 
-class _Frame:
+class _Frame(msgspec.Struct, eq=False):  # made without a step of the interpreter
     """A call that is on the stack."""
 
-    __slots__ = ("depth", "loans", "meter", "seq", "streams", "traceparent")
+    seq: int
+    #: What its context draws from; an equal call later begins anew.
+    streams: Streams
+    #: The span around it, or empty.
+    traceparent: str = ""
+    #: The error that a wrapper is handed in its second phase.
+    inner: NxError | None = None
+    #: Python frames below it, if another call is below it.
+    depth: int = 0
+    #: What it has of the arena.
+    loans: list[Loan] = msgspec.field(default_factory=list)
+    #: What it uses.
+    meter: Meter = msgspec.field(default_factory=Meter)
 
-    def __init__(self, seq: int, streams: Streams, traceparent: str = "") -> None:
-        self.seq = seq
-        #: What its context draws from; an equal call later begins anew.
-        self.streams = streams
-        #: The span around it, or empty.
-        self.traceparent = traceparent
-        #: Python frames below it, if another call is below it.
-        self.depth = 0
-        #: What it has of the arena.
-        self.loans: list[Loan] = []
-        #: What it uses.
-        self.meter = Meter()
+
+#: What answers a message of the host as the call on top.
+_Work = Callable[[Any, _Frame], Answer]
 
 
 class Runner:
@@ -104,13 +107,15 @@ class Runner:
         self._chance = chance
         self._crossing = Crossing(setup, Parcels(arena))
         self._impls: Mapping[str, FoundImpl] = {}
+        #: Those whose calls nobody watches, if what they return may be as large as most.
+        self._usual: Mapping[str, FoundImpl] = {}
         self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
         self._brokered = 0
         self._flows = Flows(
             pipe,
             chance,
             cross=self._cross,
-            perform=self._answer,
+            perform=self._perform,
             accept=self._accept,
             watched=lambda: self.watched(True),
         )
@@ -138,6 +143,8 @@ class Runner:
     def serve(self, impls: Mapping[str, FoundImpl]) -> None:
         """Say what the plugin implements, then answer until told to stop."""
         self._impls = impls
+        if self.watched is _unwatched and self._setup.max_payload >= SHORT:
+            self._usual = impls
         self._chance.loaded()
         self._heed_interrupts()
         self._pipe.send(Ready(impls=[_told(impl.facts) for impl in impls.values()]))
@@ -195,46 +202,51 @@ class Runner:
     # -- one call ------------------------------------------------------------------------
 
     def _invoke(self, message: Invoke) -> None:
-        inner = None if message.error is None else _remote(*message.error)
         streams = Streams(message.seed or self._setup.import_seed)
-        work: Callable[[], Answer] = partial(self._phase, message, inner)
-        if message.window is not None:
-            work = partial(self._stream, message, message.window)
-        self._answer(message.seq, streams, work, inner, traceparent=message.traceparent)
+        frame = _Frame(message.seq, streams, message.traceparent)
+        self._answer(frame, self._phase if message.window is None else self._stream, message)
 
-    def _answer(
-        self,
-        seq: int,
-        streams: Streams,
-        work: Callable[[], Answer],
-        inner: NxError | None = None,
-        *,
-        traceparent: str = "",
+    def _perform(
+        self, seq: int, streams: Streams, work: Callable[[], Answer], *, traceparent: str
     ) -> None:
+        self._answer(_Frame(seq, streams, traceparent), lambda *_: work(), None)
+
+    def _answer(self, frame: _Frame, work: _Work, given: Any) -> None:
         """Do *work* as the call on top, and send what it answers or why it does not."""
-        frame, below = _Frame(seq, streams, traceparent), self._stack[-1]
-        self._stack.append(frame)
-        entered = self._nested(frame, below) if len(self._stack) > 2 else None
-        if entered is None:
-            self._chance.begin(streams)
-        try:
-            answer: Answer | Failure = work()
-        except BaseException as error:
-            self.tell(seq, error)
-            answer = failure(seq, error, inner, self._setup)
+        stack, chance = self._stack, self._chance
+        below = stack[-1]
+        stack.append(frame)
+        if below.seq:  # the one at the bottom, which is no call, has none
+            entered: tuple[Outer, int, int] | None = self._nested(frame, below)
         else:
-            if self._lookout.stirred or self._chance.findings:
-                self.tell(seq)
+            entered = None
+            chance.streams = frame.streams
+            if chance.seeds or chance.watch.seeded:
+                chance.begin()
+        try:
+            answer: Answer | Failure = work(given, frame)
+        except BaseException as error:
+            self.tell(frame.seq, error)
+            answer = failure(frame.seq, error, frame.inner, self._setup)
+        else:
+            if self._lookout.stirred or chance.findings:
+                self.tell(frame.seq)
         finally:
-            if entered is None:
-                self._chance.end(below.streams)
-            else:
+            if entered is not None:
                 self._unnest(entered, below)
-            self._stack.pop()
+            stack.pop()
         if frame.loans:
             self._crossing.parcels.settled(frame.loans)
-        answer.plugin_us, answer.used = frame.meter.read(below.meter)
+        answer.plugin_us, answer.used = frame.meter.read()
         self._pipe.send(answer)
+        self._after(frame, below)
+
+    def _after(self, frame: _Frame, below: _Frame) -> None:
+        """Do what the host does not wait for, now that it has the answer of *frame*."""
+        if below.seq:
+            frame.meter.tell(below.meter)
+        else:
+            self._chance.end(below.streams)
 
     def _nested(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int]:
         """*frame* begins on top of the call *below*: keep what that must find again.
@@ -254,19 +266,40 @@ class Runner:
         if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
             sys.setrecursionlimit(room)
 
-    def _phase(self, message: Invoke, inner: NxError | None) -> Result:
-        impl, blobs = self._impl(message), NONE
+    def _phase(self, message: Invoke, frame: _Frame) -> Result:
+        """Answer: a usual call of plain values in line, all others by :meth:`_other`."""
+        impl = self._usual.get(message.impl)
+        if impl is None or message.phase != "call" or message.blobs:
+            return self._other(message, frame)
+        arguments = trusted(message.payload)
+        if arguments.keys() != impl.taken:
+            arguments = self._crossing.arguments(impl, arguments)
+        value = impl.function(**arguments)
+        if impl.plain and (payload := sealed(value)) is not None:
+            if len(payload) > SHORT:
+                self._crossing.hold(payload)
+            return Result(message.seq, payload, 0, [])
+        return self._unsealed(message, frame, impl, value)
+
+    def _unsealed(self, message: Invoke, frame: _Frame, impl: FoundImpl, value: Any) -> Result:
+        """Answer with what is not certainly plain."""
+        tried = impl.plain
+        if isinstance(value, CoroutineType):
+            value, tried = finished(value), False
+        return self._result(message, frame, value, impl.returns, tried=tried)
+
+    def _other(self, message: Invoke, frame: _Frame) -> Result:
+        """Answer whatever is asked."""
+        if message.error is not None:
+            frame.inner = _remote(*message.error)
+        impl, inner, blobs = self._impl(message), frame.inner, NONE
         if message.blobs:
-            blobs = self._crossing.parcels.opened(message.blobs, self._stack[-1].loans)
+            blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
         if message.phase == "teardown":
             inner_value = None if inner else read(message.payload, blobs)
-            return self._result(message, self._teardown(impl, message, inner_value, inner), Any)
+            value = self._teardown(impl, message, inner_value, inner)
+            return self._result(message, frame, value, Any)
         arguments = self._crossing.arguments(impl, read(message.payload, blobs))
-        if message.phase == "call" and self.watched is _unwatched:
-            value = impl.function(**arguments)
-            if isinstance(value, CoroutineType):
-                value = finished(value)
-            return self._result(message, value, impl.returns)
         with self.watched(True):
             value = impl.function(**arguments)
             if message.phase == "setup":
@@ -274,14 +307,17 @@ class Runner:
                 return Result(message.seq, encode(None), 0, [])
             if isinstance(value, CoroutineType):
                 value = finished(value)
-        return self._result(message, value, impl.returns)
+        return self._result(message, frame, value, impl.returns)
 
-    def _result(self, message: Invoke, value: Any, hint: Any) -> Result:
-        payload, pieces, _ = self._crossing.result(value, hint, self._stack[-1].loans)
+    def _result(
+        self, message: Invoke, frame: _Frame, value: Any, hint: Any, *, tried: bool = False
+    ) -> Result:
+        payload, pieces, _ = self._crossing.result(value, hint, frame.loans, tried=tried)
         return Result(message.seq, payload, 0, pieces)
 
-    def _stream(self, message: Invoke, window: Window) -> Answer:
-        impl, frame = self._impl(message), self._stack[-1]
+    def _stream(self, message: Invoke, frame: _Frame) -> Answer:
+        window, impl = message.window, self._impl(message)
+        assert window is not None
         blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
         arguments = self._crossing.arguments(impl, read(message.payload, blobs))
         with self.watched(True):

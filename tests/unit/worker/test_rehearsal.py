@@ -47,9 +47,9 @@ def test_a_call_is_made_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     answered: list[Any] = []
     answer = Runner._answer
 
-    def noted(self: Runner, seq: int, *arguments: Any, **more: Any) -> None:
-        answer(self, seq, *arguments, **more)
-        answered.append(seq)
+    def noted(self: Runner, frame: Any, *arguments: Any) -> None:
+        answer(self, frame, *arguments)
+        answered.append(frame.seq)
 
     monkeypatch.setattr(Runner, "_answer", noted)
     rehearsal.rehearse(3)

@@ -35,21 +35,23 @@ class Chance:
 
     def __init__(self, guard: Guard, *, code_dir: str, import_seed: bytes) -> None:
         modes = {CHANCE: guard.chance, CLOCK: guard.clocks, ENVIRONMENT: guard.environment}
-        self._watch = Watch(modes, code_dir=code_dir, import_seed=import_seed)  # type: ignore[arg-type]
+        #: What sees the draws.
+        self.watch = Watch(modes, code_dir=code_dir, import_seed=import_seed)  # type: ignore[arg-type]
         #: What was seen and not told yet: :meth:`news` takes it.
-        self.findings: Collection[Finding] = self._watch.findings
-        self._global = guard.rng_global
+        self.findings: Collection[Finding] = self.watch.findings
+        #: Whether the global generators are seeded for each call.
+        self.seeds = guard.rng_global
         self._closed = guard.chance == "strict"
         self._import = Streams(import_seed)
         #: What the call on top draws from.
-        self._streams = self._import
+        self.streams = self._import
         #: The global generators that are seeded between two calls.
         self._resting: set[str] = set()
         self._names: tuple[Streams, random.Random] | None = None
 
     def install(self) -> None:
         """Guard this process from now on, before anything of the plugin is imported."""
-        watch = self._watch
+        watch = self.watch
         if watch.watches(CHANCE):
             standard.install(watch)
             # A function: in a bound method the interpreter looks for an attribute in vain.
@@ -59,7 +61,7 @@ class Chance:
             sequence.rng = property(lambda _: self._naming())
         else:
             standard.withdraw()
-        if watch.watches(CHANCE) or self._global:
+        if watch.watches(CHANCE) or self.seeds:
             late.install({"numpy.random": self._numpy, "torch": self._torch})
         if watch.watches(CLOCK):
             clocks.install_clocks(watch)
@@ -68,27 +70,30 @@ class Chance:
 
     def loaded(self) -> None:
         """The plugin was imported and constructed: what it draws now, it draws in a call."""
-        self._watch.loading = False
+        self.watch.loading = False
 
-    def begin(self, streams: Streams) -> None:
-        """Begin a call that no other one is below; :meth:`end` ends it."""
-        watch = self._watch
+    def begin(self) -> None:
+        """Begin a call that no other one is below and that draws from :attr:`streams`.
+
+        There is nothing to begin while no generator is seeded and none is to be. :meth:`end` ends
+        it.
+        """
+        watch = self.watch
         self._resting, watch.seeded = watch.seeded, set()
-        self._streams = streams
-        if self._global:
+        if self.seeds:
             self._seed_all()
 
     def end(self, streams: Streams) -> None:
         """End a call that no other one was below; *streams* are the import's."""
-        self._watch.seeded, self._streams = self._resting, streams
+        self.watch.seeded, self._resting, self.streams = self._resting, set(), streams
 
     def enter(self, streams: Streams, *, nested: bool) -> Outer:
         """Begin a call; *nested*: on top of another one, whose generators must not notice."""
-        watch = self._watch
+        watch = self.watch
         saved = sorted({"random", *watch.seeded}) if nested else []
         outer = Outer(watch.seeded, [(name, generators.save(name)) for name in saved])
-        watch.seeded, self._streams = set(), streams
-        if self._global:
+        watch.seeded, self.streams = set(), streams
+        if self.seeds:
             self._seed_all()
         return outer
 
@@ -96,11 +101,11 @@ class Chance:
         """End a call; *streams* are those of the call below it."""
         for name, state in outer.states:
             generators.restore(name, state)
-        self._watch.seeded, self._streams = outer.seeded, streams
+        self.watch.seeded, self.streams = outer.seeded, streams
 
     def pause(self) -> Outer:
         """What the call on top would find again if it went on later: see :meth:`go_on`."""
-        seeded = set(self._watch.seeded)
+        seeded = set(self.watch.seeded)
         return Outer(
             seeded, [(name, generators.save(name)) for name in sorted({"random", *seeded})]
         )
@@ -109,36 +114,36 @@ class Chance:
         """Let the call on top, just begun, draw on where :meth:`pause` was asked."""
         for name, state in kept.states:
             generators.restore(name, state)
-        self._watch.seeded = set(kept.seeded)
+        self.watch.seeded = set(kept.seeded)
 
     def news(self) -> list[Finding]:
         """Take the findings that were not told yet."""
-        return self._watch.news()
+        return self.watch.news()
 
     def _naming(self) -> random.Random:
         """The generator for names of temporary files, in the call on top."""
-        if self._names is None or self._names[0] is not self._streams:
-            self._names = (self._streams, random.Random(draw(self._streams.key, "tempfile")))
+        if self._names is None or self._names[0] is not self.streams:
+            self._names = (self.streams, random.Random(draw(self.streams.key, "tempfile")))
         return self._names[1]
 
     def _seed_all(self) -> None:
         for name in generators.GENERATORS:
-            generators.seed(self._streams, name)
-        self._watch.seeded = set(_ALL)
+            generators.seed(self.streams, name)
+        self.watch.seeded = set(_ALL)
 
     def _numpy(self, module: ModuleType) -> None:
-        if self._watch.watches(CHANCE):
-            arrays.guard(self._watch)(module)
+        if self.watch.watches(CHANCE):
+            arrays.guard(self.watch)(module)
         self._arrived("numpy")
 
     def _torch(self, module: ModuleType) -> None:
-        if self._watch.watches(CHANCE):
-            tensors.guard(self._watch)(module)
+        if self.watch.watches(CHANCE):
+            tensors.guard(self.watch)(module)
         self._arrived("torch")
 
     def _arrived(self, name: str) -> None:
         """A library came that has a global generator: of entropy, or of a constant seed."""
-        generators.seed(self._streams if self._global else self._import, name)
+        generators.seed(self.streams if self.seeds else self._import, name)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str) or arguments[0] not in _FILES:
@@ -147,4 +152,4 @@ class Chance:
             # Perhaps the interpreter itself, which does without: a new `Random` looks for entropy
             # before it is handed its seed. `os.open` meets the sandbox.
             return
-        self._watch.met(Source(CHANCE, f"open({arguments[0]!r})", "context.rng instead"))
+        self.watch.met(Source(CHANCE, f"open({arguments[0]!r})", "context.rng instead"))
