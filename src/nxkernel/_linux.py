@@ -15,6 +15,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 __all__ = [
@@ -211,8 +212,10 @@ def patch_pid(program: bytes, pid: int) -> bytes:
 
 def status_fields(pid: int | str = "self") -> dict[str, str]:
     """Return /proc/*pid*/status as a dict of stripped strings. Raises OSError."""
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as lines:
-        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    parts = map(str.partition, filter(None, lines), repeat(":"))
+    return {name: value.strip() for name, _, value in parts}
 
 
 def unsupported_machine() -> str | None:

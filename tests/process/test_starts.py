@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,8 @@ child.main, Runner._answer = counted, told
 """
 #: Bytecodes of a start that imports and answers next to nothing: 20,000, and room for versions.
 MOST = 28_000
+#: Calls of functions that a start with its first call takes the host, and room for versions.
+MOST_OF_HOST = 3_400
 
 
 def counts(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -88,3 +92,35 @@ def test_what_is_awaited_is_there_before_the_first_call(open_zoo: Opens) -> None
     zoo = open_zoo(patient, "inspects", "awaits")
     assert "asyncio" not in zoo.act("inspects").value["modules"]
     assert zoo.act("awaits", [1, 2]).value == [2, 4]
+
+
+def called(zoo: Zoo, plugin: str) -> int:
+    """How many functions, Python's and built-in ones, the host calls for *plugin*'s first call."""
+    count = [0]
+
+    def note(_frame: Any, event: str, _argument: Any) -> None:
+        count[0] += event in ("call", "c_call")
+
+    def ask() -> None:
+        sys.setprofile(note)
+        try:
+            zoo.ask(plugin, "echo", value=1)
+        finally:
+            sys.setprofile(None)
+
+    # Not in the main thread: there the start itself is made by another one, which is not seen.
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return count[0]
+
+
+def test_a_start_is_little_work_for_the_host(tmp_path: Path, confinement: None) -> None:
+    """What is the same for all plugins is done for the first of them, and not for the next ones."""
+    animals = ("prints", "dies", "floods")
+    with patient(tmp_path, *animals):
+        pass
+    with patient(tmp_path, *animals) as kernel:
+        first, *others = (called(Zoo(kernel), animal) for animal in animals)
+    assert 500 < max(others) < MOST_OF_HOST
+    assert max(others) <= first

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 
+from nxkernel._once import once
 from nxkernel.host.beside import with_neighbours
 from nxkernel.kernel.caches import Caches
 from nxkernel.kernel.members import Member
@@ -33,6 +34,10 @@ class Templates(Mapping[str, str]):
             found = self._real[name] = os.path.realpath(self._places[name])
         return found
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a template; its place is not looked up."""
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         return iter(self._places)
@@ -42,7 +47,7 @@ class Templates(Mapping[str, str]):
         return len(self._places)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Folders:
     """The folders of one kernel's plugins; they are made when they are asked for."""
 
@@ -54,22 +59,31 @@ class Folders:
     def of_run(self, plugin: PluginId) -> Path:
         """Return the folder of *plugin* for this run, with ``home`` and ``tmp`` in it."""
         folder = self._run.dir / "plugins" / plugin
-        for each in (folder, folder / "home", folder / "tmp"):
-            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("", "home", "tmp"):
+            try:
+                os.mkdir(os.path.join(folder, name), 0o700)
+            except OSError:  # It is there, or folders around it are not.
+                Path(folder, name).mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder.resolve()
 
     def templates(self, member: Member, run_dir: Path) -> Templates:
         """Return what the path templates of manifests and grants stand for."""
-        data = self._run.data_dir
-        defaults = {
+        own = {
             "run_dir": run_dir,
             "plugin_dir": member.admitted.home if member.admitted else run_dir,
-            "cache_dir": Caches(data).of_plugin(member.id),
+            "cache_dir": Caches(self._run.data_dir).of_plugin(member.id),
+        }
+        return Templates({**own, **self._shared, **self._paths})
+
+    @once
+    def _shared(self) -> dict[str, Path]:
+        """What the templates stand for that are the same for all plugins."""
+        data = self._run.data_dir
+        return {
             "media_dir": data / "media",
             "metadata_db_path": data / "store" / "records.db",
             "audit_db_path": self._run.audit_log.path,
         }
-        return Templates({name: self._paths.get(name, place) for name, place in defaults.items()})
 
     def granted(self, member: Member, templates: Mapping[str, str]) -> Grant:
         """The member's grant with real paths; its cache folder is made when it is granted."""

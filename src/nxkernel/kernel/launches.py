@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nxkernel._canonical import digest, encode
+from nxkernel._once import once
 from nxkernel._seeds import child, draw, run_key
 from nxkernel.errors import KernelConfigError, PluginDisabled, SandboxUnavailable
 from nxkernel.host import launch
@@ -166,7 +167,7 @@ class Launches:
     def _advisor(
         self, member: Member, manifest: Manifest, home: Home, templates: Mapping[str, str]
     ) -> Advisor:
-        closed = [templates["plugin_dir"], str(self._run.data_dir.resolve() / "audit")]
+        closed = [templates["plugin_dir"], self._audit]
         if self._level in CONFINING:
             closed += home.read
         return Advisor(
@@ -176,6 +177,11 @@ class Launches:
             requested=manifest.permissions,
             closed=closed,
         )
+
+    @once
+    def _audit(self) -> str:
+        """Where the audit is, free of symbolic links."""
+        return str(self._run.data_dir.resolve() / "audit")
 
     def _import_seed(self, member: Member) -> bytes:
         return draw(child(run_key(self._run.seed), "import", member.id), "import")

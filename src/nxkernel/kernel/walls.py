@@ -31,6 +31,13 @@ class Walls:
 
         return policy.default_read_paths()
 
+    @once
+    def _protected(self) -> tuple[str, ...]:
+        """The host's own files: no plugin may write there."""
+        data = self._run.data_dir
+        own = (*Caches(data).protected, data / "audit", self._run.dir / "logs")
+        return tuple(map(str, own))
+
     def around(
         self,
         limits: Limits,
@@ -52,15 +59,11 @@ class Walls:
         from nxkernel.host.sandbox.linux import policy
         from nxkernel.host.sandbox.linux.devices import nodes_of
 
-        data = self._run.data_dir
         plan = policy.ConfinementPlan(
             code=tuple(code) if home.environment is None else (*code, home.environment.prefix),
             read=(*home.read, *granted.read),
             write=tuple(sorted({str(run_dir), *granted.write})),
-            protected=(
-                *map(str, Caches(data).protected),
-                *map(str, (data / "audit", self._run.dir / "logs")),
-            ),
+            protected=self._protected,
             connect_tcp=granted.connect,
             bind_tcp=granted.listen,
             execute=granted.exec,

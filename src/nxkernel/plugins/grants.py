@@ -144,8 +144,9 @@ def expand(grant: Grant, templates: Mapping[str, str | Path]) -> Grant:
     """
     read = tuple(_expanded(path, templates) for path in grant.read)
     write = tuple(_expanded(path, templates) for path in grant.write)
-    for name in PROTECTED & templates.keys():
-        _check_apart(grant.write, write, name, _expanded(f"{{{name}}}", templates))
+    for name in sorted(PROTECTED) if write else ():
+        if name in templates:
+            _check_apart(grant.write, write, name, _expanded(f"{{{name}}}", templates))
     programs = tuple(_expanded(path, templates) for path in grant.exec)
     return attrs.evolve(grant, read=read, write=write, exec=programs)
 

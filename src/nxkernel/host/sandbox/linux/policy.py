@@ -10,6 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -254,6 +255,7 @@ def validate(plan: ConfinementPlan) -> None:
                 _refuse(name, port, "a TCP port is 1 to 65535")
 
 
+@lru_cache(maxsize=1024)  # Nothing but its text decides, and most paths are those of all plugins.
 def _validate_path(name: str, path: str) -> None:
     # POSIX keeps two leading slashes apart from one, and so does normpath: //proc is /proc here.
     plain = os.path.isabs(path) and os.path.normpath(path) == path and path[:2] != "//"
@@ -266,8 +268,10 @@ def _validate_path(name: str, path: str) -> None:
 
 
 def _validate_write(path: str, closed: Iterable[str], what: str) -> None:
+    inside = path + "/"
     for other in closed:
-        if is_below(path, (other,)) or is_below(other, (path,)):
+        # `is_below` both ways, for as many as there are of them.
+        if path == other or path.startswith(other + "/") or other.startswith(inside):
             _refuse("write", path, f"it overlaps {other}: {what}; write to a folder of its own")
 
 
