@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nxkernel._system import files as filing
 from nxkernel.errors import LockMismatch
 from nxkernel.plugins.lockentry import KINDS, Lock, LockEntry, lock_entry
 from nxkernel.plugins.locktext import document_in, render
-from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract
+from nxkernel.schemas import leading, own
 from nxkernel.schemas.inside import DocumentInvalid, parse, read_inside
 from nxkernel.settings import Grant
 from nxkernel.types import Digest, HookName, ImplFacts, PluginId
@@ -89,7 +88,7 @@ def read_lock(path: str | Path) -> Lock:
         raise _invalid(target, str(error)) from None
     if lock is not None:
         return attrs.evolve(lock, digest=digest(data, DOMAIN))
-    issues = _contract().validate(document)
+    issues = own(CONTRACT).validate(document)
     if issues:
         raise _invalid(target, str(leading(issues)), issues=[str(issue) for issue in issues])
     return attrs.evolve(_lock(document), digest=digest(data, DOMAIN))
@@ -114,7 +113,7 @@ def _is_valid(document: Mapping[str, Any]) -> bool:
         plugin: {**entry, "files": dict(list(entry.get("files", {}).items())[:1])}
         for plugin, entry in document["plugins"].items()
     }
-    return not _contract().validate({**document, "plugins": plugins})
+    return not own(CONTRACT).validate({**document, "plugins": plugins})
 
 
 def _lock(document: Mapping[str, Any]) -> Lock:
@@ -150,11 +149,6 @@ def _sorted(table: Mapping[str, Any], part: str) -> dict[str, Any]:
 def _impl(row: Mapping[str, Any]) -> ImplFacts:
     names = {key: tuple(row.get(key, ())) for key in ("args", "kwargs")}
     return ImplFacts(**{**row, "hook": HookName(row["hook"]), **names})
-
-
-@lru_cache(maxsize=1)
-def _contract() -> CompiledSchema:
-    return SchemaRegistry().compile(load_contract(CONTRACT), name=CONTRACT)
 
 
 def _invalid(path: Path, reason: str, **details: Any) -> LockMismatch:

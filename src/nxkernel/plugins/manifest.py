@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from nxkernel.plugins.environments.requirements import (
     requirements,
 )
 from nxkernel.plugins.rules import Problem, check_rules
-from nxkernel.schemas import CompiledSchema, SchemaRegistry, leading, load_contract, shared
+from nxkernel.schemas import SchemaRegistry, leading, own, shared
 from nxkernel.schemas.folder import is_inside
 from nxkernel.schemas.inside import DocumentInvalid, parse, read_inside
 from nxkernel.schemas.joined import joined
@@ -145,11 +144,6 @@ def _find(place: Path) -> tuple[Path, str]:
     raise ManifestInvalid(f"{place.name}: {reason}", details={"folder": str(place)})
 
 
-@lru_cache(maxsize=1)
-def _contract() -> CompiledSchema:
-    return shared().compile(load_contract(CONTRACT), name=CONTRACT)
-
-
 @attrs.define
 class _Reader:
     """Reads one manifest; knows the file for the sake of its errors."""
@@ -233,7 +227,7 @@ class _Reader:
             raise Problem(where, str(error)) from None
 
     def _check(self) -> None:
-        issues = _contract().validate(self.document)
+        issues = own(CONTRACT).validate(self.document)
         if issues:
             first = leading(issues)
             more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""

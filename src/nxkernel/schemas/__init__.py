@@ -9,6 +9,14 @@ or a file because a schema says so.
 
 from nxkernel.schemas.contracts import load_contract
 from nxkernel.schemas.issues import SchemaIssue, leading
-from nxkernel.schemas.registry import CompiledSchema, SchemaRegistry, shared
+from nxkernel.schemas.registry import CompiledSchema, SchemaRegistry, own, shared
 
-__all__ = ["CompiledSchema", "SchemaIssue", "SchemaRegistry", "leading", "load_contract", "shared"]
+__all__ = [
+    "CompiledSchema",
+    "SchemaIssue",
+    "SchemaRegistry",
+    "leading",
+    "load_contract",
+    "own",
+    "shared",
+]

@@ -17,6 +17,7 @@ from nxkernel.schemas._executable import executable
 from nxkernel.schemas._fast import Holds, fast
 from nxkernel.schemas._reference import BudgetSpent, errors_of, metaschema, reference
 from nxkernel.schemas._spread import spread
+from nxkernel.schemas.contracts import load_contract
 from nxkernel.schemas.defaults import with_defaults
 from nxkernel.schemas.draft7 import as_given, check_keywords, is_draft7, modern
 from nxkernel.schemas.folder import SchemaFolder
@@ -29,7 +30,7 @@ from nxkernel.schemas.profile import MAX_SCHEMA_BYTES, check_size, plain, profil
 from nxkernel.schemas.published import bundled
 from nxkernel.schemas.secrets import Secrets
 
-__all__ = ["CompiledSchema", "SchemaRegistry", "shared"]
+__all__ = ["CompiledSchema", "SchemaRegistry", "own", "shared"]
 
 DOMAIN = b"nx.schema.v1\0"
 #: Most errors of the library that are looked at before the first twenty are taken.
@@ -222,6 +223,17 @@ class SchemaRegistry:
 
 
 @cache
+def own(name: str) -> CompiledSchema:
+    """Return one of nxkernel's own contracts, ready for use.
+
+    That it is a schema is shown by a test, and not to each process anew: it takes as long as
+    reading fifty manifests.
+    """
+    schema = bundled(plain(load_contract(name)))
+    return _compile(schema, _digest(schema), checked=True)
+
+
+@cache
 def shared() -> SchemaRegistry:
     """Return the registry of this process.
 
@@ -243,13 +255,15 @@ def _digest(schema: Any) -> str:
     return _canonical.digest(data, DOMAIN)
 
 
-def _compile(given: Any, digest: str) -> CompiledSchema:
+def _compile(given: Any, digest: str, *, checked: bool = False) -> CompiledSchema:
+    """*checked*: it is known that *given* is a schema."""
     schema = _modernised(given) if is_draft7(given) else given
     try:
         profiled = profile(schema)
     except SchemaInvalid as error:
         raise (as_given(error, given) if is_draft7(given) else error) from None
-    _check_meta(schema, _META)
+    if not checked:
+        _check_meta(schema, _META)
     run = executable(schema, to_python)
     quick = fast(schema, spread(profiled))
     return CompiledSchema(schema, digest, Secrets(schema), profiled.patterns, reference(run), quick)

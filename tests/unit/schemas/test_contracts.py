@@ -7,15 +7,22 @@ from pathlib import Path
 import pytest
 
 from nxkernel.errors import SchemaInvalid
-from nxkernel.schemas import SchemaRegistry, load_contract
+from nxkernel.schemas import SchemaRegistry, load_contract, own
 
 NAMES = ["lockfile.schema.json", "plugin_manifest.schema.json"]
+#: What contracts of ours judge: nothing, and something of the wrong kind.
+GIVEN = [{}, {"schema_version": "1"}, [], {"schema_version": 1, "id": "A B", "plugins": {}}]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contracts_are_found_and_inside_our_own_profile(name: str) -> None:
-    """What we publish is a schema that we would accept from others."""
-    SchemaRegistry().compile(load_contract(name), name=name)
+    """What we publish is a schema that we would accept from others, so no boot checks it again."""
+    checked = SchemaRegistry().compile(load_contract(name), name=name)
+    assert own(name) is own(name)
+    assert (own(name).schema, own(name).digest) == (checked.schema, checked.digest)
+    assert [own(name).validate(given) for given in GIVEN] == [
+        checked.validate(given) for given in GIVEN
+    ]
 
 
 def test_each_caller_gets_a_contract_of_its_own() -> None:
