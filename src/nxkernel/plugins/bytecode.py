@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -27,8 +27,12 @@ __all__ = ["Bytecode", "Compilation", "sources_of"]
 MAX_SOURCE = 4 * 1024 * 1024
 #: Most bytes of byte code that are kept of one plugin.
 MAX_BYTES = 256 * 1024 * 1024
+#: Most bytes of it that the host holds until it is whole: most plugins have less.
+IN_MEMORY = 256 * 1024
 #: How a file of byte code ends; not ``.pyc``: no tool takes it for one of its own.
 SUFFIX = ".bytecode"
+#: Bytes of a file's name, at most; a source of a longer one is compiled at each import.
+_LONGEST = 255
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -64,10 +68,13 @@ class Bytecode:
         """Return what takes in the byte code that a worker makes of the sources."""
         return Compilation(self)
 
-    def keep(self, folder: Path) -> None:
-        """Keep what was compiled into *folder*; what cannot be kept is compiled again."""
+    def keep(self, compiled: Path | Mapping[str, bytes]) -> None:
+        """Keep what was compiled, into a folder or by path; else it is compiled again."""
         with suppress(NxError, OSError):
-            self._found = self._store.admit(folder).path
+            if isinstance(compiled, Path):
+                self._found = self._store.admit(compiled).path
+            elif compiled:
+                self._found = self._store.put(compiled)
 
     def _is_right(self, place: Path) -> bool:
         if self._seen is not None and self._seen.unchanged(place):
@@ -103,6 +110,8 @@ class Compilation:
         self._bytecode = bytecode
         self._left = list(bytecode.sources)
         self._size = 0
+        #: What has come, by path; in a folder once it is more than `IN_MEMORY`.
+        self._files: dict[str, bytes] = {}
         self._folder: Held | None = None
 
     @property
@@ -116,27 +125,37 @@ class Compilation:
             return False
         del self._left[0]
         self._size += len(data)
-        if data and self._size <= MAX_BYTES:
-            with suppress(OSError):
-                self._write(path, data)
+        name = os.fsencode(path.rpartition("/")[2] + SUFFIX)
+        if data and self._size <= MAX_BYTES and len(name) <= _LONGEST:
+            self._files[path + SUFFIX] = data
+            if self._size > IN_MEMORY:
+                self._spill()
         if not self._left:
             self._settle()
         return True
 
+    def _spill(self) -> None:
+        """Write what is held to a folder, so that no plugin fills the host's memory."""
+        files, self._files = self._files, {}
+        for path, data in files.items():
+            with suppress(OSError):
+                self._write(path, data)
+
     def _write(self, path: str, data: bytes) -> None:
         if self._folder is None:
             self._folder = Held.new("compiled")
-        target = self._folder.path / PurePosixPath(path + SUFFIX)
+        target = self._folder.path / PurePosixPath(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
     def _settle(self) -> None:
-        if self._folder is not None and self._size <= MAX_BYTES:
-            self._bytecode.keep(self._folder.path)
+        if self._size <= MAX_BYTES:
+            self._bytecode.keep(self._files if self._folder is None else self._folder.path)
         self.close()
 
     def close(self) -> None:
         """Drop what was not kept; closing twice is nothing."""
+        self._files = {}
         if self._folder is not None:
             self._folder.remove()
             self._folder = None

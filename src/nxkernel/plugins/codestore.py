@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -20,6 +20,7 @@ from nxkernel._once import once
 from nxkernel._system import files as filing
 from nxkernel.errors import KernelConfigError, StorageError
 from nxkernel.plugins import halves
+from nxkernel.plugins.drafts import written
 from nxkernel.plugins.intact import is_intact
 from nxkernel.plugins.intake import FileDigest, Intake, Tree, is_leftover_path
 from nxkernel.plugins.sightings import Sightings, see
@@ -142,16 +143,29 @@ class CodeStore:
             moment.keep(path, before)
         return right
 
+    def put(self, files: Mapping[str, bytes]) -> Path:
+        """Write *files*, by their paths, as a copy of a folder with them would be; return it.
+
+        Raises:
+            OSError: when it cannot be written.
+            StorageError: when it keeps changing.
+        """
+        return self._place(self._settled(lambda target: written(files, target)).tree_digest)
+
     def _taken_in(self, source: Source) -> Admitted:
         """Copy and hash; an older copy is used if it is right."""
+        return self._admitted(self._settled(lambda target: _taken(source, target)), source)
+
+    def _settled(self, fill: Callable[[Path], Iterable[FileDigest]]) -> Tree:
+        """Have *fill* write a folder, and put it in its place unless a right one is there."""
         temporary = Path(tempfile.mkdtemp(prefix=halves.PREFIX, dir=self.root))
         try:
             with halves.held(temporary):
-                tree = Tree.of(_taken(source, temporary))
+                tree = Tree.of(fill(temporary))
                 self._settle(temporary, tree)
         finally:
             _discard(temporary)
-        return self._admitted(tree, source)
+        return tree
 
     def _admitted(self, tree: Tree, source: Source) -> Admitted:
         path = self._place(tree.tree_digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from nxkernel.plugins.bytecode import Bytecode, Compilation, sources_of
 from nxkernel.plugins.sightings import Sightings
 
 SOURCES = ("pack/core.py", "plugin.py")
+
+
+@pytest.fixture(params=[1 << 18, 0, 5], ids=["in memory", "in a folder", "in both"], autouse=True)
+def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold so much in memory until all has come."""
+    monkeypatch.setattr(bytecode, "IN_MEMORY", request.param)
 
 
 @pytest.fixture(params=[True, False], ids=["seen", "unseen"])
@@ -108,3 +115,45 @@ def test_sources_are_python_of_a_bounded_size() -> None:
     """Data is not compiled, and a source of many megabytes when it is imported."""
     files = [("a.py", 1), ("b.txt", 1), ("c.py", bytecode.MAX_SOURCE + 1), ("d/e.py", 0)]
     assert sources_of(files) == ("a.py", "d/e.py")
+
+
+def test_it_is_the_same_wherever_it_was_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, modes and bytes: a folder is named by them, and the next boot finds it right."""
+    found = []
+    for number, most in enumerate((1 << 18, 0)):
+        monkeypatch.setattr(bytecode, "IN_MEMORY", most)
+        place = made(tmp_path / str(number))
+        compile_all(place, b"core", b"plugin")
+        assert made(tmp_path / str(number)).ready() == place.ready() != ""
+        root = Path(place.ready())
+        found.append((root.name, {path.stat().st_mode for path in (root, *root.rglob("*"))}))
+        for path, _, _ in os.walk(tmp_path / str(number)):
+            os.chmod(path, 0o700)
+    assert found[0] == found[1]
+
+
+def test_what_is_too_large_for_memory_lies_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends in the middle takes that along."""
+    monkeypatch.setattr(bytecode, "IN_MEMORY", 3)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    compilation = made(tmp_path).compilation()
+    compilation.take("pack/core.py", b"core")
+    (folder,) = tmp_path.glob("nxkernel-compiled-*")
+    assert (folder / "pack" / "core.py.bytecode").read_bytes() == b"core"
+    compilation.close()
+    assert not folder.exists()
+
+
+def test_a_name_that_is_too_long_costs_the_others_nothing(tmp_path: Path) -> None:
+    """A file of byte code has a longer name than its source, which may have the longest."""
+    long = "x" * 250 + ".py"
+    place = Bytecode(tmp_path / "p", (long, "plugin.py"), None)
+    compilation = place.compilation()
+    assert compilation.take(long, b"long")
+    assert compilation.take("plugin.py", b"plugin")
+    assert [path.name for path in Path(place.ready()).iterdir()] == ["plugin.py.bytecode"]
+    os.chmod(place.ready(), 0o700)
