@@ -38,32 +38,39 @@ class Pipe:
     ) -> None:
         """*descriptor*: what *read* reads, to see whether something has come."""
         self._inbox = Inbox(_MAX_FRAME)
+        #: Whether something is in there.
+        self._left = False
         self._descriptor = command if descriptor is None else descriptor
         self._get = read or partial(os.read, command)
         self._put = write or partial(os.write, result)
 
     def receive(self) -> FromHost:
         """Return the next message, waiting for it."""
-        inbox = self._inbox
-        if inbox.empty:  # as nearly always; and what comes is nearly always one message
+        if not self._left:  # as nearly always; and what comes is nearly always one message
             data = self._get(_CHUNK)
             message = sole(data)
             if message is not None:
                 return message
             if not data:
                 raise HostGone
-            inbox.feed(data)
+            self._inbox.feed(data)
+        return self._next()
+
+    def _next(self) -> FromHost:
+        """Return the next message of those that came in pieces, or several at once."""
+        inbox, self._left = self._inbox, True
         while (body := inbox.next()) is None:
             data = self._get(max(_CHUNK, inbox.missing))
             if not data:
                 raise HostGone
             inbox.feed(data)
+        self._left = not inbox.empty
         return unpack_from_host(body)
 
     @property
     def waiting(self) -> bool:
         """Whether the host has said something that nobody took yet."""
-        return not self._inbox.empty or bool(select.select([self._descriptor], [], [], 0)[0])
+        return self._left or bool(select.select([self._descriptor], [], [], 0)[0])
 
     def send(self, message: FromWorker) -> None:
         """Write *message* whole."""

@@ -110,6 +110,7 @@ class Runner:
         #: Those whose calls nobody watches, if what they return may be as large as most.
         self._usual: Mapping[str, FoundImpl] = {}
         self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
+        chance.streams = self.streams
         self._brokered = 0
         self._flows = Flows(
             pipe,
@@ -216,13 +217,10 @@ class Runner:
         stack, chance = self._stack, self._chance
         below = stack[-1]
         stack.append(frame)
-        if below.seq:  # the one at the bottom, which is no call, has none
-            entered: tuple[Outer, int, int] | None = self._nested(frame, below)
-        else:
-            entered = None
-            chance.streams = frame.streams
-            if chance.seeds or chance.watch.seeded:
-                chance.begin()
+        entered: tuple[Outer, int, int] | None = None
+        # The one at the bottom, which is no call, has no number.
+        if below.seq or chance.seeds or chance.watch.seeded:
+            entered = self._entered(frame, below)
         try:
             answer: Answer | Failure = work(given, frame)
         except BaseException as error:
@@ -233,20 +231,27 @@ class Runner:
                 self.tell(frame.seq)
         finally:
             if entered is not None:
-                self._unnest(entered, below)
+                self._unnest(entered)
             stack.pop()
         if frame.loans:
             self._crossing.parcels.settled(frame.loans)
         answer.plugin_us, answer.used = frame.meter.read()
         self._pipe.send(answer)
-        self._after(frame, below)
+        if below.seq or chance.resting or chance.watch.seeded:
+            self._after(frame, below)
+
+    def _entered(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int] | None:
+        if below.seq:
+            return self._nested(frame, below)
+        self._chance.begin()
+        return None
 
     def _after(self, frame: _Frame, below: _Frame) -> None:
         """Do what the host does not wait for, now that it has the answer of *frame*."""
         if below.seq:
             frame.meter.tell(below.meter)
         else:
-            self._chance.end(below.streams)
+            self._chance.end()
 
     def _nested(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int]:
         """*frame* begins on top of the call *below*: keep what that must find again.
@@ -254,15 +259,15 @@ class Runner:
         It has the room on the Python stack of a call that is alone: what lies below it there are
         other calls, which are not its own doing.
         """
-        outer, room = self._chance.enter(frame.streams, nested=True), sys.getrecursionlimit()
+        outer, room = self._chance.enter(), sys.getrecursionlimit()
         frame.depth = _depth()
         deepened = room + max(0, frame.depth - below.depth)
         sys.setrecursionlimit(deepened)
         return outer, room, deepened
 
-    def _unnest(self, entered: tuple[Outer, int, int], below: _Frame) -> None:
+    def _unnest(self, entered: tuple[Outer, int, int]) -> None:
         outer, room, deepened = entered
-        self._chance.leave(outer, below.streams)
+        self._chance.leave(outer)
         if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
             sys.setrecursionlimit(room)
 
@@ -350,8 +355,7 @@ class Runner:
         Raises:
             NxError: when it goes on. No call may run in a process where it does.
         """
-        below, ended = self._stack[-1].streams, True
-        outer = self._chance.enter(below, nested=True)
+        ended, outer = True, self._chance.enter()
         flow = self._flows.take(token)
         try:
             with self.watched(True):
@@ -359,7 +363,7 @@ class Runner:
         except BaseException:
             _log.exception("a wrapper or stream whose call went away failed while it ended")
         finally:
-            self._chance.leave(outer, below)
+            self._chance.leave(outer)
         if not ended:
             raise NxError("a wrapper or stream whose call went away yields instead of ending")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -43,10 +43,11 @@ class Chance:
         self.seeds = guard.rng_global
         self._closed = guard.chance == "strict"
         self._import = Streams(import_seed)
-        #: What the call on top draws from.
-        self.streams = self._import
-        #: The global generators that are seeded between two calls.
-        self._resting: set[str] = set()
+        #: Tells what the call on top draws from.
+        self.streams: Callable[[], Streams] = lambda: self._import
+        #: The global generators that are seeded between two calls, while a call is under way that
+        #: found some.
+        self.resting: set[str] = set()
         self._names: tuple[Streams, random.Random] | None = None
 
     def install(self) -> None:
@@ -73,35 +74,36 @@ class Chance:
         self.watch.loading = False
 
     def begin(self) -> None:
-        """Begin a call that no other one is below and that draws from :attr:`streams`.
+        """Begin a call that no other one is below.
 
-        There is nothing to begin while no generator is seeded and none is to be. :meth:`end` ends
-        it.
+        There is nothing to begin while no generator is seeded and none is to be.
         """
-        watch = self.watch
-        self._resting, watch.seeded = watch.seeded, set()
+        self.resting, self.watch.seeded = self.watch.seeded, set()
         if self.seeds:
             self._seed_all()
 
-    def end(self, streams: Streams) -> None:
-        """End a call that no other one was below; *streams* are the import's."""
-        self.watch.seeded, self._resting, self.streams = self._resting, set(), streams
+    def end(self) -> None:
+        """End a call that no other one was below.
 
-    def enter(self, streams: Streams, *, nested: bool) -> Outer:
-        """Begin a call; *nested*: on top of another one, whose generators must not notice."""
+        There is nothing to end while no generator is seeded and none is :attr:`resting`.
+        """
+        self.watch.seeded, self.resting = self.resting, set()
+
+    def enter(self) -> Outer:
+        """Begin a call on top of another one, whose generators must not notice."""
         watch = self.watch
-        saved = sorted({"random", *watch.seeded}) if nested else []
+        saved = sorted({"random", *watch.seeded})
         outer = Outer(watch.seeded, [(name, generators.save(name)) for name in saved])
-        watch.seeded, self.streams = set(), streams
+        watch.seeded = set()
         if self.seeds:
             self._seed_all()
         return outer
 
-    def leave(self, outer: Outer, streams: Streams) -> None:
-        """End a call; *streams* are those of the call below it."""
+    def leave(self, outer: Outer) -> None:
+        """End a call that was on top of another one."""
         for name, state in outer.states:
             generators.restore(name, state)
-        self.watch.seeded, self.streams = outer.seeded, streams
+        self.watch.seeded = outer.seeded
 
     def pause(self) -> Outer:
         """What the call on top would find again if it went on later: see :meth:`go_on`."""
@@ -122,13 +124,15 @@ class Chance:
 
     def _naming(self) -> random.Random:
         """The generator for names of temporary files, in the call on top."""
-        if self._names is None or self._names[0] is not self.streams:
-            self._names = (self.streams, random.Random(draw(self.streams.key, "tempfile")))
+        streams = self.streams()
+        if self._names is None or self._names[0] is not streams:
+            self._names = (streams, random.Random(draw(streams.key, "tempfile")))
         return self._names[1]
 
     def _seed_all(self) -> None:
+        streams = self.streams()
         for name in generators.GENERATORS:
-            generators.seed(self.streams, name)
+            generators.seed(streams, name)
         self.watch.seeded = set(_ALL)
 
     def _numpy(self, module: ModuleType) -> None:
@@ -143,7 +147,7 @@ class Chance:
 
     def _arrived(self, name: str) -> None:
         """A library came that has a global generator: of entropy, or of a constant seed."""
-        generators.seed(self.streams if self.seeds else self._import, name)
+        generators.seed(self.streams() if self.seeds else self._import, name)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str) or arguments[0] not in _FILES:
