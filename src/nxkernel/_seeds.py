@@ -11,7 +11,7 @@ Both ends of the process boundary use this module, and it needs nothing but the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Part", "call_key", "child", "draw", "enc", "rng", "root", "run_key"]
+__all__ = ["Part", "call_key", "call_keys", "child", "draw", "enc", "rng", "root", "run_key"]
 
 #: What a path is made of.
 Part = int | str | bytes
@@ -125,6 +125,22 @@ def call_key(run: bytes, plugin: str, hook: str, key: Iterable[Part]) -> bytes:
     path = _CALL + b"".join(map(_enc, key))
     parent = _hook_key(run, plugin, hook)
     return blake2b(path, digest_size=KEY_SIZE, key=parent, person=_NODE).digest()
+
+
+def call_keys(run: bytes, plugin: str, hook: str) -> Callable[[bytes], bytes]:
+    """Return what gives the call keys of one hook for calls that nobody has named.
+
+    Of the 32 bytes of the digest of their arguments it makes what :func:`call_key` does of
+    ``(digest, 0)``.
+    """
+    parent, first = _hook_key(run, plugin, hook), _CALL + _enc(bytes(KEY_SIZE))[:-KEY_SIZE]
+    last = _enc(0)
+
+    def keyed(digest: bytes) -> bytes:
+        path = first + digest + last
+        return blake2b(path, digest_size=KEY_SIZE, key=parent, person=_NODE).digest()
+
+    return keyed
 
 
 def rng(key: bytes) -> random.Random:

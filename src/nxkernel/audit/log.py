@@ -34,7 +34,9 @@ from nxkernel.audit.schema import (
 )
 from nxkernel.audit.settings import settings_events
 from nxkernel.audit.starting import Starter
+from nxkernel.audit.usual import UsualRows
 from nxkernel.audit.writer import Writer
+from nxkernel.dispatch.errand import Whom
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.types import Call, Outcome
@@ -204,6 +206,10 @@ class AuditLog:
             self._writer.append(CALLS, (*before, *facts))
         else:
             self._writer.finish(intent, facts)
+
+    def usual(self, whom: Whom) -> UsualRows:
+        """Return what writes the rows of usual calls, by the same way as those two."""
+        return UsualRows(whom, self._clock, self._writer, self._begun)
 
     def break_off(self, call: Call, outcome: Outcome) -> None:
         """Write that *call* ended with *outcome*, if it is in flight. Raises AuditError.

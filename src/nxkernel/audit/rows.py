@@ -19,7 +19,14 @@ from nxkernel.audit.schema import Facts
 from nxkernel.dispatch.stack import BootFacts, Event, PluginFacts
 from nxkernel.types import Call, Outcome, Usage
 
-__all__ = ["call_facts", "event_facts", "intent_facts", "plugin_facts", "run_facts"]
+__all__ = [
+    "call_facts",
+    "event_facts",
+    "intent_facts",
+    "plugin_facts",
+    "run_facts",
+    "stack_us",
+]
 
 #: Domain of the digests over the facts of a header.
 HEADER = b"nx.audit.header.v2\0"
@@ -145,9 +152,7 @@ def call_facts(outcome: Outcome, duration_us: int, stack_ns: Sequence[int] = ())
         timing.instance,
         duration_us,
         *_of_timing(timing),
-        f"[{','.join(map(str, map(_thousandth, map(_half_more, stack_ns))))}]"
-        if stack_ns
-        else None,
+        stack_us(stack_ns),
         *_of_usage(timing.used or _UNKNOWN),
         *_of_output(outcome),
         seed if type(seed) is str else _hex(seed),
@@ -169,6 +174,13 @@ _of_output = attrgetter("output_digest", "output_bytes")
 _of_fault = attrgetter("fault", "origin")
 # Nanoseconds as rounded microseconds.
 _half_more, _thousandth = (500).__add__, (1000).__rfloordiv__
+
+
+def stack_us(stack_ns: Sequence[int]) -> str | None:
+    """Return the times inside the layers as their column has them; None for none."""
+    if not stack_ns:
+        return None
+    return f"[{','.join(map(str, map(_thousandth, map(_half_more, stack_ns))))}]"
 
 
 def _details(outcome: Outcome) -> str | None:

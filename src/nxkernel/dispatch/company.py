@@ -15,10 +15,11 @@ from typing import Any
 
 import attrs
 
+from nxkernel._system.pollers import Waiter
 from nxkernel.dispatch.effects import Effect, Effects, Io
 from nxkernel.dispatch.tasks import Tasks
 
-__all__ = ["Alone", "Company", "Member", "alone", "join"]
+__all__ = ["Alone", "Company", "Member", "Standby", "alone", "join", "occupied"]
 
 
 # Neither of the two is frozen: each call makes one of each, and that would cost it as much again.
@@ -97,6 +98,36 @@ class Alone:
             members.remove(self)
 
 
+class Standby(Alone):
+    """A call that no generator makes yet, while its driver waits for its answer.
+
+    Who comes into the thread meanwhile has one made of it, as its driver would if the answer were
+    no usual one.
+    """
+
+    __slots__ = ("_begin", "_waiter")
+
+    def __init__(self, begin: Callable[[], Tasks], bell: object, waiter: Waiter) -> None:
+        """*begin* makes tasks of the call; *waiter* is what its driver waits by."""
+        self.bell = bell
+        self.taken = None
+        self._context = contextvars.copy_context()
+        self._begin = begin
+        self._waiter = waiter
+
+    @property
+    def tasks(self) -> Tasks:
+        """The call as tasks, made now if nobody has made them before."""
+        if self.taken is None:
+            self._waiter.renew()
+            self.taken = self._begin()
+        return self.taken
+
+    def come(self) -> None:
+        """Be one of the calls of this thread."""
+        _thread.members += (self,)
+
+
 class _Thread(threading.local):
     """Who is under way in this thread, the oldest first."""
 
@@ -120,13 +151,18 @@ def alone(root: Effects[Any], bell: object) -> Alone | None:
 
     Returns None otherwise, and has done nothing.
     """
-    members = _thread.members
-    if members and any(each.bell is bell for each in _present()):
+    if occupied(bell):
         return None
-    own = Alone(root, bell)
+    own, members = Alone(root, bell), _thread.members
     # Not append(): an interrupt may strike after a call, and its driver would know nothing of it.
     members += (own,)
     return own
+
+
+def occupied(bell: object) -> bool:
+    """Whether a call of the kernel with this bell is under way in this thread."""
+    members = _thread.members
+    return bool(members) and any(each.bell is bell for each in _present())
 
 
 def join(tasks: Tasks, bell: object, disturb: Callable[[], None] = lambda: None) -> Company:

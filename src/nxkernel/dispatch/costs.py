@@ -50,6 +50,11 @@ class Sample:
     def __attrs_post_init__(self) -> None:
         self._began = self._last = self.clock.monotonic()
 
+    def asked(self, at: float, taken_s: float, layers_ns: Sequence[int]) -> None:
+        """It was asked *at* that time; its arguments and *layers_ns* took so many seconds."""
+        self._began = at
+        self.add("arguments", taken_s - sum(layers_ns) / 1e9)
+
     def branch(self) -> Sample:
         """Return one for an invocation, which goes on beside others of the same call."""
         return Sample(self.clock, self.taken)

@@ -25,7 +25,15 @@ from nxkernel.dispatch.straight import run_straight
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.dispatch.watches import LoopWatch, ThreadWatch, has_readers
 
-__all__ = ["Bell", "Orphans", "drive_async", "drive_blocking", "run_async", "run_blocking"]
+__all__ = [
+    "Bell",
+    "Orphans",
+    "abandon",
+    "drive_async",
+    "drive_blocking",
+    "run_async",
+    "run_blocking",
+]
 
 
 #: What ends calls that nobody awaits any more.
@@ -181,7 +189,7 @@ def run_blocking(
         member.leave()  # It comes in again as one of many.
         drive_blocking(member.tasks, clock, bell, look)
     except BaseException:
-        _abandon(member.tasks)
+        abandon(member.tasks)
         raise
     return member.tasks.result
 
@@ -199,7 +207,7 @@ def drive_blocking(tasks: Tasks, clock: Clock, bell: Bell, look: Look | None = N
         ear.close()
     except BaseException:
         try:
-            _abandon(tasks)
+            abandon(tasks)
         finally:
             ear.close()
         raise
@@ -247,7 +255,7 @@ def _timeout(tasks: Tasks | Company, clock: Clock) -> float | None:
     return None if deadline is None else max(0.0, deadline - clock.monotonic())
 
 
-def _abandon(tasks: Tasks) -> None:
+def abandon(tasks: Tasks) -> None:
     """Cancel what is left; every wait ends at once, so this cannot block."""
     tasks.cancel()
     try:
@@ -302,7 +310,7 @@ async def drive_async(
         raise
     except BaseException:
         watch.keep(())
-        _abandon(tasks)
+        abandon(tasks)
         _leave(listener, watch)
         raise
     _leave(listener, watch)
@@ -325,4 +333,4 @@ def _bury(tasks: Tasks, listener: _Listener, watch: LoopWatch | ThreadWatch) -> 
         _leave(listener, watch)
     finally:
         if not tasks.over:
-            _abandon(tasks)
+            abandon(tasks)

@@ -31,7 +31,7 @@ from nxkernel.types import (
     PluginId,
 )
 
-__all__ = ["Inner", "Invoke", "Provider", "execute", "in_order"]
+__all__ = ["Inner", "Invoke", "Provider", "after", "execute", "given", "in_order"]
 
 
 @attrs.frozen
@@ -89,26 +89,27 @@ def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Ef
     outcome = yield from invoke(providers[0], "call")
     value = outcome.value
     if outcome.error is not None or value is None or outcome.degraded or outcome.diagnostics:
-        return (yield from in_order(spec, providers, _after(outcome, invoke)))
+        return (yield from in_order(spec, providers, after(outcome, invoke)))
     value = value if spec.firstresult else [value]
     fields = {**_WHOLE, "hook": spec.name, "value": value, "outcomes": (outcome,)}
     return filled(HookResult, fields)
 
 
-def _after(first: Outcome, invoke: Invoke) -> Invoke:
+def after(first: Outcome, invoke: Invoke) -> Invoke:
     """Return *invoke* after its first call, which has given *first* already."""
-    given = iter((first,))
+    once = iter((first,))
 
     def invoke_again(
         provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
     ) -> Effects[Outcome]:
-        known = next(given, None)
-        return invoke(provider, phase, inner, token) if known is None else _known(known)
+        known = next(once, None)
+        return invoke(provider, phase, inner, token) if known is None else given(known)
 
     return invoke_again
 
 
-def _known(outcome: Outcome) -> Effects[Outcome]:
+def given(outcome: Outcome) -> Effects[Outcome]:
+    """Return *outcome*, for which nobody has to wait."""
     yield from ()  # It has been waited for.
     return outcome
 

@@ -68,6 +68,13 @@ class Tasks:
             tasks.come_back(effect)
         return tasks
 
+    @classmethod
+    def resumed(cls, root: Generator[Effect, Any, Any]) -> Tasks:
+        """Return the tasks of a call that is under way, and that *root* goes on with."""
+        tasks = cls(root)
+        tasks._root.started = True
+        return tasks
+
     def come_back(self, effect: Effect) -> None:
         """The root waits for *effect*; said once by who has run it, and not heard again."""
         if self._is_away:

@@ -63,6 +63,11 @@ class Conversation:
             # The usual case in line: all of it was written, and what comes is the answer.
             signal = yield Io(channel.result, None, frame.deadline + frame.grace, channel.waiter)
             first = after(self.worker, signal)
+        return (yield from self.heard(first, came, began))
+
+    def heard(self, first: FromWorker | Loss | None, came: float, began: float) -> Effects[Outcome]:
+        """Return what becomes of the call, which was sent; *first* is what was said since."""
+        frame, channel = self.frame, self.worker.channel
         message: Result | Failure | Outcome
         if isinstance(first, _ANSWERS) and first.seq == frame.seq:
             message = first

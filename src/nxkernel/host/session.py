@@ -11,7 +11,7 @@ from nxkernel.host.custody import Custody
 from nxkernel.host.losing import give_up, inter
 from nxkernel.host.slot import Frame
 
-__all__ = ["admitted", "resumed", "session"]
+__all__ = ["admitted", "resumed", "seated", "session"]
 
 T = TypeVar("T")
 
@@ -53,13 +53,34 @@ def session(
 
     Returns None when the caller went away before its turn came.
     """
+
+    def entered() -> Effects[T | None]:
+        if not (yield from admitted(keeper, frame)):
+            return None
+        return (yield from _closed(clock, keeper, frame, body))
+
+    return _left(keeper, frame, entered)
+
+
+def seated(
+    clock: Clock, keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]
+) -> Effects[T]:
+    """Run *body* as :func:`session` does for *frame*, which has its turn already."""
+    return _left(keeper, frame, lambda: _closed(clock, keeper, frame, body))
+
+
+def _closed(
+    clock: Clock, keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]
+) -> Effects[T]:
+    result = yield from body()
+    yield from inter(clock, keeper, frame)
+    return result
+
+
+def _left(keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]) -> Effects[T]:
     try:
         try:
-            if not (yield from admitted(keeper, frame)):
-                return None
-            result = yield from body()
-            yield from inter(clock, keeper, frame)
-            return result
+            return (yield from body())
         except BaseException:
             give_up(keeper, frame)
             raise

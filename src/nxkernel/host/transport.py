@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._once import once
-from nxkernel._wire import Window
+from nxkernel._wire import FromWorker, Window
 from nxkernel.dispatch.effects import LEAVING, Effects
+from nxkernel.dispatch.errand import Errand
 from nxkernel.errors import AuditError, NxError
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
@@ -24,6 +25,7 @@ from nxkernel.host.keeper import Keeper
 from nxkernel.host.losing import discard_stale, fit, give_up, inter
 from nxkernel.host.replies import (
     Brokered,
+    Loss,
     cancelled,
     expired,
     lost_between,
@@ -31,7 +33,7 @@ from nxkernel.host.replies import (
     refused,
 )
 from nxkernel.host.retries import again
-from nxkernel.host.session import admitted, session
+from nxkernel.host.session import admitted, seated, session
 from nxkernel.host.slot import RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
 from nxkernel.host.workers import Worker
@@ -116,6 +118,20 @@ class Transport:
                 return following
             call = following
 
+    def resumed(
+        self, call: Call, errand: Errand, first: FromWorker | Loss | None
+    ) -> Effects[Outcome]:
+        """Go on with *call*, which was sent as *errand*; *first* is what was said since."""
+        frame, keeper = errand.frame, self._keeper(call)
+        if keeper is None:
+            return lost_with(call, RETIRED)
+        talk = Conversation(self._clock, self._callbacks, keeper, frame.worker, call, frame)
+        rest = partial(talk.heard, first, errand.came_s, errand.began_s)
+        try:
+            return (yield from seated(self._clock, keeper, frame, rest))
+        except AuditError as error:
+            return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
+
     def _unsent(self, call: Call, frame: Frame, came: float) -> None:
         """*call* ended before it was sent: it has used up nothing of its time."""
         self.forsake(call)
@@ -190,11 +206,15 @@ class Transport:
             place = keeper.cells.get(call.token[0], keeper)
             place.forsake(call.token, self._clock.monotonic())
 
-    def _keeper(self, call: Call) -> Keeper | None:
-        keeper = self._keepers.get(call.plugin)
-        if keeper is None or keeper.edition != call.edition:
-            keeper = self._others.get((call.plugin, call.edition))
+    def keeper(self, plugin: PluginId, edition: int) -> Keeper | None:
+        """Return who keeps the worker of that edition of *plugin*, if it has one."""
+        keeper = self._keepers.get(plugin)
+        if keeper is None or keeper.edition != edition:
+            keeper = self._others.get((plugin, edition))
         return keeper
+
+    def _keeper(self, call: Call) -> Keeper | None:
+        return self.keeper(call.plugin, call.edition)
 
     def ensure(self, plugin: PluginId) -> Effects[NxError | None]:
         """Start the plugin's worker if it has none; returns why it could not be."""

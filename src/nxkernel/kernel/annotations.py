@@ -64,6 +64,18 @@ class Annotations:
                 self.silent.add(spec.name)
         return known
 
+    def are_plain(self, spec: HookSpec) -> bool:
+        """Whether those of *spec* say no more of arguments and value than that they are plain."""
+        return self._telling(spec) is None and self._are_arguments_plain(spec)
+
+    def _are_arguments_plain(self, spec: HookSpec) -> bool:
+        plain = self._arguments.get(spec.name)
+        if plain is None:
+            hints = self.of(spec)
+            plain = not any(needs_structuring(hints.get(name)) for name in spec.names)
+            self._arguments[spec.name] = plain
+        return plain
+
     def packed(self, spec: HookSpec, arguments: dict[str, Any]) -> tuple[Arguments, bytes]:
         """Return *arguments* as plain data, and their canonical bytes.
 
@@ -71,12 +83,8 @@ class Annotations:
             CallRejected: when one cannot cross.
             NotCanonical: when they have too many values.
         """
-        plain = self._arguments.get(spec.name)
-        if plain is None:
-            hints = self.of(spec)
-            plain = not any(needs_structuring(hints.get(name)) for name in spec.names)
-            self._arguments[spec.name] = plain
-        return packed_arguments(arguments, None if plain else self.of(spec), spec.name)
+        hints = None if self._are_arguments_plain(spec) else self.of(spec)
+        return packed_arguments(arguments, hints, spec.name)
 
     def checked(self, spec: HookSpec, call: Call, outcome: Outcome) -> Outcome:
         """Hold a provider's value against the annotation; one that does not fit is its fault."""

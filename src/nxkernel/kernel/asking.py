@@ -101,7 +101,8 @@ def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) 
         raise CallRejected(
             f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
         )
-    return CallOptions(timeout=timeout, key=key, only=only)
+    options = CallOptions(timeout=timeout, key=key, only=only)
+    return PLAIN if options == PLAIN else options
 
 
 def as_asked(call: Call, hook: str, payload: bytes, blobs: Blobs, told: Brokered) -> Asked:

@@ -69,7 +69,7 @@ class HookCaller:
         Raises:
             HookFailed: when it has none because a provider that matters failed.
         """
-        return self._switchboard.drive(self.name, arguments, self._options).unwrap()
+        return self._switchboard.value(self.name, arguments, self._options)
 
     def call_historic(
         self,

@@ -98,7 +98,7 @@ class Deliveries:
         try:
             if opened.early is not None:
                 self._forsake(call)
-                return self._counted(opened.early)
+                return self.counted(opened.early)
             if sample is not None:
                 sample.sent(self.stack.names)
             sent = opened.call
@@ -116,7 +116,21 @@ class Deliveries:
             raise
         if sample is not None:
             sample.layered(self.stack.names, call.stack_ns)
-        return self._counted(outcome)
+        return self.counted(outcome)
+
+    def resumed(self, opened: Open, source: Effects[Outcome]) -> Effects[Outcome]:
+        """Bring a call to its end whose layers were entered without this; *source* asks for it."""
+        call = opened.call
+        try:
+            try:
+                outcome = yield from source
+            finally:
+                self.nests.forget(call)
+            outcome = opened.close(outcome)
+        except BaseException:
+            self._break_off(call, opened)
+            raise
+        return self.counted(outcome)
 
     def _break_off(self, call: Call, opened: Open) -> None:
         """An interrupt in the host's own code: what was begun has its end on record.
@@ -124,7 +138,7 @@ class Deliveries:
         It may have struck between a layer and the note of it, on the way in or out.
         """
         try:
-            self._counted(opened.close(cancelled(opened.call)))
+            self.counted(opened.close(cancelled(opened.call)))
         finally:
             self.stack.break_off(call)
 
@@ -202,10 +216,19 @@ class Deliveries:
         yield from ()  # There is nothing to wait for.
         return _within(lambda: self.builtins.call(call))
 
-    def _counted(self, outcome: Outcome) -> Outcome:
-        stats = self.stats.get(outcome.plugin)
-        if stats is None:
-            stats = self.stats.setdefault(outcome.plugin, PluginStats())
+    def counts(self, plugin: PluginId) -> PluginStats:
+        """Return the counts of *plugin*, begun if there are none."""
+        return self.stats.get(plugin) or self.stats.setdefault(plugin, PluginStats())
+
+    def count(self, stats: PluginStats, plugin_us: int) -> None:
+        """Count a call with a value that was made without this."""
+        with self._lock:
+            stats.calls += 1
+            stats.plugin_us.append(plugin_us)
+
+    def counted(self, outcome: Outcome) -> Outcome:
+        """Count the call of *outcome*, and return that."""
+        stats = self.counts(outcome.plugin)
         with self._lock:
             stats.calls += 1
             if outcome.error is not None:

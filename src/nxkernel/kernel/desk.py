@@ -17,7 +17,7 @@ from nxkernel._canonical import blobs_of, encode
 from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
 from nxkernel.dispatch.effects import Effects
-from nxkernel.dispatch.executor import Inner, Provider, execute
+from nxkernel.dispatch.executor import Inner, Invoke, Provider, after, execute
 from nxkernel.dispatch.stack import Middleware, PluginFacts, Stack
 from nxkernel.errors import NxError, PluginDisabled
 from nxkernel.hookspecs import HookSpec
@@ -35,6 +35,8 @@ from nxkernel.kernel.intake import Intake
 from nxkernel.kernel.refusals import brokered_error, denial, origin
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.replays import Replays
+from nxkernel.kernel.route import Means
+from nxkernel.kernel.routes import Routes
 from nxkernel.settings import Hosting
 from nxkernel.types import (
     Call,
@@ -131,6 +133,26 @@ class Desk:
             annotations=self._annotations,
             nest=self._nests.top,
             history=list(history),
+        )
+
+        self.routes = Routes(
+            means=Means(
+                registry=registry,
+                stack=self._deliveries.stack,
+                intake=self._intake,
+                drafts=self._drafts,
+                deliveries=self._deliveries,
+                costs=self.costs,
+                resume=self._resumed,
+                disabled=disabled,
+                facts=facts,
+                clock=clock,
+                max_frame=hosting.max_frame,
+            ),
+            specs=specs,
+            annotations=self._annotations,
+            retries=hosting.retries,
+            level=level,
         )
 
     @property
@@ -236,6 +258,30 @@ class Desk:
     # -- one hook call -------------------------------------------------------------------------
 
     def _run(self, call: HookCall) -> Effects[HookResult]:
+        order, spec = self.registry.enter(), call.spec
+        try:
+            providers = order.of(spec.name)
+            if call.options.only is not None:
+                providers = tuple(p for p in providers if p.plugin in call.options.only)
+            if call.memory is not None:
+                self.replays.begin(call.memory, providers)
+            result = yield from execute(spec, providers, self._invoker(call))
+        finally:
+            # Here, not there: an interrupt may strike when a function begins, and whoever changes
+            # the order would wait for this call for ever.
+            del order.entered[-1]
+            self.registry.left(order)
+        return self._answers.sealed(spec, result) if spec.options.answers else result
+
+    def _resumed(
+        self, call: HookCall, providers: Sequence[Provider], outcome: Outcome
+    ) -> Effects[HookResult]:
+        """Go on with *call*, of whose *providers* the first has given *outcome*."""
+        return execute(call.spec, providers, after(outcome, self._invoker(call)))
+
+    def _invoker(self, call: HookCall) -> Invoke:
+        """Return what makes the calls of *call*'s providers."""
+
         def invoke(
             provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
         ) -> Effects[Outcome]:
@@ -245,17 +291,4 @@ class Desk:
             sample = None if call.sample is None else call.sample.branch()
             return self._deliveries.invoke(made, call.parent, sample)
 
-        order, spec = self.registry.enter(), call.spec
-        try:
-            providers = order.of(spec.name)
-            if call.options.only is not None:
-                providers = tuple(p for p in providers if p.plugin in call.options.only)
-            if call.memory is not None:
-                self.replays.begin(call.memory, providers)
-            result = yield from execute(spec, providers, invoke)
-        finally:
-            # Here, not there: an interrupt may strike when a function begins, and whoever changes
-            # the order would wait for this call for ever.
-            del order.entered[-1]
-            self.registry.left(order)
-        return self._answers.sealed(spec, result) if spec.options.answers else result
+        return invoke

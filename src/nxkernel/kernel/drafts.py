@@ -10,6 +10,7 @@ import attrs
 from nxkernel._altered import filled
 from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel._clock import Clock
+from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.executor import Inner, Provider
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.conversation import UNWIND_S
@@ -54,10 +55,7 @@ class Drafts:
 
     def _fields(self, hook: HookCall, provider: Provider) -> dict[str, Any]:
         """Return the fields of a plain call: what never changes of it, and what always does."""
-        template, parent, spec = provider.template, hook.parent, hook.spec
-        if not template:
-            # Two threads may fill it, with the same.
-            template.update(self._template(spec, provider))
+        template, parent = provider.template or self._common(hook.spec, provider), hook.parent
         number, plugin, options = next(hook.nest.ids), provider.plugin, hook.options
         seconds = template["deadline"] if options.timeout is None else options.timeout
         deadline = self.clock.monotonic() + seconds
@@ -85,6 +83,31 @@ class Drafts:
             fields["caller_edition"] = parent.edition
             fields["depth"] = parent.depth + 1
         return fields
+
+    def seconds(self, spec: HookSpec, provider: Provider) -> float:
+        """Return the seconds that a plain call of *provider* gets."""
+        return float(self._common(spec, provider)["deadline"])
+
+    def of_errand(self, errand: Errand, spec: HookSpec, provider: Provider) -> Call:
+        """Return the call of *provider* that *errand* is."""
+        fields = {
+            "call_id": errand.call_id,
+            "arguments": errand.arguments,
+            "payload": errand.payload,
+            "input_digest": errand.input_digest,
+            "deadline": errand.deadline,
+            "key": (errand.raw, 0),
+            "stack_ns": errand.spent_ns,
+        }
+        return filled(Call, {**self._common(spec, provider), **fields})
+
+    def _common(self, spec: HookSpec, provider: Provider) -> dict[str, Any]:
+        """Return what all plain calls of *provider* have in common; as :meth:`_template`."""
+        template = provider.template
+        if not template:
+            # Two threads may fill it, with the same.
+            template.update(self._template(spec, provider))
+        return template
 
     def _template(self, spec: HookSpec, provider: Provider) -> dict[str, Any]:
         """Return all fields of a call of *provider*; those of one call are not right yet.

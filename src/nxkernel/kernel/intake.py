@@ -11,6 +11,7 @@ from nxkernel._altered import filled
 from nxkernel._arguments import Arguments
 from nxkernel._blob import NONE, Blobs, weight
 from nxkernel._canonical import NotCanonical, blobs_of, bounded, decode, digest, encode, refers
+from nxkernel.dispatch.errand import Errand
 from nxkernel.errors import CallRejected, PluginFailed
 from nxkernel.hookspecs import HookSpec
 from nxkernel.kernel.annotations import Annotations
@@ -110,6 +111,20 @@ class Intake:
         except NotCanonical as error:
             raise _rejected(spec.name, error) from None
         return self._assembled(spec, lowered, payload, options, self.nests.top)
+
+    def of_errand(self, errand: Errand, spec: HookSpec) -> HookCall:
+        """Return the hook call that *errand* is."""
+        return HookCall(
+            spec=spec,
+            arguments=errand.arguments,
+            payload=errand.payload,
+            blobs=NONE,
+            input_digest=errand.input_digest,
+            key=(errand.raw, 0),
+            options=PLAIN,
+            deadline=None,
+            nest=self.nests.top,
+        )
 
     def _assembled(
         self,

@@ -11,7 +11,7 @@ from nxkernel._blob import Blobs
 from nxkernel._seeds import run_key
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate
-from nxkernel.dispatch.spin import Look, Spin
+from nxkernel.dispatch.spin import Spin
 from nxkernel.dispatch.stack import Event, PluginFacts
 from nxkernel.errors import CallRejected, PluginDisabled
 from nxkernel.host.builtin import Builtins
@@ -32,6 +32,7 @@ from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
+from nxkernel.kernel.route import Waits
 from nxkernel.kernel.standings import Standings
 from nxkernel.kernel.streams import Open
 from nxkernel.kernel.traffic import Traffic
@@ -89,7 +90,7 @@ class Parts:
         self.traffic = Traffic(self.plant.bell.ring)
         self._spin = Spin(calls=self.traffic.count)
         #: How calls of a hook wait, by its name.
-        self._looks: dict[str, Look] = {}
+        self._waits: dict[str, Waits] = {}
         self._clock = given.run.clock
         #: Editions on trial, and those that finish their last calls.
         self.others: dict[tuple[PluginId, int], Edition] = {}
@@ -188,10 +189,16 @@ class Parts:
 
     def drive(self, generator: Any, hook: str = "") -> Any:
         """Run *generator*, a call of *hook* if it is one, to its end in this thread."""
-        look = self._looks.get(hook)
-        if look is None and hook:
-            look = self._looks[hook] = partial(self._spin.wait, hook)
+        look = self.waits(hook).look if hook else None
         return run_blocking(generator, self._clock, self.plant.bell, look)
+
+    def waits(self, hook: str) -> Waits:
+        """Return how callers of *hook* wait that block their thread."""
+        known = self._waits.get(hook)
+        if known is None:
+            look = partial(self._spin.wait, hook)
+            known = self._waits[hook] = Waits(self.plant.bell, look)
+        return known
 
     # -- telling the stack -----------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from typing import Any
 import attrs
 
 from nxkernel.dispatch.drivers import drive_async, drive_blocking, run_async
+from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
-from nxkernel.kernel.asking import CallOptions
+from nxkernel.kernel.asking import PLAIN, CallOptions
 from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.kernel.parts import Parts
@@ -47,6 +48,20 @@ class Switchboard:
 
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread; that of a hook that streams begins with its first item."""
+        made = self._made(hook, arguments, options)
+        return made.result() if isinstance(made, Errand) else made
+
+    def value(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> Any:
+        """Make one call as :meth:`drive` does, and return the hook's value.
+
+        Raises:
+            HookFailed: when it has none.
+        """
+        return self._made(hook, arguments, options).unwrap()
+
+    def _made(
+        self, hook: str, arguments: Mapping[str, Any], options: CallOptions
+    ) -> HookResult | Errand:
         presence = self._lifetime.presence
         parts = self._lifetime.parts if presence.state == "running" else self._lifetime.present()
         desk = parts.desk
@@ -61,6 +76,10 @@ class Switchboard:
             if presence.state != "running":
                 presence.check()
             parts.streams.tidy()
+            if options is PLAIN:
+                errand = desk.routes.go(hook, arguments, parts.waits(hook))
+                if errand is not None:
+                    return errand
             result: HookResult = parts.drive(desk.hook_call(hook, arguments, options), hook)
             return result
         finally:

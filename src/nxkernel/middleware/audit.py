@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -11,6 +12,7 @@ import attrs
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.errand import Errand, Steps, Whom, own
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import AuditError, KernelConfigError
 from nxkernel.types import Call, Outcome, PluginId
@@ -22,6 +24,7 @@ __all__ = ["Audit", "AuditSink", "OnError"]
 OnError = Literal["fail", "warn", "halt"]
 
 _log = logging.getLogger("nxkernel.audit")
+_WITHHELD = "the call was made and its result is withheld"
 #: Takes the place of an intent whose call has ended, until there is the next attempt's.
 _SPENT = object()
 
@@ -176,10 +179,44 @@ class Audit:
             intent = None
         return call, self._returned, _Attempt(call, intent, self._clock.monotonic())
 
+    def usual(self, whom: Whom) -> Steps | None:
+        """Return the same for usual calls; None for a sink that knows nothing of them."""
+        rows_of = own(self._sink, "usual")
+        if rows_of is None:
+            return None
+        rows, clock = rows_of(whom), self._clock
+
+        def begin(errand: Errand) -> None:
+            rows.begin(errand)
+            errand.recorded_s = clock.monotonic()
+
+        def end(errand: Errand) -> Callable[[Call], Outcome] | None:
+            duration_us = round((clock.monotonic() - errand.recorded_s) * 1e6)
+            try:
+                rows.end(errand, duration_us)
+            except AuditError as error:
+                return self._withheld(error)
+            return None
+
+        def passage(errand: Errand, call: Call) -> Passage:
+            return call, self._returned, _Attempt(call, errand.intent, errand.recorded_s)
+
+        return Steps(
+            admit=lambda _: not self._lost and self._halted is None,
+            begin=begin,
+            end=end,
+            passage=passage,
+        )
+
+    def _withheld(self, error: AuditError) -> Callable[[Call], Outcome] | None:
+        """What becomes of a usual call whose row could not be written."""
+        self._note(error)
+        return None if self._on_error == "warn" else lambda call: _refused(call, error, _WITHHELD)
+
     def _returned(self, attempt: _Attempt, outcome: Outcome) -> Outcome:
         lost = self._finish(attempt, outcome)
         if lost is not None and self._on_error != "warn":
-            return _refused(attempt.call, lost, "the call was made and its result is withheld")
+            return _refused(attempt.call, lost, _WITHHELD)
         return outcome
 
     def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:

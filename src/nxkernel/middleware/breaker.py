@@ -14,6 +14,7 @@ import attrs
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.errand import Errand, Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import ERROR_CODES, KernelConfigError, PluginDisabled
 from nxkernel.types import Call, HookName, Outcome, PluginId
@@ -230,6 +231,23 @@ class Breaker:
         if self._editions.get(plugin) != call.edition and self._is_aside(call):
             return None
         return call, self._returned, (call, state.era)
+
+    def usual(self, whom: Whom) -> Steps:
+        """Return the same for usual calls."""
+        key, plugin, edition = (whom.plugin, whom.hook), whom.plugin, whom.edition
+        states, editions = self._states, self._editions
+
+        def admit(errand: Errand) -> bool:
+            state = states.get(key)
+            if state is None or state.mode != "closed":
+                return False
+            errand.era = state.era
+            return editions.get(plugin, edition) == edition
+
+        def passage(errand: Errand, call: Call) -> Passage:
+            return call, self._returned, (call, errand.era)
+
+        return Steps(admit=admit, passage=passage)
 
     def _returned(self, admitted: tuple[Call, int], outcome: Outcome) -> Outcome:
         if outcome.error is not None or outcome.lost:  # else it costs nothing

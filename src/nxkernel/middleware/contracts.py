@@ -17,6 +17,7 @@ import attrs
 from nxkernel._arguments import plain_of
 from nxkernel._shape import Shape
 from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.errand import Errand, Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError, ManifestInvalid, SchemaInvalid
 from nxkernel.findings import KINDS, Group, Plan
@@ -26,6 +27,7 @@ from nxkernel.middleware._contract_sources import SIDES, Schemas, Side, derived,
 from nxkernel.middleware._plain_json import as_json, issues_of
 from nxkernel.middleware._results import Results, details, summary
 from nxkernel.schemas import CompiledSchema, SchemaIssue, shared
+from nxkernel.schemas.instance import shape_of
 from nxkernel.schemas.narrowing import gap
 from nxkernel.schemas.profile import plain
 from nxkernel.schemas.published import bundled, named
@@ -185,6 +187,23 @@ class Contracts:
                 return refusal
         return call, self._returned, (call, force)
 
+    def usual(self, whom: Whom) -> Steps:
+        """Return the same for usual calls."""
+        force = self._of(whom)
+        fits = [each.compiled.fits for each in (force.input, force.narrower_input) if each]
+
+        def admit(errand: Errand) -> bool:
+            seen = shape_of(plain_of(errand.arguments), errand.payload)
+            return seen is not None and not seen.marked and all(fit(seen) for fit in fits)
+
+        def accept(errand: Errand) -> bool:
+            return force.holds(errand.shape, errand.shape.value)
+
+        def passage(_: Errand, call: Call) -> Passage:
+            return call, self._returned, (call, force)
+
+        return Steps(admit=admit if fits else None, accept=accept, passage=passage)
+
     def _returned(self, sent: tuple[Call, _InForce], outcome: Outcome) -> Outcome:
         call, force = sent
         value, phase = outcome.value, call.phase
@@ -277,7 +296,7 @@ class Contracts:
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def _of(self, call: Call) -> _InForce:
+    def _of(self, call: Call | Whom) -> _InForce:
         key = (call.plugin, call.edition, call.hook)
         known = self._in_force  # as it is now: another thread may begin a new one
         found = known.get(key)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import attrs
 
 from nxkernel._altered import filled
-from nxkernel._seeds import call_key, run_key
+from nxkernel._seeds import call_key, call_keys, run_key
 from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.errand import Errand, Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.errors import KernelConfigError
 from nxkernel.settings import MODES, Guard, Mode
@@ -80,6 +81,19 @@ class Determinism:
         """Do what ``around`` does."""
         seed = call_key(self._run, call.plugin, call.impl, call.key)
         return filled(Call, {**call.__dict__, "seed": seed}), _noted, seed
+
+    def usual(self, whom: Whom) -> Steps:
+        """Return the same for usual calls."""
+        keyed = call_keys(self._run, whom.plugin, whom.impl)
+
+        def admit(errand: Errand) -> bool:
+            errand.seed = keyed(errand.raw)
+            return True
+
+        def passage(errand: Errand, call: Call) -> Passage:
+            return filled(Call, {**call.__dict__, "seed": errand.seed}), _noted, errand.seed
+
+        return Steps(admit=admit, passage=passage)
 
     def close(self) -> None:
         """Nothing to do: a seed needs no end."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.errand import Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError
 from nxkernel.hookspecs import HookSpec
@@ -118,6 +119,12 @@ class PolicyGate:
         """Do what ``around`` does, for a call that was decided about before and may pass."""
         verdict = self._known.get((call.caller, call.caller_edition, call.hook))
         return None if verdict is None or verdict.message else (call, None, None)
+
+    def usual(self, whom: Whom) -> Steps | None:
+        """Return the same for usual calls; None where they are denied."""
+        if self._verdict(None, whom.hook, None).decision.effect == "deny":
+            return None
+        return Steps(passage=lambda _, call: (call, None, None))
 
     def close(self) -> None:
         """Nothing to do: decisions leave nothing behind."""

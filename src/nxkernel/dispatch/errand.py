@@ -1,0 +1,257 @@
+"""Errands: usual calls, carried through the stack in one value by a few plain functions.
+
+A call in general is a frozen envelope that each layer may pass on in a copy, generators for whoever
+waits, and an outcome with all that can become of it. Nearly every call needs none of that: the
+application asks one provider, nothing is out of the ordinary, and the answer comes at once. An
+*errand* is such a call. It has what one call has of its own; what all calls of one provider have in
+common is worked out once, in the *steps* that each layer gives for them.
+
+Whatever is out of the ordinary ends the errand and not the call: before anything has happened the
+call is made in the general way, and later a general call is made of the errand as it stands, and
+goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+from nxkernel._altered import altered, filled
+from nxkernel._shape import Shape
+from nxkernel.dispatch.costs import Sample
+from nxkernel.dispatch.entrances import Passage
+from nxkernel.dispatch.tasks import Tasks
+from nxkernel.types import (
+    Call,
+    CallId,
+    Digest,
+    HookName,
+    HookResult,
+    Level,
+    Outcome,
+    PluginId,
+    Timing,
+    Usage,
+)
+
+__all__ = ["Errand", "Steps", "Whom", "own", "steps_of"]
+
+
+@attrs.frozen(kw_only=True)
+class Whom:
+    """Who is asked: one hookimpl of one edition of a plugin, by the application itself."""
+
+    plugin: PluginId
+    edition: int
+    impl: str
+    hook: HookName
+    level: Level
+    #: Whether its value is the hook's, or one of a list.
+    single: bool
+
+
+class Errand:
+    """One usual call under way. Whoever comes to know something of it sets the field."""
+
+    #: How far it has come. Said before each step that cannot be taken back: who is interrupted
+    #: knows by it the most that can have happened.
+    DRAFTED: Final = 0
+    BEGUN: Final = 1
+    SENT: Final = 2
+    ANSWERED: Final = 3
+
+    __slots__ = (
+        "arguments",
+        "asked_s",
+        "began_s",
+        "call_id",
+        "came_s",
+        "deadline",
+        "era",
+        "frame",
+        "input_digest",
+        "instance",
+        "intent",
+        "output",
+        "output_digest",
+        "payload",
+        "plugin_us",
+        "queue_us",
+        "raw",
+        "recorded_s",
+        "rest",
+        "sample",
+        "seed",
+        "shape",
+        "spent_ns",
+        "stage",
+        "transport_us",
+        "used",
+        "whom",
+    )
+
+    # As the application asks it.
+    whom: Whom
+    arguments: Mapping[str, Any]
+    #: Canonical bytes of the arguments, and the 32 bytes of their digest.
+    payload: bytes
+    raw: bytes
+    input_digest: Digest
+    call_id: CallId
+    #: Seconds of the kernel's clock: when it was asked, when it came to its worker, when it was on
+    #: record, when it was sent, and until when it may take.
+    asked_s: float
+    came_s: float
+    recorded_s: float
+    began_s: float
+    deadline: float
+    #: What its layers take, if it is a call to measure.
+    sample: Sample | None
+    #: The general call that it has become, if it has.
+    rest: Tasks | None
+    #: Its place on its worker, which whoever carries it knows more of.
+    frame: Any
+    # As the stack makes it.
+    seed: bytes | None
+    #: In which era of its breaker it was admitted.
+    era: int
+    #: What its end on record needs of its beginning there.
+    intent: Any
+    #: Nanoseconds inside each layer so far, the outermost first.
+    spent_ns: list[int]
+    # As it is answered.
+    shape: Shape
+    output: bytes
+    output_digest: Digest
+    #: Which worker of the plugin has answered, from 1.
+    instance: int
+    queue_us: int
+    transport_us: int
+    plugin_us: int
+    used: Usage | None
+
+    def __init__(
+        self, whom: Whom, arguments: Mapping[str, Any], payload: bytes, raw: bytes, asked_s: float
+    ) -> None:
+        """*raw*: the 32 bytes of the digest of *payload*, which are *arguments*."""
+        self.whom = whom
+        self.arguments = arguments
+        self.payload = payload
+        self.raw = raw
+        self.input_digest = Digest("sha256:" + raw.hex())
+        self.asked_s = asked_s
+        self.stage = 0
+        self.frame = self.seed = self.sample = self.rest = None
+
+    @property
+    def value(self) -> Any:
+        """The plugin's value."""
+        return self.shape.value
+
+    def outcome(self) -> Outcome:
+        """Return the outcome of a call that was answered, before any layer has seen it."""
+        timing = filled(
+            Timing,
+            {
+                "queue_us": self.queue_us,
+                "transport_us": self.transport_us,
+                "plugin_us": self.plugin_us,
+                "used": self.used,
+                "instance": self.instance,
+            },
+        )
+        whom, shape = self.whom, self.shape
+        fields = {
+            **_VALUE,
+            "plugin": whom.plugin,
+            "impl": whom.impl,
+            "hook": whom.hook,
+            "call_id": self.call_id,
+            "value": shape.value,
+            "shape": shape,
+            "output_digest": self.output_digest,
+            "output_bytes": len(self.output),
+            "timing": timing,
+        }
+        return filled(Outcome, fields)
+
+    def unwrap(self) -> Any:
+        """Return the hook's value.
+
+        Raises:
+            HookFailed: when it has become a general call, and that has none.
+        """
+        if self.rest is not None:
+            return self.rest.result.unwrap()
+        return self.value if self.whom.single else [self.value]
+
+    def result(self) -> HookResult:
+        """Return the hook's result, when the call is over."""
+        if self.rest is not None:
+            made: HookResult = self.rest.result
+            return made
+        outcome = self.outcome()
+        if self.seed is not None:
+            outcome = altered(outcome, annotations={"seed": self.seed.hex()})
+        whole = {"hook": self.whom.hook, "value": self.unwrap(), "outcomes": (outcome,)}
+        return filled(HookResult, {**_WHOLE, **whole})
+
+
+#: All fields of an outcome that has a value, and of a result with which nothing is wrong.
+_VALUE = vars(Outcome(plugin=PluginId(""), impl="", hook=HookName(""), call_id=CallId("")))
+_WHOLE = vars(HookResult(hook=HookName("")))
+
+
+@attrs.frozen(kw_only=True)
+class Steps:
+    """What one layer does with the errands of one provider, in the order in which it is asked.
+
+    All layers admit an errand before any of them begins it, and all accept it before any ends it.
+    """
+
+    #: Whether it may go on, by all that is known before anything has happened. False: something is
+    #: out of the ordinary, and the general way says what. It changes nothing but the errand.
+    admit: Callable[[Errand], bool] | None = None
+    #: The last step before it is sent.
+    begin: Callable[[Errand], None] | None = None
+    #: Whether the answer is in order; as ``admit``.
+    accept: Callable[[Errand], bool] | None = None
+    #: The last step before the application has its value. It may withhold that: then it returns
+    #: what makes the outcome.
+    end: Callable[[Errand], Callable[[Call], Outcome] | None] | None = None
+    #: How the general way goes on with it, once it was begun: as what ``through`` returns.
+    passage: Callable[[Errand, Call], Passage]
+
+
+class _Usual(Protocol):
+    """A layer that can say beforehand what it does with usual calls."""
+
+    def usual(self, whom: Whom) -> Steps | None:
+        """Return the steps for the errands of *whom*, or None where nothing of them is usual."""
+
+
+def steps_of(layers: Sequence[object], whom: Whom) -> tuple[Steps, ...] | None:
+    """Return the steps of all *layers*, outermost first, or None if one of them gives none."""
+    found = []
+    for layer in layers:
+        usual = own(layer, "usual")
+        steps = None if usual is None else usual(whom)
+        if steps is None:
+            return None
+        found.append(steps)
+    return tuple(found)
+
+
+def own(thing: object, name: str) -> Any:
+    """Return the method *name* that the class of *thing* has itself, or None.
+
+    None also where the object has something of its own in the place of any method. What a class
+    says of its usual calls holds for what it does in general, and not for what somebody has made
+    of that in a class below it.
+    """
+    methods = vars(type(thing))
+    if name not in methods or not methods.keys().isdisjoint(getattr(thing, "__dict__", ())):
+        return None
+    return getattr(thing, name)

@@ -1,0 +1,104 @@
+"""Routes: how the usual calls of each hook go, worked out once for as long as nothing changes.
+
+A hook has a route while the first that is asked answers alone, in a worker of its own, and every
+layer of the stack says beforehand what it does with usual calls. All of that follows from the
+order of providers; with another order there is another route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from nxkernel.dispatch.company import occupied
+from nxkernel.dispatch.effects import LEAVING
+from nxkernel.dispatch.errand import Errand, Whom, steps_of
+from nxkernel.dispatch.executor import Provider
+from nxkernel.hookspecs import HookSpec
+from nxkernel.host.messenger import messenger
+from nxkernel.kernel.annotations import Annotations
+from nxkernel.kernel.deliveries import in_builtin
+from nxkernel.kernel.registry import Order
+from nxkernel.kernel.route import Means, Route, Waits
+from nxkernel.types import HookName, Level
+
+__all__ = ["Routes"]
+
+
+@attrs.define(eq=False, kw_only=True)
+class Routes:
+    """The routes of one kernel's hooks. Thread-safe: two threads may find the same one twice."""
+
+    means: Means
+    specs: Mapping[str, HookSpec]
+    annotations: Annotations
+    #: How often an idempotent call is made again.
+    retries: int
+    #: The level of what runs in workers.
+    level: Level
+    _known: dict[str, tuple[Order, Route | None]] = attrs.Factory(dict)
+
+    def go(self, hook: str, arguments: Mapping[str, Any], waits: Waits) -> Errand | None:
+        """Make the application's call of *hook*; None says that nothing was done.
+
+        Of an errand that turned out to be no usual call, ``rest`` is the general call that it has
+        become. That has come to its end, if *waits* blocks; else it is to be driven.
+        """
+        if LEAVING.now or in_builtin() or occupied(waits.bell):
+            return None
+        registry = self.means.registry
+        order = registry.enter()
+        try:
+            known = self._known.get(hook)
+            if known is None or known[0] is not order:
+                known = self._known[hook] = order, self._route(order, hook)
+            route = known[1]
+            return None if route is None else route.go(arguments, waits)
+        finally:
+            # Here, not there: an interrupt may strike when a function begins.
+            del order.entered[-1]
+            registry.left(order)
+
+    def _route(self, order: Order, hook: str) -> Route | None:
+        spec, providers = self.specs[hook], order.of(hook)
+        transport = self.means.deliveries.transport
+        if transport is None or not (providers and self._is_plain(spec, providers)):
+            return None
+        whom = self._whom(spec, providers[0])
+        steps = steps_of(self.means.stack.middleware, whom)
+        keeper = transport.keeper(whom.plugin, whom.edition)
+        carrier = None if keeper is None else messenger(keeper, self.means.clock)
+        if carrier is None or steps is None:
+            return None
+        return Route(
+            means=self.means,
+            order=order,
+            providers=providers,
+            spec=spec,
+            whom=whom,
+            steps=steps,
+            messenger=carrier,
+            transport=transport,
+        )
+
+    def _is_plain(self, spec: HookSpec, providers: Sequence[Provider]) -> bool:
+        """Whether the first of *providers* answers for all, and with a plain value."""
+        options = spec.options
+        if spec.historic or options.stream or options.answers:
+            return False
+        if options.idempotent and self.retries:
+            return False
+        one = spec.firstresult or len(providers) == 1
+        return one and not providers[0].facts.wraps and self.annotations.are_plain(spec)
+
+    def _whom(self, spec: HookSpec, provider: Provider) -> Whom:
+        return Whom(
+            plugin=provider.plugin,
+            edition=provider.edition,
+            impl=provider.facts.impl,
+            hook=HookName(spec.name),
+            level=self.level,
+            single=spec.firstresult,
+        )
