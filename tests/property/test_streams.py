@@ -204,7 +204,8 @@ class Reader:
         try:
             self.got.append(await task)
         except asyncio.CancelledError:
-            self.left = "cancelled"
+            # One that was cancelled before it began has asked for nothing.
+            self.left = "cancelled" if turns else None
         except StopAsyncIteration:
             self.end = "ok"
         except nx.HookFailed as failed:
