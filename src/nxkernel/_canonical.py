@@ -39,6 +39,7 @@ __all__ = [
     "refers",
     "sealed",
     "seen",
+    "shown",
     "surveyed",
     "trusted",
 ]
@@ -191,6 +192,18 @@ def read(data: bytes, blobs: Blobs = NONE) -> Any:
         raise NotCanonical(f"malformed MessagePack: {type(error).__name__}") from None
 
 
+def shown(data: bytes) -> Shape | None:
+    """Return the shape of the value of canonical *data* of this side's own making, if it is quick.
+
+    It is of plain data of JSON's own types, of few levels. None says nothing.
+    """
+    try:
+        value = _typed().decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+    return Shape(value, _TYPED_DEPTH, len(data), marked=mark(data) is not None)
+
+
 def seen(value: Any, data: bytes | None = None) -> Shape | None:
     """Return the shape of *value* if it can be told quickly: plain data of JSON's own types.
 
@@ -314,7 +327,10 @@ def bounded(data: bytes) -> bytes:
 
 def raw_digest(data: bytes, domain: bytes = DATA) -> bytes:
     """Return the 32 bytes of the domain-separated SHA-256 of *data*."""
-    raw: bytes = _hashed(data, domain).digest()
+    size = len(data)
+    # A small copy is made sooner than a second call.
+    small = _sha256(domain + _u64(size) + data) if size <= SHORT else _hashed(data, domain)
+    raw: bytes = small.digest()
     return raw
 
 
@@ -327,7 +343,6 @@ def _hashed(data: bytes, domain: bytes) -> Any:
 def digest(data: bytes, domain: bytes = DATA) -> Digest:
     """Return ``sha256:<hex>`` of *data* in *domain*."""
     size = len(data)
-    # A small copy is made sooner than a second call.
     small = _sha256(domain + _u64(size) + data) if size <= SHORT else _hashed(data, domain)
     return Digest("sha256:" + small.hexdigest())
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import attrs
 
-from nxkernel._system.pollers import Waiter
 from nxkernel.dispatch.effects import Effect, Effects, Io
 from nxkernel.dispatch.tasks import Tasks
 
-__all__ = ["Alone", "Company", "Member", "Standby", "alone", "join", "occupied"]
+__all__ = ["Alone", "Begin", "Company", "Member", "Standby", "alone", "join", "occupied"]
 
 
 # Neither of the two is frozen: each call makes one of each, and that would cost it as much again.
@@ -98,47 +97,66 @@ class Alone:
             members.remove(self)
 
 
-class Standby(Alone):
-    """A call that no generator makes yet, while its driver waits for its answer.
+#: Makes tasks of a call that no generator makes yet.
+Begin = Callable[[Any], Tasks]
+
+
+class Standby:
+    """A call that no generator makes yet, and that its driver waits for by hand.
 
     Who comes into the thread meanwhile has one made of it, as its driver would if the answer were
     no usual one.
     """
 
-    __slots__ = ("_begin", "_waiter")
+    __slots__ = ("_begin", "_context", "bell", "taken")
 
-    def __init__(self, begin: Callable[[], Tasks], bell: object, waiter: Waiter) -> None:
-        """*begin* makes tasks of the call; *waiter* is what its driver waits by."""
+    def __init__(self, bell: object, begin: Begin) -> None:
+        """*begin* is given this, and what its driver waits by renewed: he may stay in that."""
         self.bell = bell
-        self.taken = None
+        #: The tasks that have been made of it.
+        self.taken: Tasks | None = None
         self._context = contextvars.copy_context()
         self._begin = begin
-        self._waiter = waiter
 
     @property
     def tasks(self) -> Tasks:
         """The call as tasks, made now if nobody has made them before."""
         if self.taken is None:
-            self._waiter.renew()
-            self.taken = self._begin()
+            self.taken = self._begin(self)
         return self.taken
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it goes on any more, or soon will."""
+        return self.taken is not None and self.taken.over
+
+    def go_on(self) -> None:
+        """Take it as far as it comes; what it raises is for its own driver."""
+        if self.tasks.resumable:
+            self._context.copy().run(self.tasks.go_on)
+
     def come(self) -> None:
-        """Be one of the calls of this thread."""
+        """Be one of the calls of this thread, while it is waited for."""
         _thread.members += (self,)
+
+    def leave(self) -> None:
+        """Be none of them any more; safe to call twice."""
+        members = _thread.members
+        if self in members:
+            members.remove(self)
 
 
 class _Thread(threading.local):
     """Who is under way in this thread, the oldest first."""
 
     def __init__(self) -> None:
-        self.members: list[Member | Alone] = []
+        self.members: list[Member | Alone | Standby] = []
 
 
 _thread = _Thread()
 
 
-def _present() -> list[Member | Alone]:
+def _present() -> list[Member | Alone | Standby]:
     members = _thread.members
     if members:
         # An interrupt may have kept one from taking its leave.
@@ -179,7 +197,7 @@ class Company:
     """A call, and the others that its driver takes further beside it. Looks like one."""
 
     member: Member
-    others: list[Member | Alone]
+    others: list[Member | Alone | Standby]
 
     def leave(self) -> None:
         """Be none of the calls of this thread any more; safe to call twice."""

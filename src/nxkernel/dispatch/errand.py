@@ -13,16 +13,17 @@ goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
 
 from nxkernel._altered import altered, filled
+from nxkernel._canonical import raw_digest
 from nxkernel._shape import Shape
+from nxkernel.dispatch.company import Begin, Standby
 from nxkernel.dispatch.costs import Sample
 from nxkernel.dispatch.entrances import Passage
-from nxkernel.dispatch.tasks import Tasks
 from nxkernel.types import (
     Call,
     CallId,
@@ -52,7 +53,7 @@ class Whom:
     single: bool
 
 
-class Errand:
+class Errand(Standby):
     """One usual call under way. Whoever comes to know something of it sets the field."""
 
     #: How far it has come. Said before each step that cannot be taken back: who is interrupted
@@ -63,7 +64,6 @@ class Errand:
     ANSWERED: Final = 3
 
     __slots__ = (
-        "arguments",
         "asked_s",
         "began_s",
         "call_id",
@@ -81,7 +81,6 @@ class Errand:
         "queue_us",
         "raw",
         "recorded_s",
-        "rest",
         "sample",
         "seed",
         "shape",
@@ -94,7 +93,6 @@ class Errand:
 
     # As the application asks it.
     whom: Whom
-    arguments: Mapping[str, Any]
     #: Canonical bytes of the arguments, and the 32 bytes of their digest.
     payload: bytes
     raw: bytes
@@ -109,8 +107,6 @@ class Errand:
     deadline: float
     #: What its layers take, if it is a call to measure.
     sample: Sample | None
-    #: The general call that it has become, if it has.
-    rest: Tasks | None
     #: Its place on its worker, which whoever carries it knows more of.
     frame: Any
     # As the stack makes it.
@@ -133,17 +129,17 @@ class Errand:
     used: Usage | None
 
     def __init__(
-        self, whom: Whom, arguments: Mapping[str, Any], payload: bytes, raw: bytes, asked_s: float
+        self, whom: Whom, payload: bytes, asked_s: float, bell: object, begin: Begin
     ) -> None:
-        """*raw*: the 32 bytes of the digest of *payload*, which are *arguments*."""
+        """*payload*: canonical bytes of the arguments. *bell* and *begin*: see :class:`Standby`."""
+        super().__init__(bell, begin)
         self.whom = whom
-        self.arguments = arguments
         self.payload = payload
-        self.raw = raw
+        self.raw = raw = raw_digest(payload)
         self.input_digest = Digest("sha256:" + raw.hex())
         self.asked_s = asked_s
         self.stage = 0
-        self.frame = self.seed = self.sample = self.rest = None
+        self.frame = self.seed = self.sample = None
 
     @property
     def value(self) -> Any:
@@ -183,14 +179,14 @@ class Errand:
         Raises:
             HookFailed: when it has become a general call, and that has none.
         """
-        if self.rest is not None:
-            return self.rest.result.unwrap()
+        if self.taken is not None:
+            return self.taken.result.unwrap()
         return self.value if self.whom.single else [self.value]
 
     def result(self) -> HookResult:
         """Return the hook's result, when the call is over."""
-        if self.rest is not None:
-            made: HookResult = self.rest.result
+        if self.taken is not None:
+            made: HookResult = self.taken.result
             return made
         outcome = self.outcome()
         if self.seed is not None:

@@ -21,7 +21,7 @@ import attrs
 
 from nxkernel._system.pollers import glimpse
 
-__all__ = ["BUDGET_S", "STAY", "WINDOW", "Look", "Spin"]
+__all__ = ["BUDGET_S", "MOST_PUT_OFF", "STAY", "WINDOW", "Look", "Spin"]
 
 #: Waits until a descriptor can be read, or for what the given function blocks for; returns what
 #: that says, which is true if anything is ready, or the descriptor in a set.
@@ -35,6 +35,8 @@ _HOPELESS_S: Final = 4 * BUDGET_S
 _GAIN: Final = 0.9
 #: Calls for each of the two while they are compared; how many times that the better one stays.
 WINDOW, STAY = 32, 32
+#: Most calls in an event loop that do without a look after one that was for nothing.
+MOST_PUT_OFF: Final = 1024
 
 
 def _processors() -> int:
@@ -76,6 +78,29 @@ class _Habit:
         self.taken = []
 
 
+@attrs.define(eq=False)
+class _Glance:
+    """How calls of one hook look that an event loop awaits: never for longer than is worth it."""
+
+    spin: Spin
+    #: Calls that are left before one looks again, and how many the next miss puts off.
+    left: int = 0
+    put_off: int = 1
+
+    def __call__(self, fd: int, _block: Callable[[], Any]) -> bool:
+        """Look whether *fd* can be read soon; False at once where it rarely can."""
+        if self.spin.processors < 2 or self.spin.calls() != 1:
+            return False
+        if self.left:
+            self.left -= 1
+            return False
+        if self.spin.look(fd, BUDGET_S):
+            self.put_off = 1
+            return True
+        self.left, self.put_off = self.put_off, min(2 * self.put_off, MOST_PUT_OFF)
+        return False
+
+
 @attrs.define(eq=False, kw_only=True)
 class Spin:
     """How the calls of one kernel wait.
@@ -90,6 +115,18 @@ class Spin:
     look: Callable[[int, float], bool] = glimpse
     now: Callable[[], float] = perf_counter
     _habits: dict[str, _Habit] = attrs.Factory(dict)
+    _glances: dict[str, _Glance] = attrs.Factory(dict)
+
+    def glance_of(self, hook: str) -> Look:
+        """Return what looks for the calls of *hook* that an event loop awaits, and never blocks.
+
+        The loop stands still while it looks. So each time that it was for nothing, twice as many
+        calls do without.
+        """
+        glance = self._glances.get(hook)
+        if glance is None:
+            glance = self._glances[hook] = _Glance(self)
+        return glance
 
     def wait(self, hook: str, fd: int, block: Callable[[], Any]) -> Any:
         """Wait until *fd* can be read, or for what *block* waits for; return what is ready."""

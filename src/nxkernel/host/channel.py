@@ -100,6 +100,11 @@ class Channel:
         elif self._backlog:
             self._backlog = _NOTHING
 
+    def told(self, message: FromHost) -> bool:
+        """Write *message*; returns whether all of it was, and nothing read waits to be taken."""
+        self.send(message)
+        return not self._backlog and self._inbox.empty
+
     def pump(self) -> None:
         """Write and read whatever is possible without waiting."""
         if self.result < 0:

@@ -6,25 +6,20 @@ that: :meth:`~nxkernel.host.transport.Transport.resumed` goes on with what was b
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from nxkernel._canonical import NotCanonical, digest, surveyed
 from nxkernel._clock import Clock
-from nxkernel._system.pollers import Waiter
 from nxkernel._wire import FromWorker, Invoke, Result
 from nxkernel.dispatch.effects import AGAIN_S, Signal
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Look
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import after
-from nxkernel.host.losing import fit
 from nxkernel.host.replies import LONGEST_US, Loss, used
 from nxkernel.host.slot import Frame
 
 __all__ = ["Heard", "Messenger", "messenger"]
-
 
 #: What a worker has said, why it will say nothing more, or None.
 Heard = FromWorker | Loss | None
@@ -41,7 +36,6 @@ class Messenger:
     """Carries the errands of one plugin's worker, one at a time."""
 
     def __init__(self, keeper: Keeper, clock: Clock) -> None:
-        self.keeper = keeper
         self._slot = keeper.slot
         self._now = clock.monotonic
 
@@ -56,15 +50,12 @@ class Messenger:
 
         Either way :meth:`leave` ends it.
         """
-        slot = self._slot
         frame = errand.frame = Frame(errand.call_id, errand.deadline)
-        if not slot.take(frame):
+        worker = frame.worker = self._slot.claim(frame)
+        if worker is None or worker.asked is not None or worker.forsaken or worker.strays:
             return False
-        worker = fit(slot, frame)
-        if worker is None or worker.strays or not worker.answered:
-            return False
-        frame.worker = worker
-        return worker.channel.waiter is not None
+        channel = worker.channel
+        return worker.answered and channel.waiter is not None and not channel.stirs
 
     def send(self, errand: Errand) -> bool:
         """Send *errand*; False if not all of it could be written at once."""
@@ -74,23 +65,25 @@ class Messenger:
         frame.deadline = errand.deadline + (began - errand.came_s)
         seq = frame.seq = worker.next_seq()
         impl, seed = errand.whom.impl, errand.seed or b""
-        worker.channel.send(Invoke(seq, impl, "call", errand.payload, seed, 0, None, [], None, ""))
-        even: bool = worker.channel.even
-        return even
+        told: bool = worker.channel.told(
+            Invoke(seq, impl, "call", errand.payload, seed, 0, None, [], None, "")
+        )
+        return told
 
     def wait(self, errand: Errand, look: Look) -> bool:
         """Wait for an answer, a second at most, as *look* does; returns whether one is there."""
+        return bool(look(errand.frame.worker.channel.result, partial(self._block, errand)))
+
+    def _block(self, errand: Errand) -> object:
         frame = errand.frame
-        channel, left = frame.worker.channel, frame.deadline - self._now()
+        left = frame.deadline - self._now()
         left = 0.0 if left < 0.0 else AGAIN_S if left > AGAIN_S else left
         # Rounded up, so that no deadline is found too early.
-        block: Callable[[], Any] = partial(channel.waiter.wait, int(left * 1000) + 1)
-        return bool(look(channel.result, block))
+        return frame.worker.channel.waiter.wait(int(left * 1000) + 1)
 
-    def waiter(self, errand: Errand) -> Waiter:
-        """Return what :meth:`wait` waits by."""
-        waiter: Waiter = errand.frame.worker.channel.waiter
-        return waiter
+    def renew(self, errand: Errand) -> None:
+        """Leave it to its driver what he waits by: he may stay in that."""
+        errand.frame.worker.channel.waiter.renew()
 
     def hear(self, errand: Errand) -> Heard:
         """Return what the worker has said, which may be nothing yet."""
@@ -101,22 +94,24 @@ class Messenger:
         frame, now = errand.frame, self._now()
         if type(message) is not Result or message.seq != frame.seq or message.blobs:
             return False
-        output = message.payload
+        errand.output = output = message.payload
         try:
             errand.shape = surveyed(output)
         except NotCanonical:
             return False
-        plugin_us = message.plugin_us
+        errand.output_digest = digest(output)
+        plugin_us, began = message.plugin_us, errand.began_s
         errand.plugin_us = plugin_us if 0 <= plugin_us <= LONGEST_US else _possible(plugin_us)
-        errand.output, errand.output_digest = output, digest(output)
-        errand.queue_us = int((errand.began_s - errand.came_s) * 1e6)
-        errand.transport_us = int((now - errand.began_s) * 1e6)
+        errand.queue_us = int((began - errand.came_s) * 1e6)
+        errand.transport_us = int((now - began) * 1e6)
         errand.used, errand.instance = used(message.used), frame.worker.generation
         return True
 
-    def leave(self, errand: Errand) -> None:
-        """Give the place on the worker back."""
-        self._slot.leave(errand.frame)
+    def leave(self, errand: Errand) -> bool:
+        """Give the place on the worker back; returns whether that is all there was to do."""
+        frame = errand.frame
+        self._slot.leave(frame)
+        return frame.buries is None
 
 
 def _possible(microseconds: int) -> int:

@@ -241,6 +241,17 @@ class Slot:
             self.watch(True)
             return True
 
+    def claim(self, frame: Frame) -> Worker | None:
+        """Do what :meth:`take` does, if there is a worker, and return that."""
+        with self._lock:
+            worker = self.worker
+            if worker is None or self._stack or self._queue or self.closed:
+                return None
+            self._stack.append(frame)
+            frame.running = True
+            self.watch(True)
+            return worker
+
     def _is_next(self, frame: Frame) -> bool:
         """Whether *frame* waits in front of all who may come at all."""
         if not self._is_crowded():

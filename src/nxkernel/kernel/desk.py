@@ -16,8 +16,10 @@ from nxkernel._blob import Blobs
 from nxkernel._canonical import blobs_of, encode
 from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
+from nxkernel.dispatch.drivers import Bell
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import Inner, Invoke, Provider, after, execute
+from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.stack import Middleware, PluginFacts, Stack
 from nxkernel.errors import NxError, PluginDisabled
 from nxkernel.hookspecs import HookSpec
@@ -64,6 +66,9 @@ class Desk:
         late: told of a call that goes to another edition of its plugin than new calls do.
         facts_of: what an edition is known to be, where *facts* has a newer one.
         answers: what seals answers; without it none holds.
+        bell: what the gates of the kernel's workers are rung by.
+        look_of, glance_of: how calls of a hook wait, in a thread and in an event loop; without
+            them, until there is an answer, and not at all.
     """
 
     def __init__(
@@ -87,6 +92,9 @@ class Desk:
         late: Callable[[Call], None] = lambda call: None,
         facts_of: Callable[[PluginId, int], PluginFacts | None] | None = None,
         answers: Answers | None = None,
+        bell: Bell | None = None,
+        look_of: Callable[[str], Look] = lambda hook: _blocking,
+        glance_of: Callable[[str], Look] = lambda hook: _never,
     ) -> None:
         # Not `residents or {}`: it is empty still, and will be filled.
         living: Mapping[PluginId, Resident] = {} if residents is None else residents
@@ -148,6 +156,9 @@ class Desk:
                 facts=facts,
                 clock=clock,
                 max_frame=hosting.max_frame,
+                bell=bell or Bell(),
+                look_of=look_of,
+                glance_of=glance_of,
             ),
             specs=specs,
             annotations=self._annotations,
@@ -292,3 +303,11 @@ class Desk:
             return self._deliveries.invoke(made, call.parent, sample)
 
         return invoke
+
+
+def _blocking(_: int, block: Callable[[], Any]) -> Any:
+    return block()
+
+
+def _never(_: int, _block: Callable[[], Any]) -> bool:
+    return False

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from nxkernel._altered import filled
+from nxkernel._arguments import Arguments
 from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel._clock import Clock
 from nxkernel.dispatch.errand import Errand
@@ -92,7 +93,7 @@ class Drafts:
         """Return the call of *provider* that *errand* is."""
         fields = {
             "call_id": errand.call_id,
-            "arguments": errand.arguments,
+            "arguments": Arguments(errand.payload),
             "payload": errand.payload,
             "input_digest": errand.input_digest,
             "deadline": errand.deadline,

@@ -116,7 +116,7 @@ class Intake:
         """Return the hook call that *errand* is."""
         return HookCall(
             spec=spec,
-            arguments=errand.arguments,
+            arguments=Arguments(errand.payload),
             payload=errand.payload,
             blobs=NONE,
             input_digest=errand.input_digest,

@@ -11,7 +11,7 @@ from nxkernel._blob import Blobs
 from nxkernel._seeds import run_key
 from nxkernel.dispatch.drivers import run_blocking
 from nxkernel.dispatch.effects import Effects, Gate
-from nxkernel.dispatch.spin import Spin
+from nxkernel.dispatch.spin import Look, Spin
 from nxkernel.dispatch.stack import Event, PluginFacts
 from nxkernel.errors import CallRejected, PluginDisabled
 from nxkernel.host.builtin import Builtins
@@ -19,6 +19,7 @@ from nxkernel.host.transport import Brokered
 from nxkernel.kernel.answers import Answers
 from nxkernel.kernel.asking import as_asked, as_brokered
 from nxkernel.kernel.boot import Boot
+from nxkernel.kernel.breath import Breath
 from nxkernel.kernel.caches import Caches
 from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.debugging import Debugging
@@ -32,7 +33,6 @@ from nxkernel.kernel.plant import Plant
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
-from nxkernel.kernel.route import Waits
 from nxkernel.kernel.standings import Standings
 from nxkernel.kernel.streams import Open
 from nxkernel.kernel.traffic import Traffic
@@ -90,8 +90,9 @@ class Parts:
         self.traffic = Traffic(self.plant.bell.ring)
         self._spin = Spin(calls=self.traffic.count)
         #: How calls of a hook wait, by its name.
-        self._waits: dict[str, Waits] = {}
+        self._looks: dict[str, Look] = {}
         self._clock = given.run.clock
+        self.breath = Breath(self._clock.monotonic)
         #: Editions on trial, and those that finish their last calls.
         self.others: dict[tuple[PluginId, int], Edition] = {}
         self.desk = Desk(
@@ -113,6 +114,9 @@ class Parts:
             late=self._report_late,
             facts_of=self._facts_of,
             answers=None if given.evidence is None else Answers(given.evidence, self.report),
+            bell=self.plant.bell,
+            look_of=self._look_of,
+            glance_of=self._spin.glance_of,
         )
         #: Whether what happens to workers belongs on record.
         self._recording = False
@@ -189,16 +193,14 @@ class Parts:
 
     def drive(self, generator: Any, hook: str = "") -> Any:
         """Run *generator*, a call of *hook* if it is one, to its end in this thread."""
-        look = self.waits(hook).look if hook else None
+        look = self._look_of(hook) if hook else None
         return run_blocking(generator, self._clock, self.plant.bell, look)
 
-    def waits(self, hook: str) -> Waits:
-        """Return how callers of *hook* wait that block their thread."""
-        known = self._waits.get(hook)
-        if known is None:
-            look = partial(self._spin.wait, hook)
-            known = self._waits[hook] = Waits(self.plant.bell, look)
-        return known
+    def _look_of(self, hook: str) -> Look:
+        look = self._looks.get(hook)
+        if look is None:
+            look = self._looks[hook] = partial(self._spin.wait, hook)
+        return look
 
     # -- telling the stack -----------------------------------------------------------------
 

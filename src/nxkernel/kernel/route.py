@@ -9,18 +9,16 @@ afterwards goes on there as a call that was sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from time import perf_counter_ns
 from typing import Any, Protocol
 
 import attrs
 
-from nxkernel._arguments import Arguments
-from nxkernel._canonical import NotCanonical, bounded, raw_digest, refers, sealed
+from nxkernel._canonical import SHORT, refers, sealed
+from nxkernel._census import has_too_many
 from nxkernel._clock import Clock
-from nxkernel.dispatch.company import Standby
 from nxkernel.dispatch.costs import Costs
-from nxkernel.dispatch.drivers import abandon, drive_blocking
+from nxkernel.dispatch.drivers import Bell, abandon, drive_blocking
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
@@ -40,7 +38,7 @@ from nxkernel.kernel.intake import Intake
 from nxkernel.kernel.registry import Order, Registry
 from nxkernel.types import Call, CallId, HookResult, Outcome, PluginId
 
-__all__ = ["Means", "Resume", "Route", "Waits"]
+__all__ = ["Means", "Resume", "Route"]
 
 
 class Resume(Protocol):
@@ -69,18 +67,11 @@ class Means:
     facts: Mapping[PluginId, PluginFacts]
     clock: Clock
     max_frame: int
-
-
-@attrs.frozen(eq=False)
-class Waits:
-    """How a caller waits."""
-
-    #: Of the kernel; calls under way in a thread are known by it.
-    bell: Any
-    #: Waits for the answer.
-    look: Look
-    #: Whether the caller blocks until the call is over, however long it takes.
-    blocks: bool = True
+    #: Of the kernel: the calls of its that are under way in a thread are known by it.
+    bell: Bell
+    #: How calls of a hook wait that block their thread, and those of an event loop.
+    look_of: Callable[[str], Look]
+    glance_of: Callable[[str], Look]
 
 
 class Route:
@@ -107,6 +98,8 @@ class Route:
         self._numbers = means.intake.nests.top.ids
         self._stats: PluginStats = means.deliveries.counts(whom.plugin)
         self._names, self._defaults = spec.names, spec.defaults
+        self._bell, self._look = means.bell, means.look_of(spec.name)
+        self._glance = means.glance_of(spec.name)
         self._untaken = [0] * len(self._steps)
         places = list(enumerate(self._steps))
         self._admits = [(at, each.admit) for at, each in places if each.admit]
@@ -114,8 +107,11 @@ class Route:
         self._accepts = [(at, each.accept) for at, each in reversed(places) if each.accept]
         self._ends = [(at, each.end) for at, each in reversed(places) if each.end]
 
-    def go(self, arguments: Mapping[str, Any], waits: Waits) -> Errand | None:
-        """Make a call; None says that it is none of the usual ones and that nothing was done."""
+    def go(self, arguments: Mapping[str, Any], *, awaits: bool = False) -> Errand | None:
+        """Make a call; None says that it is none of the usual ones and that nothing was done.
+
+        For who *awaits* it, one that takes longer has become tasks, which he is to drive.
+        """
         errand = self._asked(arguments) if self._is_open() else None
         if errand is None:
             return None
@@ -123,7 +119,9 @@ class Route:
             if not self._begun(errand):
                 self._messenger.leave(errand)
                 return None
-            self._made(errand, waits)
+            self._made(errand, self._glance if awaits else self._look)
+            if errand.taken is not None and not awaits:
+                drive_blocking(errand.taken, self._means.clock, self._bell, self._look)
             return errand
         except BaseException:
             self._break_off(errand)
@@ -146,11 +144,9 @@ class Route:
         payload = sealed(arguments) if arguments.keys() == self._names else None
         if payload is None or len(payload) > self._means.max_frame or refers(payload):
             return None
-        try:
-            shown = Arguments(bounded(payload))
-        except NotCanonical:
+        if len(payload) > SHORT and has_too_many(payload):
             return None
-        errand = Errand(self._whom, shown, payload, raw_digest(payload), asked)
+        errand = Errand(self._whom, payload, asked, self._bell, self._taken_on)
         return errand if self._admitted(errand) else None
 
     def _admitted(self, errand: Errand) -> bool:
@@ -184,7 +180,7 @@ class Route:
 
     # -- on the worker ---------------------------------------------------------------------------
 
-    def _made(self, errand: Errand, waits: Waits) -> None:
+    def _made(self, errand: Errand, look: Look) -> None:
         """Have *errand* answered, or make a general call of it."""
         sample = errand.sample = self._means.costs.sample(self._spec.name)
         if sample is not None:
@@ -192,26 +188,27 @@ class Route:
             sample.sent(self._means.stack.names)
         carrier = self._messenger
         errand.stage = Errand.SENT
-        ready = carrier.send(errand) and self._waited(errand, waits)
-        if errand.rest is None:
+        ready = carrier.send(errand) and self._waited(errand, look)
+        if errand.taken is None:
             heard = carrier.hear(errand) if ready else None
-            if carrier.take(errand, heard):
+            if carrier.take(errand, heard) and carrier.leave(errand):
                 errand.stage = Errand.ANSWERED
-                carrier.leave(errand)
                 self._answered(errand)
             else:
                 self._sent(errand, heard)
-        if errand.rest is not None and waits.blocks:
-            drive_blocking(errand.rest, self._means.clock, waits.bell, waits.look)
 
-    def _waited(self, errand: Errand, waits: Waits) -> bool:
+    def _waited(self, errand: Errand, look: Look) -> bool:
         """Wait for the answer, and be there for who comes into the thread meanwhile."""
-        standby = Standby(partial(self._sent, errand), waits.bell, self._messenger.waiter(errand))
-        standby.come()
+        errand.come()
         try:
-            return self._messenger.wait(errand, waits.look)
+            return self._messenger.wait(errand, look)
         finally:
-            standby.leave()
+            errand.leave()
+
+    def _taken_on(self, errand: Errand) -> Tasks:
+        """Somebody has come into the thread while *errand* is waited for."""
+        self._messenger.renew(errand)
+        return self._sent(errand)
 
     def _answered(self, errand: Errand) -> None:
         """Have all layers accept the answer, and put it on record; else it goes the general way."""
@@ -270,7 +267,7 @@ class Route:
 
     def _go_on(self, errand: Errand, outcome: Effects[Outcome]) -> Tasks:
         self._order.entered += (None,)
-        tasks = errand.rest = Tasks.resumed(self._rest(errand, outcome))
+        tasks = errand.taken = Tasks.resumed(self._rest(errand, outcome))
         return tasks
 
     def _rest(self, errand: Errand, outcome: Effects[Outcome]) -> Effects[HookResult]:
@@ -283,11 +280,11 @@ class Route:
 
     def _break_off(self, errand: Errand) -> None:
         """An interrupt has struck, or the host is broken: what was begun has its end on record."""
-        if errand.stage == Errand.SENT and errand.rest is None:
+        if errand.stage == Errand.SENT and errand.taken is None:
             self._sent(errand)
-        if errand.rest is not None:
-            if not errand.rest.over:
-                abandon(errand.rest)
+        if errand.taken is not None:
+            if not errand.taken.over:
+                abandon(errand.taken)
             return
         if errand.frame is not None:
             self._messenger.leave(errand)

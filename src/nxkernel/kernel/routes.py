@@ -21,7 +21,7 @@ from nxkernel.host.messenger import messenger
 from nxkernel.kernel.annotations import Annotations
 from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.kernel.registry import Order
-from nxkernel.kernel.route import Means, Route, Waits
+from nxkernel.kernel.route import Means, Route
 from nxkernel.types import HookName, Level
 
 __all__ = ["Routes"]
@@ -40,13 +40,13 @@ class Routes:
     level: Level
     _known: dict[str, tuple[Order, Route | None]] = attrs.Factory(dict)
 
-    def go(self, hook: str, arguments: Mapping[str, Any], waits: Waits) -> Errand | None:
+    def go(self, hook: str, arguments: Mapping[str, Any], *, awaits: bool = False) -> Errand | None:
         """Make the application's call of *hook*; None says that nothing was done.
 
-        Of an errand that turned out to be no usual call, ``rest`` is the general call that it has
-        become. That has come to its end, if *waits* blocks; else it is to be driven.
+        An errand that turned out to be no usual call has become tasks. They are over; but who
+        *awaits* the call is to drive them.
         """
-        if LEAVING.now or in_builtin() or occupied(waits.bell):
+        if LEAVING.now or in_builtin() or occupied(self.means.bell):
             return None
         registry = self.means.registry
         order = registry.enter()
@@ -55,7 +55,7 @@ class Routes:
             if known is None or known[0] is not order:
                 known = self._known[hook] = order, self._route(order, hook)
             route = known[1]
-            return None if route is None else route.go(arguments, waits)
+            return None if route is None else route.go(arguments, awaits=awaits)
         finally:
             # Here, not there: an interrupt may strike when a function begins.
             del order.entered[-1]

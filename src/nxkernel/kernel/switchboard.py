@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from nxkernel.dispatch.drivers import drive_async, drive_blocking, run_async
+from nxkernel.dispatch.drivers import abandon, drive_async, drive_blocking, run_async
+from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
@@ -77,7 +78,7 @@ class Switchboard:
                 presence.check()
             parts.streams.tidy()
             if options is PLAIN:
-                errand = desk.routes.go(hook, arguments, parts.waits(hook))
+                errand = desk.routes.go(hook, arguments)
                 if errand is not None:
                     return errand
             result: HookResult = parts.drive(desk.hook_call(hook, arguments, options), hook)
@@ -118,13 +119,22 @@ class Switchboard:
         try:
             self._lifetime.check()
             parts.streams.tidy()
-            generator = parts.desk.hook_call(hook, arguments, options)
-            clock, bell = parts.given.run.clock, parts.plant.bell
-            result: HookResult = await run_async(generator, clock, bell, parts.streams.orphans)
-            return result
+            errand = None
+            if options is PLAIN:
+                errand = parts.desk.routes.go(hook, arguments, awaits=True)
+            if errand is None:
+                generator = parts.desk.hook_call(hook, arguments, options)
+                return await _run(parts, generator)
+            if errand.taken is not None:
+                await _driven(parts, errand.taken)
+            result = errand.result()
         finally:
             traffic.threads.pop(own, None)
             traffic.left(own)
+        # Out of the count, in which this call would stand in the way of the next ones.
+        if errand.taken is None and parts.breath.is_due(errand.asked_s):
+            await asyncio.sleep(0)
+        return result
 
     def _stream(
         self, parts: Parts, hook: str, arguments: Mapping[str, Any], options: CallOptions
@@ -176,6 +186,25 @@ class _Drive:
         finally:
             traffic.threads.pop(own, None)
             traffic.left(own)
+
+
+async def _run(parts: Parts, generator: Effects[HookResult]) -> HookResult:
+    """Run a general call to its end in this event loop."""
+    clock, bell = parts.given.run.clock, parts.plant.bell
+    result: HookResult = await run_async(generator, clock, bell, parts.streams.orphans)
+    return result
+
+
+async def _driven(parts: Parts, tasks: Tasks) -> None:
+    """Drive what has become of an errand to its end in this event loop."""
+    try:
+        await drive_async(tasks, parts.given.run.clock, parts.plant.bell, parts.streams.orphans)
+    except GeneratorExit:
+        raise  # What ends them is among the orphans.
+    except BaseException:
+        if not tasks.over:  # An interrupt struck before they were driven.
+            abandon(tasks)
+        raise
 
 
 def _refuse_in_the_way(parts: Parts) -> None:

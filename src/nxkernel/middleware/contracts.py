@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from nxkernel._arguments import plain_of
+from nxkernel._canonical import shown
 from nxkernel._shape import Shape
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
@@ -27,7 +28,6 @@ from nxkernel.middleware._contract_sources import SIDES, Schemas, Side, derived,
 from nxkernel.middleware._plain_json import as_json, issues_of
 from nxkernel.middleware._results import Results, details, summary
 from nxkernel.schemas import CompiledSchema, SchemaIssue, shared
-from nxkernel.schemas.instance import shape_of
 from nxkernel.schemas.narrowing import gap
 from nxkernel.schemas.profile import plain
 from nxkernel.schemas.published import bundled, named
@@ -190,11 +190,11 @@ class Contracts:
     def usual(self, whom: Whom) -> Steps:
         """Return the same for usual calls."""
         force = self._of(whom)
-        fits = [each.compiled.fits for each in (force.input, force.narrower_input) if each]
+        inputs = tuple(each.compiled.fits for each in (force.input, force.narrower_input) if each)
 
         def admit(errand: Errand) -> bool:
-            seen = shape_of(plain_of(errand.arguments), errand.payload)
-            return seen is not None and not seen.marked and all(fit(seen) for fit in fits)
+            seen = shown(errand.payload)
+            return seen is not None and not seen.marked and all(each(seen) for each in inputs)
 
         def accept(errand: Errand) -> bool:
             return force.holds(errand.shape, errand.shape.value)
@@ -202,7 +202,7 @@ class Contracts:
         def passage(_: Errand, call: Call) -> Passage:
             return call, self._returned, (call, force)
 
-        return Steps(admit=admit if fits else None, accept=accept, passage=passage)
+        return Steps(admit=admit if inputs else None, accept=accept, passage=passage)
 
     def _returned(self, sent: tuple[Call, _InForce], outcome: Outcome) -> Outcome:
         call, force = sent
