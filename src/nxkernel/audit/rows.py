@@ -23,6 +23,7 @@ __all__ = [
     "call_facts",
     "event_facts",
     "intent_facts",
+    "key_text",
     "plugin_facts",
     "run_facts",
     "stack_us",
@@ -116,10 +117,11 @@ def intent_facts(call: Call, started_ns: int) -> Facts:
     """Return the facts of a call in flight, with which its row in ``calls`` begins."""
     key = call.key
     # What stands for a key that nobody gave is the digest of the arguments, which is there anyway.
-    plain = len(key) == 2 and key[0] == bytes.fromhex(call.input_digest[7:])
+    raw = bytes.fromhex(call.input_digest[7:])
+    plain = len(key) == 2 and key[0] == raw
     return (
         *_of_call(call),
-        None if plain else _key(call),
+        None if plain else key_text(key, raw),
         call.attempt,
         int(call.historic),
         call.level,
@@ -195,11 +197,13 @@ def _hex(seed: Any) -> str | None:
     return seed if seed is None or isinstance(seed, str) else bytes(seed).hex()
 
 
-def _key(call: Call) -> str | None:
-    """Return the key that the caller gave; what stands for none is the digest of the arguments."""
-    key = call.key
-    if len(key) > 1 and key[0] == bytes.fromhex(call.input_digest[7:]):
-        return None  # that of a wrapper's second phase, which has one part more
+def key_text(key: tuple[Any, ...], raw: bytes) -> str | None:
+    """Return the key that a caller gave as its column has it, or None if it stands for none.
+
+    *raw*: the 32 bytes of the digest of the arguments, which is what stands for none.
+    """
+    if len(key) > 1 and key[0] == raw:
+        return None  # that of a wrapper's second phase has one part more
     return text_of([part.hex() if isinstance(part, bytes) else part for part in key])
 
 

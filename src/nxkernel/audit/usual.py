@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from nxkernel._clock import Clock
-from nxkernel.audit.rows import stack_us
+from nxkernel.audit.rows import key_text, stack_us
 from nxkernel.audit.schema import Facts
 from nxkernel.dispatch.errand import Errand, Whom
 
@@ -52,7 +52,7 @@ class UsualRows:
                 None,  # no parent,
                 None,  # and no caller but the application
                 0,
-                None,  # a key that nobody gave
+                None if errand.key is None else key_text(errand.key, errand.raw),
                 1,
                 0,
                 self._level,

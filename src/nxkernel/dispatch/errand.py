@@ -74,6 +74,8 @@ class Errand(Standby):
         "input_digest",
         "instance",
         "intent",
+        "key",
+        "options",
         "output",
         "output_digest",
         "payload",
@@ -97,6 +99,9 @@ class Errand(Standby):
     payload: bytes
     raw: bytes
     input_digest: Digest
+    #: What the caller says of it, which the kernel knows more of; and the key that he gave, if any.
+    options: Any
+    key: tuple[Any, ...] | None
     call_id: CallId
     #: Seconds of the kernel's clock: when it was asked, when it came to its worker, when it was on
     #: record, when it was sent, and until when it may take.
@@ -129,7 +134,13 @@ class Errand(Standby):
     used: Usage | None
 
     def __init__(
-        self, whom: Whom, payload: bytes, asked_s: float, bell: object, begin: Begin
+        self,
+        whom: Whom,
+        payload: bytes,
+        options: Any,
+        asked_s: float,
+        bell: object,
+        begin: Begin,
     ) -> None:
         """*payload*: canonical bytes of the arguments. *bell* and *begin*: see :class:`Standby`."""
         super().__init__(bell, begin)
@@ -137,9 +148,15 @@ class Errand(Standby):
         self.payload = payload
         self.raw = raw = raw_digest(payload)
         self.input_digest = Digest("sha256:" + raw.hex())
+        self.options = options
         self.asked_s = asked_s
         self.stage = 0
-        self.frame = self.seed = self.sample = None
+        self.key = self.frame = self.seed = self.sample = None
+
+    @property
+    def logical_key(self) -> tuple[Any, ...]:
+        """The key that its seed derives from: the caller's, or what the arguments are."""
+        return (self.raw, 0) if self.key is None else self.key
 
     @property
     def value(self) -> Any:

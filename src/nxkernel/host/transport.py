@@ -128,9 +128,15 @@ class Transport:
         talk = Conversation(self._clock, self._callbacks, keeper, frame.worker, call, frame)
         rest = partial(talk.heard, first, errand.came_s, errand.began_s)
         try:
-            return (yield from seated(self._clock, keeper, frame, rest))
+            made = yield from seated(self._clock, keeper, frame, rest)
         except AuditError as error:
             return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
+        following: Call | Outcome = made
+        if made.error is not None:
+            following = self._following(keeper, call, made, frame.deadline)
+        if isinstance(following, Outcome):
+            return following
+        return (yield from self.exchange(following))
 
     def _unsent(self, call: Call, frame: Frame, came: float) -> None:
         """*call* ended before it was sent: it has used up nothing of its time."""

@@ -101,8 +101,7 @@ def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) 
         raise CallRejected(
             f"options(key=) is made of int, str and bytes, not {type(wrong[0]).__name__}"
         )
-    options = CallOptions(timeout=timeout, key=key, only=only)
-    return PLAIN if options == PLAIN else options
+    return CallOptions(timeout=timeout, key=key, only=only)
 
 
 def as_asked(call: Call, hook: str, payload: bytes, blobs: Blobs, told: Brokered) -> Asked:

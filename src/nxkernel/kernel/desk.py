@@ -162,7 +162,6 @@ class Desk:
             ),
             specs=specs,
             annotations=self._annotations,
-            retries=hosting.retries,
             level=level,
         )
 

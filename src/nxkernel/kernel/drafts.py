@@ -97,7 +97,7 @@ class Drafts:
             "payload": errand.payload,
             "input_digest": errand.input_digest,
             "deadline": errand.deadline,
-            "key": (errand.raw, 0),
+            "key": errand.logical_key,
             "stack_ns": errand.spent_ns,
         }
         return filled(Call, {**self._common(spec, provider), **fields})

@@ -18,7 +18,7 @@ from nxkernel.types import Call, CallId, Digest
 if TYPE_CHECKING:
     from nxkernel.kernel.history import Remembered
 
-__all__ = ["HookCall", "Nest", "Nests", "logical_key"]
+__all__ = ["HookCall", "Nest", "Nests", "as_key", "logical_key"]
 
 
 @attrs.define
@@ -72,6 +72,11 @@ class HookCall:
     sample: Sample | None = None
 
 
+def as_key(given: Any) -> tuple[Any, ...]:
+    """Return the key that the caller has *given* as the parts of a path."""
+    return given if isinstance(given, tuple) else (given,)
+
+
 def logical_key(
     given: Any, hook: str, name: Digest, nest: Nest, *, nested: bool
 ) -> tuple[Any, ...]:
@@ -81,7 +86,7 @@ def logical_key(
     because their order may be that of threads.
     """
     if given is not None:
-        return given if isinstance(given, tuple) else (given,)
+        return as_key(given)
     ordinal = 0
     if nested:
         ordinal = nest.ordinals[hook, name]

@@ -120,8 +120,8 @@ class Intake:
             payload=errand.payload,
             blobs=NONE,
             input_digest=errand.input_digest,
-            key=(errand.raw, 0),
-            options=PLAIN,
+            key=errand.logical_key,
+            options=errand.options,
             deadline=None,
             nest=self.nests.top,
         )

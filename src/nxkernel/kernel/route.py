@@ -30,10 +30,10 @@ from nxkernel.errors import AuditError, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.messenger import Heard, Messenger
 from nxkernel.host.transport import Transport
-from nxkernel.kernel.asking import PluginStats
+from nxkernel.kernel.asking import CallOptions, PluginStats
 from nxkernel.kernel.deliveries import Deliveries
 from nxkernel.kernel.drafts import Drafts
-from nxkernel.kernel.hookcalls import HookCall
+from nxkernel.kernel.hookcalls import HookCall, as_key
 from nxkernel.kernel.intake import Intake
 from nxkernel.kernel.registry import Order, Registry
 from nxkernel.types import Call, CallId, HookResult, Outcome, PluginId
@@ -107,12 +107,14 @@ class Route:
         self._accepts = [(at, each.accept) for at, each in reversed(places) if each.accept]
         self._ends = [(at, each.end) for at, each in reversed(places) if each.end]
 
-    def go(self, arguments: Mapping[str, Any], *, awaits: bool = False) -> Errand | None:
+    def go(
+        self, arguments: Mapping[str, Any], options: CallOptions, *, awaits: bool = False
+    ) -> Errand | None:
         """Make a call; None says that it is none of the usual ones and that nothing was done.
 
         For who *awaits* it, one that takes longer has become tasks, which he is to drive.
         """
-        errand = self._asked(arguments) if self._is_open() else None
+        errand = self._asked(arguments, options) if self._is_open() else None
         if errand is None:
             return None
         try:
@@ -137,7 +139,7 @@ class Route:
             return False
         return means.disabled(whom.plugin, whom.edition) is None and self._messenger.ready
 
-    def _asked(self, given: Mapping[str, Any]) -> Errand | None:
+    def _asked(self, given: Mapping[str, Any], options: CallOptions) -> Errand | None:
         """Return the errand of these arguments, if they are plain and all layers admit it."""
         asked = self._now()
         arguments = {**self._defaults, **given}
@@ -146,7 +148,9 @@ class Route:
             return None
         if len(payload) > SHORT and has_too_many(payload):
             return None
-        errand = Errand(self._whom, payload, asked, self._bell, self._taken_on)
+        errand = Errand(self._whom, payload, options, asked, self._bell, self._taken_on)
+        if options.key is not None:
+            errand.key = as_key(options.key)
         return errand if self._admitted(errand) else None
 
     def _admitted(self, errand: Errand) -> bool:
@@ -164,7 +168,8 @@ class Route:
         """Give *errand* its place on the worker, and put it on record."""
         errand.call_id = CallId(str(next(self._numbers)))
         now = errand.came_s = self._now()
-        errand.deadline = now + self._seconds
+        seconds = errand.options.timeout
+        errand.deadline = now + (self._seconds if seconds is None else seconds)
         if not self._messenger.seat(errand):
             return False
         errand.stage = Errand.BEGUN

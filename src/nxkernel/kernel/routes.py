@@ -19,12 +19,18 @@ from nxkernel.dispatch.executor import Provider
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.messenger import messenger
 from nxkernel.kernel.annotations import Annotations
+from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.kernel.registry import Order
 from nxkernel.kernel.route import Means, Route
 from nxkernel.types import HookName, Level
 
 __all__ = ["Routes"]
+
+#: A hook, and who alone is asked.
+_Asked = tuple[str, frozenset[str] | None]
+#: Routes that are kept.
+MOST = 1024
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -34,13 +40,18 @@ class Routes:
     means: Means
     specs: Mapping[str, HookSpec]
     annotations: Annotations
-    #: How often an idempotent call is made again.
-    retries: int
     #: The level of what runs in workers.
     level: Level
-    _known: dict[str, tuple[Order, Route | None]] = attrs.Factory(dict)
+    _known: dict[_Asked, tuple[Order, Route | None]] = attrs.Factory(dict)
 
-    def go(self, hook: str, arguments: Mapping[str, Any], *, awaits: bool = False) -> Errand | None:
+    def go(
+        self,
+        hook: str,
+        arguments: Mapping[str, Any],
+        options: CallOptions,
+        *,
+        awaits: bool = False,
+    ) -> Errand | None:
         """Make the application's call of *hook*; None says that nothing was done.
 
         An errand that turned out to be no usual call has become tasks. They are over; but who
@@ -51,18 +62,27 @@ class Routes:
         registry = self.means.registry
         order = registry.enter()
         try:
-            known = self._known.get(hook)
+            asked = hook, options.only
+            known = self._known.get(asked)
             if known is None or known[0] is not order:
-                known = self._known[hook] = order, self._route(order, hook)
+                known = order, self._route(order, *asked)
+                self._keep(asked, known)
             route = known[1]
-            return None if route is None else route.go(arguments, awaits=awaits)
+            return None if route is None else route.go(arguments, options, awaits=awaits)
         finally:
             # Here, not there: an interrupt may strike when a function begins.
             del order.entered[-1]
             registry.left(order)
 
-    def _route(self, order: Order, hook: str) -> Route | None:
+    def _keep(self, asked: _Asked, known: tuple[Order, Route | None]) -> None:
+        if len(self._known) >= MOST and asked not in self._known:
+            self._known.clear()  # Callers may ask for any set of plugins.
+        self._known[asked] = known
+
+    def _route(self, order: Order, hook: str, only: frozenset[str] | None) -> Route | None:
         spec, providers = self.specs[hook], order.of(hook)
+        if only is not None:
+            providers = tuple(each for each in providers if each.plugin in only)
         transport = self.means.deliveries.transport
         if transport is None or not (providers and self._is_plain(spec, providers)):
             return None
@@ -87,8 +107,6 @@ class Routes:
         """Whether the first of *providers* answers for all, and with a plain value."""
         options = spec.options
         if spec.historic or options.stream or options.answers:
-            return False
-        if options.idempotent and self.retries:
             return False
         one = spec.firstresult or len(providers) == 1
         return one and not providers[0].facts.wraps and self.annotations.are_plain(spec)

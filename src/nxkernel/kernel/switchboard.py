@@ -13,7 +13,7 @@ from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
-from nxkernel.kernel.asking import PLAIN, CallOptions
+from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.kernel.parts import Parts
@@ -77,10 +77,9 @@ class Switchboard:
             if presence.state != "running":
                 presence.check()
             parts.streams.tidy()
-            if options is PLAIN:
-                errand = desk.routes.go(hook, arguments)
-                if errand is not None:
-                    return errand
+            errand = desk.routes.go(hook, arguments, options)
+            if errand is not None:
+                return errand
             result: HookResult = parts.drive(desk.hook_call(hook, arguments, options), hook)
             return result
         finally:
@@ -119,9 +118,7 @@ class Switchboard:
         try:
             self._lifetime.check()
             parts.streams.tidy()
-            errand = None
-            if options is PLAIN:
-                errand = parts.desk.routes.go(hook, arguments, awaits=True)
+            errand = parts.desk.routes.go(hook, arguments, options, awaits=True)
             if errand is None:
                 generator = parts.desk.hook_call(hook, arguments, options)
                 return await _run(parts, generator)

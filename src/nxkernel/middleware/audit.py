@@ -199,7 +199,11 @@ class Audit:
             return None
 
         def passage(errand: Errand, call: Call) -> Passage:
-            return call, self._returned, _Attempt(call, errand.intent, errand.recorded_s)
+            attempt = _Attempt(call, errand.intent, errand.recorded_s)
+            if not call.retries:
+                return call, self._returned, attempt
+            self._attempts[call.call_id] = attempt
+            return call, self._ended, attempt
 
         return Steps(
             admit=lambda _: not self._lost and self._halted is None,
@@ -218,6 +222,11 @@ class Audit:
         if lost is not None and self._on_error != "warn":
             return _refused(attempt.call, lost, _WITHHELD)
         return outcome
+
+    def _ended(self, attempt: _Attempt, outcome: Outcome) -> Outcome:
+        """Do the end of ``around``."""
+        self._attempts.pop(attempt.call.call_id, None)
+        return outcome if attempt.intent is _SPENT else self._returned(attempt, outcome)
 
     def retrying(self, lost: Call, outcome: Outcome, again: Call) -> None:
         """Put on record that *lost* ended with *outcome*, and that *again* is about to be made.

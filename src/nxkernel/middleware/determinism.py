@@ -84,10 +84,12 @@ class Determinism:
 
     def usual(self, whom: Whom) -> Steps:
         """Return the same for usual calls."""
-        keyed = call_keys(self._run, whom.plugin, whom.impl)
+        run, plugin, impl = self._run, whom.plugin, whom.impl
+        keyed = call_keys(run, plugin, impl)
 
         def admit(errand: Errand) -> bool:
-            errand.seed = keyed(errand.raw)
+            key = errand.key
+            errand.seed = keyed(errand.raw) if key is None else call_key(run, plugin, impl, key)
             return True
 
         def passage(errand: Errand, call: Call) -> Passage:
