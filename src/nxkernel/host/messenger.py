@@ -36,7 +36,7 @@ class Messenger:
     """Carries the errands of one plugin's worker, one at a time."""
 
     def __init__(self, keeper: Keeper, clock: Clock) -> None:
-        self._slot = keeper.slot
+        self._keeper, self._slot = keeper, keeper.slot
         self._now = clock.monotonic
 
     @property
@@ -46,7 +46,7 @@ class Messenger:
         return slot.worker is not None and not slot.occupied
 
     def seat(self, errand: Errand) -> bool:
-        """Give *errand* its place on the worker; False if that is not quiet and well known.
+        """Give *errand* its place on the worker; False if that is not quiet.
 
         Either way :meth:`leave` ends it.
         """
@@ -55,7 +55,7 @@ class Messenger:
         if worker is None or worker.asked is not None or worker.forsaken or worker.strays:
             return False
         channel = worker.channel
-        return worker.answered and channel.waiter is not None and not channel.stirs
+        return channel.waiter is not None and not channel.stirs
 
     def send(self, errand: Errand) -> bool:
         """Send *errand*; False if not all of it could be written at once."""
@@ -105,6 +105,8 @@ class Messenger:
         errand.queue_us = int((began - errand.came_s) * 1e6)
         errand.transport_us = int((now - began) * 1e6)
         errand.used, errand.instance = used(message.used), frame.worker.generation
+        if not frame.worker.answered:
+            self._keeper.heard_from(frame.worker)
         return True
 
     def leave(self, errand: Errand) -> bool:

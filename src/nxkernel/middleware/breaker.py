@@ -238,11 +238,13 @@ class Breaker:
         states, editions = self._states, self._editions
 
         def admit(errand: Errand) -> bool:
-            state = states.get(key)
-            if state is None or state.mode != "closed":
+            if editions.get(plugin, edition) != edition:
                 return False
+            state = states.get(key)
+            if state is None:
+                state = states.setdefault(key, fresh(self._limits))
             errand.era = state.era
-            return editions.get(plugin, edition) == edition
+            return state.mode == "closed"
 
         def passage(errand: Errand, call: Call) -> Passage:
             return call, self._returned, (call, errand.era)
