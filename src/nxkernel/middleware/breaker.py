@@ -242,7 +242,8 @@ class Breaker:
                 return False
             state = states.get(key)
             if state is None:
-                state = states.setdefault(key, fresh(self._limits))
+                with self._lock:
+                    state = states.setdefault(key, fresh(self._limits))
             errand.era = state.era
             return state.mode == "closed"
 
