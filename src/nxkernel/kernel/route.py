@@ -167,7 +167,7 @@ class Route:
     def _begun(self, errand: Errand) -> bool:
         """Give *errand* its place on the worker, and put it on record."""
         errand.call_id = CallId(str(next(self._numbers)))
-        now = errand.came_s = self._now()
+        now = errand.came_s = errand.began_s = self._now()
         seconds = errand.options.timeout
         errand.deadline = now + (self._seconds if seconds is None else seconds)
         if not self._messenger.seat(errand):

@@ -1,0 +1,455 @@
+"""Usual calls go as errands, and what is none becomes a general call wherever that turns out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nxkernel as nx
+from nxkernel._canonical import encode
+from nxkernel.dispatch.errand import Errand
+from nxkernel.dispatch.spin import Spin
+from nxkernel.errors import AuditError, CallRejected
+from nxkernel.kernel import breath
+from nxkernel.kernel.routes import Routes
+from nxkernel.types import CallId
+from tests.process.conftest import Opens
+from tests.property.test_values import ANYTHING, PLAIN
+from tests.support.interrupts import interrupted
+from tests.support.zoo import (
+    PATIENCE_S,
+    SOON_S,
+    Hooks,
+    Zoo,
+    code_of,
+    events,
+    eventually,
+    folder,
+    recorded,
+)
+
+#: What two calls of the same have each of their own, whichever way they go.
+OWN = {"seq", "call_id", "intent_seq", "started_ns", "cpu_us", "peak_kb", "instance"}
+TIMES = {"duration_us", "queue_us", "transport_us", "plugin_us", "stack_us"}
+KEYS = st.integers(-3, 3) | st.text(max_size=3) | st.binary(max_size=3)
+#: Of the zoo's hooks: what holds for some of them here.
+CONTRACTS = {
+    "first": {
+        "input": {"properties": {"value": {"items": {"not": {"type": "boolean"}}}}},
+        "output": {"not": {"type": "integer"}},
+    }
+}
+#: What the plugin can be told to do that is none of the usual answers, and what comes of it.
+UNUSUAL = {
+    "raise": "plugin.raised",
+    "odd": "contract.output",
+    "draw": "ok",
+    "try": "ok",
+    "die": "plugin.crashed",
+}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Errand]:
+    """The errands of this test, as they ended."""
+    found: list[Errand] = []
+    go = Routes.go
+
+    def kept(self: Routes, *arguments: Any, **options: Any) -> Errand | None:
+        errand = go(self, *arguments, **options)
+        found.extend([] if errand is None else [errand])
+        return errand
+
+    monkeypatch.setattr(Routes, "go", kept)
+    return found
+
+
+def standard(run: nx.Run, **audit: Any) -> list[nx.Middleware]:
+    """The standard stack, in which no breaker ever opens."""
+    allowed = [nx.Rule("allow", "turns", "ordered", id="turns-ordered")]
+    return [
+        nx.Audit(run.audit_log, **audit),
+        nx.PolicyGate(allowed),
+        nx.Breaker(failures=10**6),
+        nx.Contracts(CONTRACTS),
+        nx.Determinism(),
+    ]
+
+
+def over(data: Path, *animals: str, **audit: Any) -> nx.Kernel:
+    """A kernel over *animals* that gives up on none."""
+    run = nx.Run.create(data, seed=7)
+    hosting = nx.Hosting(restart_intensity=10**6, timeout_s=PATIENCE_S, backoff_s=0.0)
+    plugins = nx.discover(*map(folder, animals))
+    stack = standard(run, **audit)
+    return nx.Kernel(
+        "zoo", specs=[Hooks], run=run, plugins=plugins, middleware=stack, hosting=hosting
+    )
+
+
+@pytest.fixture(scope="module")
+def zoo(confinement: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
+    """One kernel for all that leaves it as it was."""
+    with over(tmp_path_factory.mktemp("errands"), "turns", "plain.a") as kernel:
+        yield Zoo(kernel)
+
+
+@contextmanager
+def in_general() -> Iterator[None]:
+    """No call is made as an errand."""
+    with mock.patch.object(Routes, "go", return_value=None):
+        yield
+
+
+def only(zoo: Zoo) -> Any:
+    """What calls the one animal."""
+    return zoo.kernel.options(only={"turns"})
+
+
+def said(call: Callable[[], nx.HookResult]) -> Any:
+    """What *call* gives, or why it gives nothing; but for ids and times."""
+    try:
+        result = call()
+    except CallRejected as error:
+        return error.code, error.message, error.details
+    outcomes = [attrs.evolve(each, call_id=CallId("")) for each in result]
+    return attrs.evolve(result, outcomes=tuple(outcomes)), [each.ok for each in outcomes]
+
+
+def rows(zoo: Zoo, since: int) -> list[dict[str, Any]]:
+    """The rows of the calls since then, but for what each has of its own."""
+    found = [attrs.asdict(row) for row in recorded(zoo.kernel.run)[since:]]
+    return [{key: each[key] for key in each if key not in OWN | TIMES} for each in found]
+
+
+def test_a_usual_call_is_an_errand_from_the_first_on(
+    open_zoo: Opens, tmp_path: Path, made: list[Errand]
+) -> None:
+    """It has all that the outcome of a call has, and its row all that a row has."""
+    zoo = open_zoo(over, "turns")
+    result = zoo.kernel.call("first", value=["give", {"a": [1.5]}])
+    assert zoo.kernel.hook.first(value=["give", "x"]) == "x"
+    assert [(each.stage, each.taken) for each in made] == [(Errand.ANSWERED, None)] * 2
+
+    (outcome,) = result
+    assert (result.value, result.error, result.degraded) == ({"a": [1.5]}, None, False)
+    assert (outcome.plugin, outcome.hook, outcome.call_id) == ("turns", "first", "1")
+    assert (outcome.timing.instance, outcome.output_bytes) == (1, len(encode(result.value)))
+    row, second = recorded(zoo.kernel.run)
+    assert (row.status, row.call_id, row.seed) == ("ok", "1", outcome.annotations["seed"])
+    assert (row.output_digest, row.plugin_us) == (outcome.output_digest, outcome.timing.plugin_us)
+    assert len(row.stack_us or ()) == len(standard(zoo.kernel.run))
+    assert (second.status, second.call_id) == ("ok", "2")
+    assert zoo.kernel.plugins["turns"].calls == 2
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    hook=st.sampled_from(["first", "act", "again"]),
+    value=PLAIN | ANYTHING,
+    key=st.none() | KEYS | st.lists(KEYS, max_size=2).map(tuple),
+)
+def test_both_ways_say_the_same(zoo: Zoo, hook: str, value: Any, key: Any) -> None:
+    """Outcome and row of an errand are those of a general call, whatever crosses, or does not."""
+
+    def call() -> nx.HookResult:
+        caller = zoo.kernel.options(key=key, only={"turns"})
+        return caller.call(hook, value=["give", value])
+
+    known = len(recorded(zoo.kernel.run))
+    by_errand = said(call)
+    between = len(recorded(zoo.kernel.run))
+    with in_general():
+        assert said(call) == by_errand
+    first, second = rows(zoo, known)[: between - known], rows(zoo, between)
+    assert first == second
+
+
+@pytest.mark.parametrize("hook", ["first", "act", "again"])
+@pytest.mark.parametrize("way", sorted(UNUSUAL))
+def test_what_is_out_of_the_ordinary_goes_on_in_general(
+    zoo: Zoo, made: list[Errand], hook: str, way: str
+) -> None:
+    """What the worker answers has the outcome, the rows and the events that it has in general."""
+
+    def call() -> Any:
+        return said(lambda: zoo.kernel.options(only={"turns"}).call(hook, value=[way]))
+
+    kinds = ("determinism.drawn", "access.denied")
+    only(zoo).call("first", value=["die"])  # A worker says once where it drew.
+    assert zoo.answers("turns")
+    known = len(recorded(zoo.kernel.run))
+    seen = [len(events(zoo.kernel.run, kind)) for kind in kinds]
+    result = call()
+    more = [len(events(zoo.kernel.run, kind)) - n for kind, n in zip(kinds, seen, strict=True)]
+    assert made[-1].taken is not None
+    assert made[-1].taken.done
+    by_errand = rows(zoo, known)
+    assert {row["error_code"] or "ok" for row in by_errand} == {UNUSUAL[way]}
+
+    only(zoo).call("first", value=["die"])
+    assert zoo.answers("turns")
+    between = len(recorded(zoo.kernel.run))
+    with in_general():
+        again = call()
+    assert _without_logs(again) == _without_logs(result)
+    assert [_without_details(row) for row in rows(zoo, between)] == [
+        _without_details(row) for row in by_errand
+    ]
+    assert more == [int(way == "draw"), int(way == "try")]
+
+
+def _without_logs(what: Any) -> str:
+    """What is said, but for the ends of logs and places, which grow with each worker."""
+    result, ok = what
+    return f"{result.value} {result.error and result.error.code} {result.degraded} {ok}"
+
+
+def _without_details(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in row if key != "details"}
+
+
+def test_no_answer_asks_the_next_one(zoo: Zoo, made: list[Errand]) -> None:
+    """None is no answer, of an errand as well: its outcome comes first, then the next one's."""
+    known = len(recorded(zoo.kernel.run))
+    result = zoo.kernel.call("first", value=["give", "mine"])
+    assert result.value == "mine"
+    assert [each.plugin for each in result] == ["plain.a", "turns"]
+    assert [row["plugin"] for row in rows(zoo, known)] == ["plain.a", "turns"]
+    assert made[0].taken is not None
+
+
+def test_a_plugin_may_ask_in_the_middle_of_an_errand(zoo: Zoo, made: list[Errand]) -> None:
+    """Its brokered call is a part of the same call tree."""
+    known = len(recorded(zoo.kernel.run))
+    result = only(zoo).call("first", value=["ask", 5])
+    assert result.value == [5, ["a"]]
+    parent, child = rows(zoo, known)
+    assert (parent["hook"], child["hook"], child["depth"]) == ("first", "ordered", 1)
+    assert child["parent"] == result[0].call_id == made[0].call_id
+
+
+def test_a_contract_holds_on_both_ways(zoo: Zoo, made: list[Errand]) -> None:
+    """Arguments are refused before anything is sent, a result before anybody has it."""
+    assert code_of(only(zoo).call("first", value=["give", True])[0]) == "contract.input"
+    assert made == []
+    assert code_of(only(zoo).call("first", value=["give", 5])[0]) == "contract.output"
+    assert made[0].taken is not None
+    assert zoo.answers("turns")
+
+
+def test_a_call_may_take_longer_than_a_look_or_a_wait(zoo: Zoo, made: list[Errand]) -> None:
+    """Who blocks looks again after a second; from then on it is a general call."""
+    assert only(zoo).hook.first(value=["sleep", 1.1]) == "awake"
+    assert made[0].taken is not None
+
+
+def test_the_deadline_of_an_errand_holds(zoo: Zoo, made: list[Errand]) -> None:
+    """The worker is ended, and the next call has another."""
+    result = zoo.kernel.options(timeout=SOON_S, only={"turns"}).call("first", value=["sleep", 3600])
+    assert code_of(result[0]) == "plugin.timeout"
+    assert made[0].taken is not None
+    assert zoo.answers("turns")
+
+
+def test_a_lost_errand_may_be_made_again(open_zoo: Opens, made: list[Errand]) -> None:
+    """An idempotent one: each attempt has its intent and its row, and the same seed."""
+    zoo = open_zoo(over, "turns")
+    result = zoo.kernel.options(only={"turns"}).call("again", value=["die_once"])
+    assert (result.value, result[0].attempts) == (["once more"], 2)
+    first, second = recorded(zoo.kernel.run)
+    assert (first.attempt, first.error_code) == (1, "plugin.crashed")
+    assert (second.attempt, second.status, second.seed) == (2, "ok", first.seed)
+    assert made[0].taken is not None
+
+
+class Broken:
+    """Breaks the audit's writer when it is told to."""
+
+    def __init__(self, log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.what: set[str] = set()
+        for name in ("intend", "finish"):
+            monkeypatch.setattr(log._writer, name, self.around(name, getattr(log._writer, name)))
+
+    def around(self, name: str, write: Any) -> Any:
+        def tried(*arguments: Any) -> Any:
+            if name in self.what:
+                raise AuditError(f"no room to {name}")
+            return write(*arguments)
+
+        return tried
+
+
+@pytest.mark.parametrize("on_error", ["fail", "warn", "halt"])
+@pytest.mark.parametrize("what", ["intend", "finish"])
+def test_what_cannot_be_put_on_record(
+    confinement: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: str, what: str
+) -> None:
+    """An errand is not made, or its answer withheld, or all goes on: as ``on_error`` says."""
+    halts = on_error == "halt"
+    ends = pytest.raises(AuditError, match="no room") if halts else nullcontext()
+    with ends, over(tmp_path, "turns", on_error=on_error) as kernel:
+        assert kernel.hook.first(value=["give", "a"]) == "a"
+        broken = Broken(kernel.run.audit_log, monkeypatch)
+        broken.what = {what}
+        (outcome,) = kernel.call("first", value=["give", "b"])
+        broken.what = set()
+        if on_error == "warn":
+            assert outcome.value == "b"
+        else:
+            was = "was made and its result is withheld" if what == "finish" else "was not made"
+            assert outcome.error is not None
+            assert (outcome.error.code, outcome.fault) == ("audit.failed", "host")
+            assert was in outcome.error.message
+        (later,) = kernel.call("first", value=["give", "c"])
+        assert code_of(later) == ("audit.failed" if halts else "ok")
+
+
+def test_an_interrupt_ends_an_errand_wherever_it_strikes(open_zoo: Opens) -> None:
+    """What is on record of it says that it is over, and nothing of it is in the next one's way."""
+    zoo = open_zoo(over, "turns")
+    call, parts = only(zoo).hook.first, zoo.kernel._lifetime.parts
+    assert call(value=["give", "x"]) == "x"
+    struck = []
+    for where in interrupted(lambda: call(value=["give", "x"])):
+        struck.append(str(where))
+        assert parts.traffic.calls == 0, where
+        order = parts.registry.enter()
+        assert order.calls == 1, where
+        parts.registry.leave(order)
+    assert call(value=["give", "y"]) == "y"
+
+    found = recorded(zoo.kernel.run)
+    assert len(struck) / 2 < len(found) <= len(struck) + 2
+    assert {row.status for row in found} == {"ok", "error"}
+    failed = {(row.error_code, row.fault) for row in found if row.status == "error"}
+    assert failed == {("call.cancelled", "caller")}
+    for place in ("Route._begun", "Route._made", "Messenger.", "Route._answered", "Spool.finish"):
+        assert any(place in each for each in struck), place
+
+
+def test_a_handler_of_a_signal_takes_an_errand_further(open_zoo: Opens, made: list[Errand]) -> None:
+    """Its own call waits for the same worker, and both end with their answers."""
+    zoo = open_zoo(over, "turns")
+    place = zoo.kernel.run.dir / "plugins" / "turns"
+    main, answers = threading.main_thread().ident, list[Any]()
+    assert main is not None
+    assert zoo.answers("turns")
+
+    def handler(*_: object) -> None:
+        (place / "go").touch()
+        answers.append(zoo.kernel.hook.first(value=["give", "inner"]))
+
+    def strike() -> None:
+        eventually((place / "waits").exists, "the errand is under way")
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before, other = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=strike)
+    other.start()
+    try:
+        assert zoo.kernel.hook.first(value=["wait"]) == "went"
+    finally:
+        other.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == ["inner"]
+
+
+def test_a_plugin_is_removed_after_its_errand(open_zoo: Opens, made: list[Errand]) -> None:
+    """An errand under way holds the order by which it was asked."""
+    zoo = open_zoo(over, "turns")
+    place, ends = zoo.kernel.run.dir / "plugins" / "turns", list[Any]()
+    assert zoo.answers("turns")
+    call = threading.Thread(
+        target=lambda: ends.append(zoo.kernel.hook.first(value=["wait"])), daemon=True
+    )
+    call.start()
+    eventually((place / "waits").exists, "the errand is under way")
+    removal = threading.Thread(target=lambda: zoo.kernel.remove("turns"), daemon=True)
+    removal.start()
+    eventually(lambda: "turns" not in zoo.kernel.plugins or removal.is_alive(), "it is under way")
+    (place / "go").touch()
+    call.join(PATIENCE_S)
+    removal.join(PATIENCE_S)
+    assert ends == ["went"]
+    assert "turns" not in zoo.kernel.plugins
+    assert zoo.kernel.hook.first(value=["give", 1]) is None
+
+
+# -- in an event loop ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_an_awaited_errand_has_its_answer_by_both_ways(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch, made: list[Errand], sees: bool
+) -> None:
+    """A look sees it, or the event loop waits for it: in a general call."""
+
+    def glance(fd: int, block: Callable[[], Any]) -> bool:
+        return sees and bool(block())
+
+    monkeypatch.setattr(Spin, "glance_of", lambda *_: glance)
+    zoo = open_zoo(over, "turns")
+
+    async def main() -> list[Any]:
+        calls = (zoo.kernel.acall("first", value=["give", str(n)]) for n in range(5))
+        return [result.value for result in await asyncio.gather(*calls)]
+
+    assert zoo.answers("turns")
+    assert asyncio.run(main()) == ["0", "1", "2", "3", "4"]
+    assert [each.taken is None for each in made[1:]] == [True] * 5 if sees else [False]
+
+
+def test_an_errand_in_an_event_loop_is_cancelled_with_its_task(
+    open_zoo: Opens, made: list[Errand]
+) -> None:
+    """Its worker is told, its row says so, and the next call is answered."""
+    zoo = open_zoo(over, "turns")
+    place = zoo.kernel.run.dir / "plugins" / "turns"
+    assert zoo.answers("turns")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(zoo.kernel.acall("first", value=["wait"]))
+        while not (place / "waits").exists():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await zoo.kernel.acall("first", value=["give", "next"])).value == "next"
+
+    asyncio.run(main())
+    assert made[1].taken is not None
+    assert [row.error_code for row in recorded(zoo.kernel.run)][-2:] == ["call.cancelled", None]
+
+
+def test_an_event_loop_has_its_turns_between_errands(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon each is answered: who awaits one after another does not keep the loop."""
+    monkeypatch.setattr(Spin, "glance_of", lambda *_: lambda _, block: bool(block()))
+    monkeypatch.setattr(breath, "LONGEST_S", 0.0)
+    zoo = open_zoo(over, "turns")
+    assert zoo.answers("turns")
+
+    async def main() -> int:
+        turns, calls = 0, asyncio.ensure_future(many())
+        while not calls.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
+
+    async def many() -> None:
+        for n in range(20):
+            await zoo.kernel.acall("first", value=["give", str(n)])
+
+    assert asyncio.run(main()) >= 20
