@@ -154,7 +154,7 @@ def test_a_usual_call_is_an_errand_from_the_first_on(
     assert zoo.kernel.plugins["turns"].calls == 2
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     hook=st.sampled_from(["first", "act", "again"]),
     value=PLAIN | ANYTHING,

@@ -103,8 +103,8 @@ class Errand(Standby):
     options: Any
     key: tuple[Any, ...] | None
     call_id: CallId
-    #: Seconds of the kernel's clock: when it was asked, when it came to its worker, when it was on
-    #: record, when it was sent, and until when it may take.
+    #: Seconds of the kernel's clock: when it was asked, when it came to its worker, when it was put
+    #: on record, when it was sent, and until when it may take.
     asked_s: float
     came_s: float
     recorded_s: float

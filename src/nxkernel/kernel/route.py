@@ -170,7 +170,7 @@ class Route:
         now = errand.came_s = errand.began_s = self._now()
         seconds = errand.options.timeout
         errand.deadline = now + (self._seconds if seconds is None else seconds)
-        if not self._messenger.seat(errand):
+        if not self._messenger.seat(errand) or self._now() >= errand.deadline:
             return False
         errand.stage = Errand.BEGUN
         spent = errand.spent_ns
@@ -238,6 +238,7 @@ class Route:
         self._means.deliveries.count(self._stats, errand.plugin_us)
         if sample is not None:
             sample.layered(self._means.stack.names, spent)
+            sample.add("result", 0.0)  # Its value is what the plugin's was.
             self._means.costs.keep(self._spec.name, sample)
 
     # -- where it is no usual one any more ---------------------------------------------------------

@@ -60,7 +60,8 @@ class _Attempt:
 
     call: Call
     intent: Any
-    #: Seconds of the kernel's clock.
+    #: Seconds of the kernel's clock, before its intent says when it began: so the end that follows
+    #: from the two is never before that of the call.
     began: float
 
 
@@ -153,10 +154,11 @@ class Audit:
 
     def around(self, call: Call) -> Layer:
         """Write the intent, make the call, write the row."""
+        began = self._clock.monotonic()
         intent, lost = self._try(self._sink.intend, call)
         if lost is not None and self._on_error != "warn":
             return _refused(call, lost, "the call was not made")
-        attempt = _Attempt(call, intent, self._clock.monotonic())
+        attempt = _Attempt(call, intent, began)
         if call.retries:
             self._attempts[call.call_id] = attempt
         try:
@@ -170,6 +172,7 @@ class Audit:
         """Do what ``around`` does, for a call that is made once, while all could be written."""
         if call.retries or self._lost or self._halted is not None:
             return None
+        began = self._clock.monotonic()
         try:
             intent = self._sink.intend(call)
         except AuditError as error:
@@ -177,7 +180,7 @@ class Audit:
             if self._on_error != "warn":
                 return _refused(call, error, "the call was not made")
             intent = None
-        return call, self._returned, _Attempt(call, intent, self._clock.monotonic())
+        return call, self._returned, _Attempt(call, intent, began)
 
     def usual(self, whom: Whom) -> Steps | None:
         """Return the same for usual calls; None for a sink that knows nothing of them."""
@@ -187,8 +190,8 @@ class Audit:
         rows, clock = rows_of(whom), self._clock
 
         def begin(errand: Errand) -> None:
-            rows.begin(errand)
             errand.recorded_s = clock.monotonic()
+            rows.begin(errand)
 
         def end(errand: Errand) -> Callable[[Call], Outcome] | None:
             duration_us = round((clock.monotonic() - errand.recorded_s) * 1e6)
