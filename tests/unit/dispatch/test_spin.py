@@ -10,7 +10,7 @@ import attrs
 from nxkernel._clock import SystemClock
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects, Io, Signal
-from nxkernel.dispatch.spin import BUDGET_S, STAY, WINDOW, Spin
+from nxkernel.dispatch.spin import BUDGET_S, MOST_PUT_OFF, STAY, WINDOW, Spin
 
 FD = 7
 
@@ -114,3 +114,44 @@ def test_a_call_that_looks_gets_its_bytes() -> None:
     assert answers == [bytes([number]) for number in range(3 * WINDOW)]
     for fd in (read, write):
         os.close(fd)
+
+
+# -- in an event loop ------------------------------------------------------------------------------
+
+
+def glances(machine: Machine, times: int, processors: int = 2) -> list[bool]:
+    """Look for the answers of so many awaited calls; what is seen, and what was done."""
+    machine.did = []
+    glance = machine.spin(processors).glance_of("h")
+    return [glance(FD, machine.block) for _ in range(times)]
+
+
+def test_a_glance_never_blocks() -> None:
+    """An answer in time is seen, each time; for one that takes longer the event loop waits."""
+    quick, slow = Machine(90e-6, looking_s=40e-6), Machine(90e-6, looking_s=1.0)
+    assert glances(quick, 50) == [True] * 50
+    assert quick.did == ["look"] * 50
+    assert not any(glances(slow, 50))
+    assert "block" not in slow.did
+
+
+def test_a_glance_for_nothing_puts_the_next_ones_off() -> None:
+    """Twice as many each time: a loop stands still for a hook of slow answers ever more rarely."""
+    slow = Machine(90e-6, looking_s=1.0)
+    glances(slow, 100_000)
+    assert 10 <= len(slow.did) <= 12 + 100_000 // MOST_PUT_OFF
+    spin = slow.spin()
+    glance = spin.glance_of("h")
+    assert [glance(FD, slow.block) for _ in range(3)] == [False] * 3
+    slow.looking_s = 0.0
+    assert [glance(FD, slow.block) for _ in range(4)] == [False, False, True, True]
+    assert spin.glance_of("h") is glance
+
+
+def test_nobody_glances_beside_another_call_or_on_one_processor() -> None:
+    """It would take the processor from whoever is to answer."""
+    machine = Machine(90e-6, looking_s=0.0, calls=2)
+    assert not any(glances(machine, 5))
+    machine.calls = 1
+    assert not any(glances(machine, 5, processors=1))
+    assert machine.did == []
