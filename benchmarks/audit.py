@@ -18,6 +18,7 @@ from nxkernel.audit.log import AuditLog
 from nxkernel.audit.rows import call_facts, intent_facts
 from nxkernel.audit.schema import CALLS, INTENTS, Facts
 from nxkernel.dispatch.stack import BootFacts
+from nxkernel.kernel.asking import PLAIN
 
 __all__ = ["PAIRS", "audit"]
 
@@ -63,33 +64,45 @@ class Tap:
 def audit(rounds: int) -> dict[str, Row]:
     """Time what a call's record adds, of one and the same call."""
     tap = Tap()
-    with tempfile.TemporaryDirectory() as folder:
-        run = nx.Run.create(Path(folder) / "data", seed=1)
-        stack = [*nx.standard_stack(run), tap]
-        found = nx.discover(ECHO)
-        with nx.Kernel("bench", specs=[Specs], run=run, plugins=found, middleware=stack) as kernel:
-            kernel.hook.echo(value=VALUE)
-            with (
-                _spool(Path(folder) / "spool.db", tap) as spool,
-                _committed(Path(folder) / "direct.db", tap) as committed,
-                _queued(Path(folder) / "queued.db", tap) as queued,
-            ):
-                contenders: dict[str, Callable[[], object]] = {
-                    CALL: lambda: kernel.hook.echo(value=VALUE),
-                    SPOOL: spool,
-                    SQLITE: committed,
-                    QUEUE: queued,
-                }
-                return interleave(contenders, rounds=rounds, calls=300)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _kernel(Path(folder) / "data") as kernel,
+        _kernel(Path(folder) / "tapped", tap) as tapped,
+    ):
+        tapped.hook.echo(value=VALUE)
+        with (
+            _spool(Path(folder) / "spool.db", tap, kernel) as spool,
+            _committed(Path(folder) / "direct.db", tap) as committed,
+            _queued(Path(folder) / "queued.db", tap) as queued,
+        ):
+            contenders: dict[str, Callable[[], object]] = {
+                CALL: lambda: kernel.hook.echo(value=VALUE),
+                SPOOL: spool,
+                SQLITE: committed,
+                QUEUE: queued,
+            }
+            return interleave(contenders, rounds=rounds, calls=300)
+
+
+def _kernel(data: Path, *layers: Any) -> nx.Kernel:
+    run = nx.Run.create(data, seed=1)
+    stack = [*nx.standard_stack(run), *layers]
+    return nx.Kernel("bench", specs=[Specs], run=run, plugins=nx.discover(ECHO), middleware=stack)
 
 
 @contextmanager
-def _spool(path: Path, tap: Tap) -> Iterator[Callable[[], None]]:
+def _spool(path: Path, tap: Tap, kernel: nx.Kernel) -> Iterator[Callable[[], None]]:
+    """A log's rows, of a usual call as that makes them."""
     log = AuditLog(path, SystemClock())
     log.begin_run(tap.facts)
+    errand = kernel._lifetime.parts.desk.routes.go("echo", {"value": VALUE}, PLAIN)
+    if errand is None or errand.taken is not None:
+        raise RuntimeError("the call that is to be put on record was none of the usual ones")
+    rows = log.usual(errand.whom)
 
     def record() -> None:
-        log.finish(log.intend(tap.call), tap.call, tap.outcome, 1)
+        rows.begin(errand)
+        rows.end(errand, 1)
 
     yield record
     log.end_run()

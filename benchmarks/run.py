@@ -24,6 +24,7 @@ from rich.table import Table
 import nxkernel as nx
 from benchmarks import audit
 from benchmarks.blobs import PAIRS, blobs
+from benchmarks.byhand import by_hand
 from benchmarks.checks import validation
 from benchmarks.contest.referee import contest
 from benchmarks.curves import curves, flatness
@@ -86,6 +87,7 @@ def small_call(rounds: int) -> dict[str, Row]:
         kernel_with(False, two) as bare,
         pipe_echo(VALUE) as pipe,
         raw_echo(raw) as pipes,
+        by_hand(VALUE) as hand,
     ):
         return interleave(
             {
@@ -93,6 +95,7 @@ def small_call(rounds: int) -> dict[str, Row]:
                 "nxkernel, no middleware": lambda: bare.hook.echo(value=VALUE),
                 "multiprocessing.Pipe echo": pipe,
                 "raw bytes over two pipes": pipes,
+                "the work of a call, by hand": hand,
             },
             rounds=rounds,
             calls=300,
@@ -123,6 +126,8 @@ SECTIONS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
             ("nxkernel, standard stack", "multiprocessing.Pipe echo"),
             ("nxkernel, standard stack", "raw bytes over two pipes"),
             ("nxkernel, no middleware", "multiprocessing.Pipe echo"),
+            ("the work of a call, by hand", "multiprocessing.Pipe echo"),
+            ("nxkernel, standard stack", "the work of a call, by hand"),
         ],
     ),
     "audit": (audit.audit, audit.PAIRS),
