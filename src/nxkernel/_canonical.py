@@ -10,6 +10,7 @@ even when their bytes are equal.
 from __future__ import annotations
 
 import hashlib
+import marshal
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "offered",
     "raw_digest",
     "read",
     "refers",
@@ -79,6 +81,8 @@ _HUGE = re.compile(rb"\xcf[\x80-\xff]")
 _NESTING = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _LARGEST = 1.7976931348623157e308
 _sha256, _u64 = hashlib.sha256, struct.Struct("<Q").pack
+#: The last version of marshal that looks at each part by itself.
+_marshalled, _NO_REFERENCES = marshal.dumps, 2
 
 
 class NotCanonical(ValueError):
@@ -165,6 +169,26 @@ def sealed(value: Any) -> bytes | None:
         return None if found is None else data
     # It has no more parts than bytes.
     return data if is_plain(value, _QUICK_LEVELS, size) else None
+
+
+def offered(value: Any) -> tuple[bytes, Shape] | None:
+    """Return canonical bytes and shape of a small *value* of JSON's own types alone, or None.
+
+    It takes as given what :func:`sealed` and :func:`shown` do, in fewer steps: of what has been
+    encoded and decoded to something equal, only other types than those can still be in the way, and
+    :mod:`marshal` refuses nearly all of them. What it writes as well (tuples, sets, buffers) is
+    equal to nothing of JSON's. None says nothing.
+    """
+    try:
+        data = _encode(value)
+        if len(data) > SHORT:
+            return None
+        # Before anything is compared: a class of the caller's own has no say in that.
+        _marshalled(value, _NO_REFERENCES)
+        shape = shown(data)
+    except Exception:  # as in :func:`sealed`
+        return None
+    return None if shape is None or shape.value != value else (data, shape)
 
 
 def _is_odd(data: bytes) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxkernel._canonical import encode, raw_digest, read, shown
+from nxkernel._canonical import encode, offered, raw_digest, read, sealed, shown
 from nxkernel._seeds import call_key, call_keys
 from nxkernel._shape import survey
 from nxkernel.audit.rows import call_facts, intent_facts
 from nxkernel.audit.usual import UsualRows
 from nxkernel.dispatch.errand import Errand, Whom
 from nxkernel.types import CallId, Digest, HookName, PluginId, Usage
-from tests.property.test_values import PLAIN
+from tests.property.test_values import ANYTHING, PLAIN
 from tests.support.calls import FakeClock, a_call
 
 KEYS = st.integers(-3, 3) | st.text(max_size=3) | st.binary(max_size=3)
@@ -45,7 +47,7 @@ class Writer:
 
 
 def an_errand(value: Any, key: tuple[Any, ...] | None) -> Errand:
-    errand = Errand(WHOM, encode({"value": value}), None, 1.0, None, lambda _: None)  # type: ignore[arg-type, return-value]
+    errand = Errand(WHOM, encode({"value": value}), None, None, 1.0, None, lambda _: None)  # type: ignore[arg-type, return-value]
     errand.call_id, errand.key = CallId("7"), key
     return errand
 
@@ -104,3 +106,49 @@ def test_what_is_shown_of_bytes_is_what_they_say(value: Any) -> None:
         assert (shape.json, shape.marked) == (careful.json, careful.marked)
         assert (shape.depth, shape.parts) >= (0, careful.parts)
         assert shape.depth >= careful.depth
+
+
+class Number(int):
+    """An integer of a class of its own."""
+
+
+class Liar(str):
+    """A text that is equal to any other."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+class Kind(enum.IntEnum):
+    ONE = 1
+
+
+ODD = [Number(1), Liar("x"), Kind.ONE, bytearray(b"x"), b"x", memoryview(b"x"), (1,), {1}]
+#: Values with parts that are like those of JSON, and are none.
+LIKE = st.recursive(
+    ANYTHING | st.sampled_from(ODD),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(value=LIKE)
+def test_what_is_offered_is_exactly_of_jsons_types(value: Any) -> None:
+    """Bytes and shape are those of the careful ways; what is anything else is none of it."""
+    found = offered(value)
+    if found is None:
+        return
+    data, shape = found
+    assert sealed(value) == data == encode(value)
+    assert shape == shown(data)
+    assert survey(value, 200, 10**6).json
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_nothing_odd_is_offered(odd: Any) -> None:
+    """Wherever it stands, and whatever it says of itself."""
+    for value in (odd, [odd], {"a": [1, {"b": odd}]}):
+        assert offered(value) is None
+    assert offered({odd: 1} if isinstance(odd, int | str | bytes) else {1: odd}) is None
+    assert offered({"a": [1, {"b": 1.5}]}) is not None

@@ -14,6 +14,7 @@ goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any, Final, Protocol
 
 import attrs
@@ -86,6 +87,7 @@ class Errand(Standby):
         "sample",
         "seed",
         "shape",
+        "shown",
         "spent_ns",
         "stage",
         "transport_us",
@@ -99,6 +101,8 @@ class Errand(Standby):
     payload: bytes
     raw: bytes
     input_digest: Digest
+    #: What was seen of the arguments, if that was quick.
+    shown: Shape | None
     #: What the caller says of it, which the kernel knows more of; and the key that he gave, if any.
     options: Any
     key: tuple[Any, ...] | None
@@ -137,17 +141,21 @@ class Errand(Standby):
         self,
         whom: Whom,
         payload: bytes,
+        shown: Shape | None,
         options: Any,
         asked_s: float,
         bell: object,
         begin: Begin,
     ) -> None:
         """*payload*: canonical bytes of the arguments. *bell* and *begin*: see :class:`Standby`."""
-        super().__init__(bell, begin)
+        # What Standby.__init__ does, in place: each call makes one of these.
+        self.bell, self._begin, self.taken = bell, begin, None
+        self._context = copy_context()
         self.whom = whom
         self.payload = payload
         self.raw = raw = raw_digest(payload)
         self.input_digest = Digest("sha256:" + raw.hex())
+        self.shown = shown
         self.options = options
         self.asked_s = asked_s
         self.stage = 0
@@ -227,6 +235,8 @@ class Steps:
     #: Whether it may go on, by all that is known before anything has happened. False: something is
     #: out of the ordinary, and the general way says what. It changes nothing but the errand.
     admit: Callable[[Errand], bool] | None = None
+    #: Whether ``admit`` takes too little time to be measured, as a look at a field does.
+    brief: bool = False
     #: The last step before it is sent.
     begin: Callable[[Errand], None] | None = None
     #: Whether the answer is in order; as ``admit``.

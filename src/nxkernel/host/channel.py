@@ -102,8 +102,19 @@ class Channel:
 
     def told(self, message: FromHost) -> bool:
         """Write *message*; returns whether all of it was, and nothing read waits to be taken."""
-        self.send(message)
-        return not self._backlog and self._inbox.empty
+        if self._backlog:
+            self.send(message)
+            return False
+        data = pack(message)
+        try:
+            written = self._put(data)
+        except OSError:
+            written = 0  # as in :meth:`send`
+        if written < len(data):
+            self._backlog = memoryview(data)[written:]
+            self._write()
+            return not self._backlog and self._inbox.empty
+        return self._inbox.empty
 
     def pump(self) -> None:
         """Write and read whatever is possible without waiting."""
@@ -143,8 +154,7 @@ class Channel:
         Raises:
             ProtocolViolation: for bytes that the protocol forbids.
         """
-        data = self._read(_CHUNK)
-        body = self._inbox.alone(data)
+        body = self._inbox.alone(self._read(_CHUNK))
         if body is not None:
             return unpack_from_worker(body)
         if self._inbox.missing:

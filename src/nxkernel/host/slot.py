@@ -330,7 +330,7 @@ class Slot:
         with self._lock:
             stack = self._stack
             called: Sequence[Frame] = ()
-            if stack == [frame] and not (self._queue or frame.clears):
+            if len(stack) == 1 and stack[0] is frame and not (self._queue or frame.clears):
                 stack.clear()
                 self.watch(False)
             else:

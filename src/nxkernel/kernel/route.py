@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from nxkernel._canonical import SHORT, refers, sealed
+from nxkernel._canonical import SHORT, offered, refers, sealed
 from nxkernel._census import has_too_many
 from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
@@ -102,7 +102,8 @@ class Route:
         self._glance = means.glance_of(spec.name)
         self._untaken = [0] * len(self._steps)
         places = list(enumerate(self._steps))
-        self._admits = [(at, each.admit) for at, each in places if each.admit]
+        self._briefs = [each.admit for each in self._steps if each.admit and each.brief]
+        self._admits = [(at, each.admit) for at, each in places if each.admit and not each.brief]
         self._begins = [(at, each.begin) for at, each in places if each.begin]
         self._accepts = [(at, each.accept) for at, each in reversed(places) if each.accept]
         self._ends = [(at, each.end) for at, each in reversed(places) if each.end]
@@ -141,27 +142,41 @@ class Route:
 
     def _asked(self, given: Mapping[str, Any], options: CallOptions) -> Errand | None:
         """Return the errand of these arguments, if they are plain and all layers admit it."""
-        asked = self._now()
-        arguments = {**self._defaults, **given}
-        payload = sealed(arguments) if arguments.keys() == self._names else None
-        if payload is None or len(payload) > self._means.max_frame or refers(payload):
+        asked, arguments = self._now(), given
+        if self._defaults:
+            arguments = {**self._defaults, **given}
+        if arguments.keys() != self._names:
             return None
-        if len(payload) > SHORT and has_too_many(payload):
+        shown, payload = None, None
+        found = offered(arguments)
+        if found is None:
+            payload = self._packed(arguments)
+        else:
+            payload, shown = found
+        if payload is None or len(payload) > self._means.max_frame:
             return None
-        errand = Errand(self._whom, payload, options, asked, self._bell, self._taken_on)
+        errand = Errand(self._whom, payload, shown, options, asked, self._bell, self._taken_on)
         if options.key is not None:
             errand.key = as_key(options.key)
         return errand if self._admitted(errand) else None
 
+    def _packed(self, arguments: Mapping[str, Any]) -> bytes | None:
+        """Return the bytes of arguments that are plain, and not too many or with blobs in them."""
+        data = sealed(arguments)
+        if data is None or refers(data) or (len(data) > SHORT and has_too_many(data)):
+            return None
+        return data
+
     def _admitted(self, errand: Errand) -> bool:
+        for brief in self._briefs:
+            if not brief(errand):
+                return False
         spent = errand.spent_ns = self._untaken.copy()
-        began = perf_counter_ns()
         for at, admit in self._admits:
+            began = perf_counter_ns()
             if not admit(errand):
                 return False
-            ended = perf_counter_ns()
-            spent[at] = ended - began
-            began = ended
+            spent[at] = perf_counter_ns() - began
         return True
 
     def _begun(self, errand: Errand) -> bool:

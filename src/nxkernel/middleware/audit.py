@@ -210,6 +210,7 @@ class Audit:
 
         return Steps(
             admit=lambda _: not self._lost and self._halted is None,
+            brief=True,
             begin=begin,
             end=end,
             passage=passage,

@@ -250,7 +250,7 @@ class Breaker:
         def passage(errand: Errand, call: Call) -> Passage:
             return call, self._returned, (call, errand.era)
 
-        return Steps(admit=admit, passage=passage)
+        return Steps(admit=admit, brief=True, passage=passage)
 
     def _returned(self, admitted: tuple[Call, int], outcome: Outcome) -> Outcome:
         if outcome.error is not None or outcome.lost:  # else it costs nothing

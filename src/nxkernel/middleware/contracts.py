@@ -190,11 +190,14 @@ class Contracts:
     def usual(self, whom: Whom) -> Steps:
         """Return the same for usual calls."""
         force = self._of(whom)
-        inputs = tuple(each.compiled.fits for each in (force.input, force.narrower_input) if each)
+        inputs = [each.compiled.fits for each in (force.input, force.narrower_input) if each]
+        first, others = inputs[0] if inputs else None, inputs[1] if len(inputs) > 1 else None
 
         def admit(errand: Errand) -> bool:
-            seen = shown(errand.payload)
-            return seen is not None and not seen.marked and all(each(seen) for each in inputs)
+            seen = errand.shown or shown(errand.payload)
+            if seen is None or seen.marked or not (first is None or first(seen)):
+                return False
+            return others is None or others(seen)
 
         def accept(errand: Errand) -> bool:
             return force.holds(errand.shape, errand.shape.value)

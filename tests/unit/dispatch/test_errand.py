@@ -89,7 +89,7 @@ def test_an_errand_that_is_taken_further_is_made_tasks_of_once() -> None:
         begun.append(errand)
         return Tasks.resumed(rest())
 
-    errand = Errand(WHOM, b"\x80", None, 1.0, bell, begin)
+    errand = Errand(WHOM, b"\x80", None, None, 1.0, bell, begin)
     assert not company.occupied(bell)
     errand.come()
     assert company.occupied(bell)
@@ -107,7 +107,7 @@ def test_an_errand_that_is_taken_further_is_made_tasks_of_once() -> None:
 
 def test_the_digest_of_the_arguments_is_that_of_a_call() -> None:
     """And so is the key that stands for none."""
-    errand = Errand(WHOM, b"\x80", None, 1.0, None, lambda _: Tasks(iter(())))  # type: ignore[arg-type]
+    errand = Errand(WHOM, b"\x80", None, None, 1.0, None, lambda _: Tasks(iter(())))  # type: ignore[arg-type]
     assert errand.input_digest == "sha256:" + errand.raw.hex()
     assert errand.logical_key == (errand.raw, 0)
     errand.key = ()
