@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from hypothesis import strategies as st
 
 import nxkernel as nx
 from nxkernel._canonical import encode
+from nxkernel._system.pollers import glimpse
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Spin
 from nxkernel.errors import AuditError, CallRejected
 from nxkernel.kernel import breath
+from nxkernel.kernel.fan import Round
 from nxkernel.kernel.routes import Routes
 from nxkernel.types import CallId
 from tests.process.conftest import Opens
@@ -33,6 +36,7 @@ from tests.support.zoo import (
     Hooks,
     Zoo,
     code_of,
+    copies,
     events,
     eventually,
     folder,
@@ -58,6 +62,14 @@ UNUSUAL = {
     "try": "ok",
     "die": "plugin.crashed",
 }
+
+
+@pytest.fixture
+def awake(zoo: Zoo) -> Zoo:
+    """The kernel of all, with the worker that calls go to, whatever the last test has met."""
+    assert zoo.answers("turns")
+    assert zoo.kernel.options(only={"plain.a"}).hook.first(value="mine") == ["a", "mine"]
+    return zoo
 
 
 @pytest.fixture
@@ -87,15 +99,24 @@ def standard(run: nx.Run, **audit: Any) -> list[nx.Middleware]:
     ]
 
 
-def over(data: Path, *animals: str, **audit: Any) -> nx.Kernel:
+def over(data: Path, *animals: str | Path, **audit: Any) -> nx.Kernel:
     """A kernel over *animals* that gives up on none."""
     run = nx.Run.create(data, seed=7)
     hosting = nx.Hosting(restart_intensity=10**6, timeout_s=PATIENCE_S, backoff_s=0.0)
-    plugins = nx.discover(*map(folder, animals))
+    plugins = nx.discover(*(folder(a) if isinstance(a, str) else a for a in animals))
     stack = standard(run, **audit)
     return nx.Kernel(
         "zoo", specs=[Hooks], run=run, plugins=plugins, middleware=stack, hosting=hosting
     )
+
+
+#: Three of a kind, which are asked at once.
+THREE = ("one", "two", "three")
+
+
+def three(data: Path) -> nx.Kernel:
+    """A kernel over three of a kind."""
+    return over(data / "data", *copies(data / "copies", "turns", THREE))
 
 
 @pytest.fixture(scope="module")
@@ -220,8 +241,9 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in row if key != "details"}
 
 
-def test_no_answer_asks_the_next_one(zoo: Zoo, made: list[Errand]) -> None:
+def test_no_answer_asks_the_next_one(awake: Zoo, made: list[Errand]) -> None:
     """None is no answer, of an errand as well: its outcome comes first, then the next one's."""
+    zoo = awake
     known = len(recorded(zoo.kernel.run))
     result = zoo.kernel.call("first", value=["give", "mine"])
     assert result.value == "mine"
@@ -230,8 +252,9 @@ def test_no_answer_asks_the_next_one(zoo: Zoo, made: list[Errand]) -> None:
     assert made[0].taken is not None
 
 
-def test_a_plugin_may_ask_in_the_middle_of_an_errand(zoo: Zoo, made: list[Errand]) -> None:
+def test_a_plugin_may_ask_in_the_middle_of_an_errand(awake: Zoo, made: list[Errand]) -> None:
     """Its brokered call is a part of the same call tree."""
+    zoo = awake
     known = len(recorded(zoo.kernel.run))
     result = only(zoo).call("first", value=["ask", 5])
     assert result.value == [5, ["a"]]
@@ -240,8 +263,9 @@ def test_a_plugin_may_ask_in_the_middle_of_an_errand(zoo: Zoo, made: list[Errand
     assert child["parent"] == result[0].call_id == made[0].call_id
 
 
-def test_a_contract_holds_on_both_ways(zoo: Zoo, made: list[Errand]) -> None:
+def test_a_contract_holds_on_both_ways(awake: Zoo, made: list[Errand]) -> None:
     """Arguments are refused before anything is sent, a result before anybody has it."""
+    zoo = awake
     assert code_of(only(zoo).call("first", value=["give", True])[0]) == "contract.input"
     assert made == []
     assert code_of(only(zoo).call("first", value=["give", 5])[0]) == "contract.output"
@@ -249,14 +273,16 @@ def test_a_contract_holds_on_both_ways(zoo: Zoo, made: list[Errand]) -> None:
     assert zoo.answers("turns")
 
 
-def test_a_call_may_take_longer_than_a_look_or_a_wait(zoo: Zoo, made: list[Errand]) -> None:
+def test_a_call_may_take_longer_than_a_look_or_a_wait(awake: Zoo, made: list[Errand]) -> None:
     """Who blocks looks again after a second; from then on it is a general call."""
+    zoo = awake
     assert only(zoo).hook.first(value=["sleep", 1.1]) == "awake"
     assert made[0].taken is not None
 
 
-def test_the_deadline_of_an_errand_holds(zoo: Zoo, made: list[Errand]) -> None:
+def test_the_deadline_of_an_errand_holds(awake: Zoo, made: list[Errand]) -> None:
     """The worker is ended, and the next call has another."""
+    zoo = awake
     result = zoo.kernel.options(timeout=SOON_S, only={"turns"}).call("first", value=["sleep", 3600])
     assert code_of(result[0]) == "plugin.timeout"
     assert made[0].taken is not None
@@ -335,7 +361,7 @@ def test_an_interrupt_ends_an_errand_wherever_it_strikes(open_zoo: Opens) -> Non
     assert {row.status for row in found} == {"ok", "error"}
     failed = {(row.error_code, row.fault) for row in found if row.status == "error"}
     assert failed == {("call.cancelled", "caller")}
-    for place in ("Route._begun", "Route._made", "Messenger.", "Route._answered", "Spool.finish"):
+    for place in ("Leg.begun", "Route._made", "Messenger.", "Leg._answered", "Spool.finish"):
         assert any(place in each for each in struck), place
 
 
@@ -384,6 +410,158 @@ def test_a_plugin_is_removed_after_its_errand(open_zoo: Opens, made: list[Errand
     assert ends == ["went"]
     assert "turns" not in zoo.kernel.plugins
     assert zoo.kernel.hook.first(value=["give", 1]) is None
+
+
+# -- to several at once ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trio(confinement: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
+    """One kernel over three of a kind for all that leaves it as it was."""
+    with three(tmp_path_factory.mktemp("rounds")) as kernel:
+        kernel.hook.act(value=["give", 1])
+        yield Zoo(kernel)
+
+
+def test_a_fan_out_is_a_round_of_errands(trio: Zoo, made: list[Any]) -> None:
+    """Each provider is asked by one; values come in their order, without those that are none."""
+    assert trio.kernel.hook.act(value=["give", "x"]) == ["x"] * 3
+    result = trio.kernel.call("act", value=["for", "three", ["give", None], ["give", [2.5]]])
+    assert result.value == [[2.5]] * 2
+    assert sorted(each.plugin for each in result if each.value is None) == ["three"]
+    assert not result.degraded
+    assert trio.kernel.hook.act(value=["give", None]) == []
+    assert [(type(each), each.taken, each.unusual) for each in made] == [(Round, None, False)] * 3
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(value=PLAIN | ANYTHING, key=st.none() | KEYS)
+def test_both_ways_to_several_say_the_same(trio: Zoo, value: Any, key: Any) -> None:
+    """Outcomes and rows of a round are those of a general call, in the same order."""
+
+    def call() -> nx.HookResult:
+        return trio.kernel.options(key=key).call("act", value=["give", value])
+
+    known = len(recorded(trio.kernel.run))
+    by_errands = said(call)
+    between = len(recorded(trio.kernel.run))
+    with in_general():
+        assert said(call) == by_errands
+    first, second = rows(trio, known)[: between - known], rows(trio, between)
+    assert sorted(first, key=str) == sorted(second, key=str)
+
+
+@pytest.mark.parametrize("which", THREE)
+@pytest.mark.parametrize("way", [*sorted(UNUSUAL), "sleep"])
+def test_one_of_several_may_be_out_of_the_ordinary(
+    trio: Zoo, made: list[Any], way: str, which: str
+) -> None:
+    """It goes on in general, and the others' answers stay what they are."""
+    own = ["sleep", 1.1] if way == "sleep" else [way]
+    alone = trio.kernel.options(only={which})
+    alone.call("first", value=["die"])  # A worker says once where it drew.
+    trio.kernel.hook.act(value=["give", "all of them have one"])
+    made.clear()
+    known = len(recorded(trio.kernel.run))
+    result = trio.kernel.call("act", value=["for", which, own, ["give", "x"]])
+    assert made[0].taken is not None
+    code = UNUSUAL.get(way, "ok")
+    assert {each.plugin: code_of(each) for each in result} == dict.fromkeys(THREE, "ok") | {
+        which: code
+    }
+    assert result.value.count("x") == 2
+    assert result.degraded == (code != "ok")
+    assert {row["plugin"]: row["error_code"] or "ok" for row in rows(trio, known)} == {
+        each.plugin: code_of(each) for each in result
+    }
+
+
+def test_one_that_has_another_call_is_asked_when_it_is_free(
+    open_zoo: Opens, made: list[Any]
+) -> None:
+    """The others are asked at once, by errands if they come before it."""
+    zoo = open_zoo(three)
+    zoo.kernel.hook.act(value=["give", 1])
+    place, ends = zoo.kernel.run.dir / "plugins" / "two", list[Any]()
+    busy = threading.Thread(
+        target=lambda: ends.append(
+            zoo.kernel.options(only={"two"}).hook.first(value=["wait"]),
+        )
+    )
+    busy.start()
+    eventually((place / "waits").exists, "its worker has a call")
+    other = threading.Thread(target=lambda: ends.append(zoo.kernel.hook.act(value=["give", "x"])))
+    other.start()
+    (place / "go").touch()
+    busy.join(PATIENCE_S)
+    other.join(PATIENCE_S)
+    assert sorted(ends, key=str) == sorted(["went", ["x"] * 3], key=str)
+
+
+def test_an_interrupt_ends_a_round_wherever_it_strikes(open_zoo: Opens) -> None:
+    """What is on record of its errands says that they are over; none is in the next one's way."""
+    zoo = open_zoo(three)
+    call, parts = zoo.kernel.hook.act, zoo.kernel._lifetime.parts
+    assert call(value=["give", "x"]) == ["x"] * 3
+    struck = []
+    for where in itertools.islice(interrupted(lambda: call(value=["give", "x"])), 900):
+        struck.append(str(where))
+        assert parts.traffic.calls == 0, where
+        order = parts.registry.enter()
+        assert order.calls == 1, where
+        parts.registry.leave(order)
+    assert call(value=["give", "y"]) == ["y"] * 3
+    found = recorded(zoo.kernel.run)
+    assert {row.status for row in found} == {"ok", "error"}
+    failed = {(row.error_code, row.fault) for row in found if row.status == "error"}
+    assert failed == {("call.cancelled", "caller")}
+    for place in ("Fan._sent", "Leg.begun", "Fan._waited", "Leg.hear"):
+        assert any(place in each for each in struck), place
+
+
+def test_a_handler_of_a_signal_takes_a_round_further(open_zoo: Opens, made: list[Any]) -> None:
+    """Its own call waits for one of the same workers, and both end with their answers."""
+    zoo = open_zoo(three)
+    zoo.kernel.hook.act(value=["give", 1])
+    place = zoo.kernel.run.dir / "plugins" / "two"
+    main, answers = threading.main_thread().ident, list[Any]()
+    assert main is not None
+
+    def handler(*_: object) -> None:
+        (place / "go").touch()
+        answers.append(zoo.kernel.options(only={"two"}).hook.first(value=["give", "inner"]))
+
+    def strike() -> None:
+        eventually((place / "waits").exists, "the round is under way")
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before, other = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=strike)
+    other.start()
+    try:
+        value = zoo.kernel.hook.act(value=["for", "two", ["wait"], ["give", "x"]])
+        assert sorted(value) == ["went", "x", "x"]
+    finally:
+        other.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == ["inner"]
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_an_awaited_round_has_its_answers_by_both_ways(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch, made: list[Any], sees: bool
+) -> None:
+    """Looks see them, or the event loop waits for them: in a general call."""
+    monkeypatch.setattr(
+        Spin, "glance_of", lambda *_: lambda fd, _: sees and glimpse(fd, PATIENCE_S)
+    )
+    zoo = open_zoo(three)
+    zoo.kernel.hook.act(value=["give", 1])
+
+    async def main() -> list[Any]:
+        calls = (zoo.kernel.acall("act", value=["give", str(n)]) for n in range(5))
+        return [result.value for result in await asyncio.gather(*calls)]
+
+    assert asyncio.run(main()) == [[str(n)] * 3 for n in range(5)]
 
 
 # -- in an event loop ------------------------------------------------------------------------------

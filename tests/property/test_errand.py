@@ -47,7 +47,8 @@ class Writer:
 
 
 def an_errand(value: Any, key: tuple[Any, ...] | None) -> Errand:
-    errand = Errand(WHOM, encode({"value": value}), None, None, 1.0, None, lambda _: None)  # type: ignore[arg-type, return-value]
+    data = encode({"value": value})
+    errand = Errand(WHOM, data, raw_digest(data), None, None, None, lambda _: None)  # type: ignore[arg-type, return-value]
     errand.call_id, errand.key = CallId("7"), key
     return errand
 

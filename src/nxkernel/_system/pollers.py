@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Protocol
 
-__all__ = ["LONGEST_S", "Wait", "Waiter", "glimpse", "poll", "select_ready", "waiter", "watcher"]
+__all__ = [
+    "LONGEST_S",
+    "Several",
+    "Wait",
+    "Waiter",
+    "glimpse",
+    "poll",
+    "select_ready",
+    "waiter",
+    "watcher",
+]
 
 #: Longest sleep of one wait, in seconds: poll's argument is a C int of milliseconds.
 LONGEST_S = 86_400.0
@@ -75,6 +85,22 @@ if sys.platform != "win32":
                 return False
         return True
 
+    class Several:
+        """Some descriptors, until each of them can be read."""
+
+        def __init__(self, fds: Iterable[int]) -> None:
+            self._poll = select.poll()
+            for fd in fds:
+                self._poll.register(fd, select.POLLIN)
+
+        def ready(self, milliseconds: int) -> list[int]:
+            """Return those that can be read, or have ended, within so many milliseconds."""
+            return [fd for fd, _ in self._poll.poll(milliseconds)]
+
+        def done(self, fd: int) -> None:
+            """Wait for *fd* no more."""
+            self._poll.unregister(fd)
+
     def poll(waits: Sequence[Wait], ear: int, timeout: float | None) -> set[int]:
         """Return what is ready within *timeout* seconds; for any number of descriptors."""
         if timeout is not None:
@@ -98,6 +124,20 @@ if sys.platform != "win32":
 
 
 else:
+
+    class Several:
+        """Some descriptors, until each of them can be read."""
+
+        def __init__(self, fds: Iterable[int]) -> None:
+            self._fds = dict.fromkeys(fds)
+
+        def ready(self, milliseconds: int) -> list[int]:
+            """Return those that can be read, or have ended, within so many milliseconds."""
+            return select.select(list(self._fds), [], [], milliseconds / 1000)[0]
+
+        def done(self, fd: int) -> None:
+            """Wait for *fd* no more."""
+            del self._fds[fd]
 
     def watcher(fd: int) -> Callable[[], object]:
         """Return what looks whether *fd* can be read or has ended, which is true then."""

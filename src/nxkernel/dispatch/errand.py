@@ -20,10 +20,10 @@ from typing import Any, Final, Protocol
 import attrs
 
 from nxkernel._altered import altered, filled
-from nxkernel._canonical import raw_digest
 from nxkernel._shape import Shape
 from nxkernel.dispatch.company import Begin, Standby
 from nxkernel.dispatch.costs import Sample
+from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.types import (
     Call,
@@ -38,7 +38,7 @@ from nxkernel.types import (
     Usage,
 )
 
-__all__ = ["Errand", "Steps", "Whom", "own", "steps_of"]
+__all__ = ["WHOLE", "Errand", "Steps", "Whom", "own", "steps_of"]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +52,11 @@ class Whom:
     level: Level
     #: Whether its value is the hook's, or one of a list.
     single: bool
+
+    @property
+    def of(self) -> tuple[PluginId, str]:
+        """What tells it from the hook's other providers."""
+        return self.plugin, self.impl
 
 
 class Errand(Standby):
@@ -88,6 +93,7 @@ class Errand(Standby):
         "seed",
         "shape",
         "shown",
+        "source",
         "spent_ns",
         "stage",
         "transport_us",
@@ -136,30 +142,31 @@ class Errand(Standby):
     transport_us: int
     plugin_us: int
     used: Usage | None
+    #: What asks for its outcome, if it has turned out to be no usual call.
+    source: Effects[Outcome] | None
 
     def __init__(
         self,
         whom: Whom,
         payload: bytes,
+        raw: bytes,
         shown: Shape | None,
         options: Any,
-        asked_s: float,
         bell: object,
         begin: Begin,
     ) -> None:
-        """*payload*: canonical bytes of the arguments. *bell* and *begin*: see :class:`Standby`."""
+        """*raw*: the 32 bytes of the digest of *payload*. *bell*, *begin*: see :class:`Standby`."""
         # What Standby.__init__ does, in place: each call makes one of these.
         self.bell, self._begin, self.taken = bell, begin, None
         self._context = copy_context()
         self.whom = whom
         self.payload = payload
-        self.raw = raw = raw_digest(payload)
+        self.raw = raw
         self.input_digest = Digest("sha256:" + raw.hex())
         self.shown = shown
         self.options = options
-        self.asked_s = asked_s
         self.stage = 0
-        self.key = self.frame = self.seed = self.sample = None
+        self.key = self.frame = self.seed = self.sample = self.source = None
 
     @property
     def logical_key(self) -> tuple[Any, ...]:
@@ -198,6 +205,13 @@ class Errand(Standby):
         }
         return filled(Outcome, fields)
 
+    def seeded(self) -> Outcome:
+        """Return the outcome as the layers leave it, which have accepted it."""
+        outcome = self.outcome()
+        if self.seed is None:
+            return outcome
+        return altered(outcome, annotations={"seed": self.seed.hex()})
+
     def unwrap(self) -> Any:
         """Return the hook's value.
 
@@ -206,23 +220,24 @@ class Errand(Standby):
         """
         if self.taken is not None:
             return self.taken.result.unwrap()
-        return self.value if self.whom.single else [self.value]
+        value = self.shape.value
+        if self.whom.single:
+            return value
+        return [] if value is None else [value]
 
     def result(self) -> HookResult:
         """Return the hook's result, when the call is over."""
         if self.taken is not None:
             made: HookResult = self.taken.result
             return made
-        outcome = self.outcome()
-        if self.seed is not None:
-            outcome = altered(outcome, annotations={"seed": self.seed.hex()})
-        whole = {"hook": self.whom.hook, "value": self.unwrap(), "outcomes": (outcome,)}
-        return filled(HookResult, {**_WHOLE, **whole})
+        whole = {"hook": self.whom.hook, "value": self.unwrap(), "outcomes": (self.seeded(),)}
+        return filled(HookResult, {**WHOLE, **whole})
 
 
-#: All fields of an outcome that has a value, and of a result with which nothing is wrong.
+#: All fields of an outcome that has a value.
 _VALUE = vars(Outcome(plugin=PluginId(""), impl="", hook=HookName(""), call_id=CallId("")))
-_WHOLE = vars(HookResult(hook=HookName("")))
+#: All fields of a result with which nothing is wrong.
+WHOLE = vars(HookResult(hook=HookName("")))
 
 
 @attrs.frozen(kw_only=True)

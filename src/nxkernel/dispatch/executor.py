@@ -12,7 +12,7 @@ Held to ``pluggy._callers._multicall`` by a differential test; what differs on p
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -31,7 +31,17 @@ from nxkernel.types import (
     PluginId,
 )
 
-__all__ = ["Inner", "Invoke", "Provider", "after", "execute", "given", "in_order"]
+__all__ = [
+    "Inner",
+    "Invoke",
+    "Provider",
+    "Sources",
+    "after",
+    "execute",
+    "given",
+    "in_order",
+    "under_way",
+]
 
 
 @attrs.frozen
@@ -97,13 +107,29 @@ def execute(spec: HookSpec, providers: Sequence[Provider], invoke: Invoke) -> Ef
 
 def after(first: Outcome, invoke: Invoke) -> Invoke:
     """Return *invoke* after its first call, which has given *first* already."""
-    once = iter((first,))
+    left = [given(first)]
 
     def invoke_again(
         provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
     ) -> Effects[Outcome]:
-        known = next(once, None)
-        return invoke(provider, phase, inner, token) if known is None else given(known)
+        return left.pop() if left else invoke(provider, phase, inner, token)
+
+    return invoke_again
+
+
+#: What asks for the outcomes of calls that are under way already, by their plugins and hookimpls.
+Sources = Mapping[tuple[PluginId, str], Effects[Outcome]]
+
+
+def under_way(sources: Sources, invoke: Invoke) -> Invoke:
+    """Return *invoke* for providers of whose calls those in *sources* are under way already."""
+    left = dict(sources)
+
+    def invoke_again(
+        provider: Provider, phase: Phase, inner: Inner | None = None, token: Any = None
+    ) -> Effects[Outcome]:
+        known = left.pop((provider.plugin, provider.facts.impl), None)
+        return invoke(provider, phase, inner, token) if known is None else known
 
     return invoke_again
 

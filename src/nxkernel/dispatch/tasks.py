@@ -52,6 +52,8 @@ class Tasks:
         self._raised: BaseException | None = None
         #: Whether somebody else runs the root at this moment: see :meth:`adopted`.
         self._is_away = False
+        #: Whether all that it forks counts as begun: see :meth:`resumed`.
+        self._is_under_way = False
 
     @classmethod
     def adopted(cls, root: Generator[Effect, Any, Any], effect: Effect | None) -> Tasks:
@@ -70,9 +72,12 @@ class Tasks:
 
     @classmethod
     def resumed(cls, root: Generator[Effect, Any, Any]) -> Tasks:
-        """Return the tasks of a call that is under way, and that *root* goes on with."""
+        """Return the tasks of a call that is under way, and that *root* goes on with.
+
+        So are its branches: whoever takes it further may begin to run them.
+        """
         tasks = cls(root)
-        tasks._root.started = True
+        tasks._root.started = tasks._is_under_way = True
         return tasks
 
     def come_back(self, effect: Effect) -> None:
@@ -241,7 +246,7 @@ class Tasks:
         task.results = [None] * len(fork.branches)
         task.missing = len(fork.branches)
         for index, branch in enumerate(fork.branches):
-            child = _Task(branch, task, index)
+            child = _Task(branch, task, index, self._is_under_way)
             self._live[child] = None
             self._runnable.append((child, None))
 

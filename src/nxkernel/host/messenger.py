@@ -70,6 +70,11 @@ class Messenger:
         )
         return told
 
+    def source(self, errand: Errand) -> int:
+        """Return the descriptor on which the answer will come."""
+        descriptor: int = errand.frame.worker.channel.result
+        return descriptor
+
     def wait(self, errand: Errand, look: Look) -> bool:
         """Wait for an answer, a second at most, as *look* does; returns whether one is there."""
         return bool(look(errand.frame.worker.channel.result, partial(self._block, errand)))

@@ -18,7 +18,14 @@ from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
 from nxkernel.dispatch.drivers import Bell
 from nxkernel.dispatch.effects import Effects
-from nxkernel.dispatch.executor import Inner, Invoke, Provider, after, execute
+from nxkernel.dispatch.executor import (
+    Inner,
+    Invoke,
+    Provider,
+    Sources,
+    execute,
+    under_way,
+)
 from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.stack import Middleware, PluginFacts, Stack
 from nxkernel.errors import NxError, PluginDisabled
@@ -34,10 +41,10 @@ from nxkernel.kernel.drafts import Drafts
 from nxkernel.kernel.history import Remembered
 from nxkernel.kernel.hookcalls import HookCall, Nests
 from nxkernel.kernel.intake import Intake
+from nxkernel.kernel.leg import Means
 from nxkernel.kernel.refusals import brokered_error, denial, origin
 from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.replays import Replays
-from nxkernel.kernel.route import Means
 from nxkernel.kernel.routes import Routes
 from nxkernel.settings import Hosting
 from nxkernel.types import (
@@ -284,10 +291,10 @@ class Desk:
         return self._answers.sealed(spec, result) if spec.options.answers else result
 
     def _resumed(
-        self, call: HookCall, providers: Sequence[Provider], outcome: Outcome
+        self, call: HookCall, providers: Sequence[Provider], sources: Sources
     ) -> Effects[HookResult]:
-        """Go on with *call*, of whose *providers* the first has given *outcome*."""
-        return execute(call.spec, providers, after(outcome, self._invoker(call)))
+        """Go on with *call*: those of *providers* that are in *sources* are not asked again."""
+        return execute(call.spec, providers, under_way(sources, self._invoker(call)))
 
     def _invoker(self, call: HookCall) -> Invoke:
         """Return what makes the calls of *call*'s providers."""

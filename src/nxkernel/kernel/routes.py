@@ -18,11 +18,14 @@ from nxkernel.dispatch.errand import Errand, Whom, steps_of
 from nxkernel.dispatch.executor import Provider
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.messenger import messenger
+from nxkernel.host.transport import Transport
 from nxkernel.kernel.annotations import Annotations
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
+from nxkernel.kernel.fan import Fan, Round
+from nxkernel.kernel.leg import Leg, Means
 from nxkernel.kernel.registry import Order
-from nxkernel.kernel.route import Means, Route
+from nxkernel.kernel.route import Route
 from nxkernel.types import HookName, Level
 
 __all__ = ["Routes"]
@@ -42,7 +45,7 @@ class Routes:
     annotations: Annotations
     #: The level of what runs in workers.
     level: Level
-    _known: dict[_Asked, tuple[Order, Route | None]] = attrs.Factory(dict)
+    _known: dict[_Asked, tuple[Order, Route | Fan | None]] = attrs.Factory(dict)
 
     def go(
         self,
@@ -51,7 +54,7 @@ class Routes:
         options: CallOptions,
         *,
         awaits: bool = False,
-    ) -> Errand | None:
+    ) -> Errand | Round | None:
         """Make the application's call of *hook*; None says that nothing was done.
 
         An errand that turned out to be no usual call has become tasks. They are over; but who
@@ -74,29 +77,39 @@ class Routes:
             del order.entered[-1]
             registry.left(order)
 
-    def _keep(self, asked: _Asked, known: tuple[Order, Route | None]) -> None:
+    def _keep(self, asked: _Asked, known: tuple[Order, Route | Fan | None]) -> None:
         if len(self._known) >= MOST and asked not in self._known:
             self._known.clear()  # Callers may ask for any set of plugins.
         self._known[asked] = known
 
-    def _route(self, order: Order, hook: str, only: frozenset[str] | None) -> Route | None:
+    def _route(self, order: Order, hook: str, only: frozenset[str] | None) -> Route | Fan | None:
         spec, providers = self.specs[hook], order.of(hook)
         if only is not None:
             providers = tuple(each for each in providers if each.plugin in only)
         transport = self.means.deliveries.transport
         if transport is None or not (providers and self._is_plain(spec, providers)):
             return None
-        whom = self._whom(spec, providers[0])
+        asked = providers[:1] if spec.firstresult else providers
+        legs = [self._leg(spec, each, transport) for each in asked]
+        found = [leg for leg in legs if leg is not None]
+        if len(found) < len(legs):
+            return None
+        means = self.means
+        if len(found) == 1:
+            return Route(means=means, order=order, providers=providers, spec=spec, leg=found[0])
+        return Fan(means=means, order=order, providers=providers, spec=spec, legs=found)
+
+    def _leg(self, spec: HookSpec, provider: Provider, transport: Transport) -> Leg | None:
+        whom = self._whom(spec, provider)
         steps = steps_of(self.means.stack.middleware, whom)
         keeper = transport.keeper(whom.plugin, whom.edition)
         carrier = None if keeper is None else messenger(keeper, self.means.clock)
         if carrier is None or steps is None:
             return None
-        return Route(
+        return Leg(
             means=self.means,
-            order=order,
-            providers=providers,
             spec=spec,
+            provider=provider,
             whom=whom,
             steps=steps,
             messenger=carrier,
@@ -104,12 +117,11 @@ class Routes:
         )
 
     def _is_plain(self, spec: HookSpec, providers: Sequence[Provider]) -> bool:
-        """Whether the first of *providers* answers for all, and with a plain value."""
+        """Whether none of *providers* wraps the others, and they answer with plain values."""
         options = spec.options
         if spec.historic or options.stream or options.answers:
             return False
-        one = spec.firstresult or len(providers) == 1
-        return one and not providers[0].facts.wraps and self.annotations.are_plain(spec)
+        return not providers[0].facts.wraps and self.annotations.are_plain(spec)
 
     def _whom(self, spec: HookSpec, provider: Provider) -> Whom:
         return Whom(

@@ -15,6 +15,7 @@ from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import CallRejected
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.deliveries import in_builtin
+from nxkernel.kernel.fan import Round
 from nxkernel.kernel.lifetime import Lifetime
 from nxkernel.kernel.parts import Parts
 from nxkernel.kernel.streams import Stream
@@ -50,7 +51,7 @@ class Switchboard:
     def drive(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> HookResult:
         """Make one call in this thread; that of a hook that streams begins with its first item."""
         made = self._made(hook, arguments, options)
-        return made.result() if isinstance(made, Errand) else made
+        return made if isinstance(made, HookResult) else made.result()
 
     def value(self, hook: str, arguments: Mapping[str, Any], options: CallOptions) -> Any:
         """Make one call as :meth:`drive` does, and return the hook's value.
@@ -62,7 +63,7 @@ class Switchboard:
 
     def _made(
         self, hook: str, arguments: Mapping[str, Any], options: CallOptions
-    ) -> HookResult | Errand:
+    ) -> HookResult | Errand | Round:
         presence = self._lifetime.presence
         parts = self._lifetime.parts if presence.state == "running" else self._lifetime.present()
         desk = parts.desk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nxkernel._canonical import raw_digest
 from nxkernel.audit.log import AuditLog
 from nxkernel.dispatch import company
 from nxkernel.dispatch.errand import Errand, Whom, own, steps_of
@@ -31,6 +32,10 @@ class Mine(Breaker):
 
     def around(self, call: Any) -> Any:
         return (yield call)
+
+
+def an_errand(bell: object, begin: Any) -> Errand:
+    return Errand(WHOM, b"\x80", raw_digest(b"\x80"), None, None, bell, begin)
 
 
 def booted(*layers: Any) -> tuple[Any, ...]:
@@ -89,7 +94,7 @@ def test_an_errand_that_is_taken_further_is_made_tasks_of_once() -> None:
         begun.append(errand)
         return Tasks.resumed(rest())
 
-    errand = Errand(WHOM, b"\x80", None, None, 1.0, bell, begin)
+    errand = an_errand(bell, begin)
     assert not company.occupied(bell)
     errand.come()
     assert company.occupied(bell)
@@ -107,7 +112,7 @@ def test_an_errand_that_is_taken_further_is_made_tasks_of_once() -> None:
 
 def test_the_digest_of_the_arguments_is_that_of_a_call() -> None:
     """And so is the key that stands for none."""
-    errand = Errand(WHOM, b"\x80", None, None, 1.0, None, lambda _: Tasks(iter(())))  # type: ignore[arg-type]
+    errand = an_errand(None, lambda _: Tasks(iter(())))  # type: ignore[arg-type]
     assert errand.input_digest == "sha256:" + errand.raw.hex()
     assert errand.logical_key == (errand.raw, 0)
     errand.key = ()

@@ -26,6 +26,10 @@ class Plugin:
     def do_give(self, value):
         return value
 
+    def do_for(self, plugin, own, others):
+        """Do as *own* says if that is this plugin, else as *others* say."""
+        return self.answer(own if plugin == self.context.plugin_id else others)
+
     def do_raise(self):
         raise ValueError("out of the ordinary")
 
