@@ -161,34 +161,36 @@ def sealed(value: Any) -> bytes | None:
         data = _encode(value)
     except Exception:  # the code of a class that is about to be refused may have run
         return None
-    # In this order: what has been encoded ends, whatever it refers to.
+    return data if _is_sealed(value, data) else None
+
+
+def _is_sealed(value: Any, data: bytes) -> bool:
+    """Whether *value*, of which *data* are the bytes, is plain for certain."""
+    # What has been encoded ends, whatever it refers to.
     size = len(data)
     if size > MAX_VALUES or ((0xCB in data or 0xCF in data) and _is_odd(data)):
         numbers = _is_odd(data)
-        found = glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers)
-        return None if found is None else data
+        return glance(value, _QUICK_DEPTH, MAX_VALUES, binary=True, numbers=numbers) is not None
     # It has no more parts than bytes.
-    return data if is_plain(value, _QUICK_LEVELS, size) else None
+    return is_plain(value, _QUICK_LEVELS, size)
 
 
-def offered(value: Any) -> tuple[bytes, Shape] | None:
-    """Return canonical bytes and shape of a small *value* of JSON's own types alone, or None.
+def offered(value: Any) -> tuple[bytes, Shape | None] | None:
+    """Return what :func:`sealed` does, and what :func:`shown` does of a small value.
 
-    It takes as given what :func:`sealed` and :func:`shown` do, in fewer steps: of what has been
-    encoded and decoded to something equal, only other types than those can still be in the way, and
-    :mod:`marshal` refuses nearly all of them. What it writes as well (tuples, sets, buffers) is
-    equal to nothing of JSON's. None says nothing.
+    In fewer steps than the two: of what has been encoded and decoded to something equal, only types
+    other than JSON's can still be in the way, and :mod:`marshal` refuses nearly all of them. What
+    it writes as well (tuples, sets, buffers) is equal to nothing of JSON's. None says nothing.
     """
     try:
         data = _encode(value)
-        if len(data) > SHORT:
-            return None
-        # Before anything is compared: a class of the caller's own has no say in that.
-        _marshalled(value, _NO_REFERENCES)
-        shape = shown(data)
-    except Exception:  # as in :func:`sealed`
+        if len(data) <= SHORT and (shape := shown(data)) is not None:
+            # First: a class of the caller's own has no say in what is equal.
+            _marshalled(value, _NO_REFERENCES)
+            return (data, shape) if shape.value == value else None
+    except Exception:  # as there
         return None
-    return None if shape is None or shape.value != value else (data, shape)
+    return (data, None) if _is_sealed(value, data) else None
 
 
 def _is_odd(data: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nxkernel._canonical import SHORT, offered, refers, sealed
+from nxkernel._canonical import SHORT, offered, refers
 from nxkernel._census import has_too_many
 from nxkernel._shape import Shape
 from nxkernel.hookspecs import HookSpec
@@ -28,10 +28,10 @@ class Packing:
         arguments = {**self._defaults, **given} if self._defaults else given
         if arguments.keys() != self._names:
             return None
-        found: tuple[bytes, Shape | None] | None = offered(arguments)
-        if found is None:
-            data = sealed(arguments)
-            if data is None or refers(data) or (len(data) > SHORT and has_too_many(data)):
-                return None
-            found = data, None
-        return found if len(found[0]) <= self._most else None
+        found = offered(arguments)
+        if found is None or len(found[0]) > self._most:
+            return None
+        data, shown = found
+        if shown is None and (refers(data) or (len(data) > SHORT and has_too_many(data))):
+            return None
+        return found
