@@ -16,10 +16,10 @@ from nxkernel.plugins.intake import FileDigest, tree_digest
 from nxkernel.plugins.lockcheck import check
 from nxkernel.plugins.lockdiff import diff
 from nxkernel.plugins.lockfile import (
+    CONTRACT,
     Lock,
     LockEntry,
     _as_written,
-    _contract,
     _lock,
     lock_entry,
     read_lock,
@@ -28,6 +28,7 @@ from nxkernel.plugins.lockfile import (
 )
 from nxkernel.plugins.locktext import document_in
 from nxkernel.plugins.manifest import HookEntry, Manifest
+from nxkernel.schemas import own
 from nxkernel.settings import Grant
 from nxkernel.types import Digest, HookName, ImplFacts, PluginId
 
@@ -125,7 +126,7 @@ def test_a_text_that_was_changed_is_read_as_toml_or_refused(
     except ValueError:
         assert quick is None
         return
-    assert quick is None or (quick == _lock(document) and not _contract().validate(document))
+    assert quick is None or (quick == _lock(document) and not own(CONTRACT).validate(document))
 
 
 @given(LOCKS, LOCKS)
