@@ -34,8 +34,6 @@ THREADS = (1, 2, 4, 8, 16)
 CALLS, TURNS = 600, 6
 #: Calls of one thread in one turn, at least: fewer would measure how threads begin.
 CALLS_A_THREAD = 50
-#: Rows that the audit has of one call: its intent and its outcome.
-ROWS_A_CALL = 2
 hookspec = nx.HookspecMarker("bench")
 Point = dict[str, float]
 
@@ -71,17 +69,17 @@ def flatness(points: list[Point], key: str = "ratio") -> float:
 
 
 def of_rows(most: int) -> list[Point]:
-    """Points at more and more rows on record, and the memory of this process at each."""
+    """Points at more and more rows on record, one for each call, and our memory at each."""
     points: list[Point] = []
     with _kernel(1) as kernel, pipe_echo(VALUE) as pipe:
         calls = 0
-        for wanted in _steps(most // ROWS_A_CALL):
+        for wanted in _steps(most):
             while calls < wanted - CALLS:
                 kernel.hook.echo(value=VALUE)
                 calls += 1
             point = _point(lambda: kernel.hook.echo(value=VALUE), pipe)
             calls += CALLS
-            points.append({"rows": float(calls * ROWS_A_CALL), **point, "mib": _own_mib()})
+            points.append({"rows": float(calls), **point, "mib": _own_mib()})
     return points
 
 
