@@ -63,8 +63,12 @@ def curves(rows: int, say: Callable[[str], None]) -> dict[str, list[Point]]:
     return {"rows": of_rows(rows), "plugins": plugins, "threads": threads}
 
 
-def flatness(points: list[Point], key: str = "ratio") -> float:
-    """Return the last point's *key* as a multiple of the first one's."""
+def flatness(points: list[Point], key: str = "pace") -> float:
+    """Return the last point's *key* as a multiple of the first one's.
+
+    ``pace`` is the time beside that of a fixed loop of Python. Beside a pipe a curve bends with the
+    scheduler: whether it has the two ends of the pipe on one processor makes twice as much.
+    """
     return points[-1][key] / points[0][key]
 
 
@@ -116,13 +120,13 @@ def _at_threads(
     count: int, plugins: Sequence[Callable[[], object]], pipes: Sequence[Callable[[], object]]
 ) -> Point:
     turns = [
-        (_together(plugins[:count]), _together(pipes[:count]), _median(pipes[0]))
+        (_together(plugins[:count]), _together(pipes[:count]), _median(pipes[0]), _median(_loop))
         for _ in range(TURNS)
     ]
     return {
         "threads": float(count),
-        **_beside([(ours, alone) for ours, _, alone in turns]),
-        "pipes_us": statistics.median(theirs for _, theirs, _ in turns),
+        **_beside([(ours, alone, loop) for ours, _, alone, loop in turns]),
+        "pipes_us": statistics.median(theirs for _, theirs, _, _ in turns),
     }
 
 
@@ -150,15 +154,25 @@ def _together(calls: Sequence[Callable[[], object]]) -> float:
 
 
 def _point(call: Callable[[], object], pipe: Callable[[], object]) -> Point:
-    return _beside([(_median(call), _median(pipe)) for _ in range(TURNS)])
+    return _beside([(_median(call), _median(pipe), _median(_loop)) for _ in range(TURNS)])
 
 
-def _beside(turns: list[tuple[float, float]]) -> Point:
+def _beside(turns: list[tuple[float, float, float]]) -> Point:
     return {
-        "us": statistics.median(ours for ours, _ in turns),
-        "pipe_us": statistics.median(theirs for _, theirs in turns),
-        "ratio": statistics.median(ours / theirs for ours, theirs in turns),
+        "us": statistics.median(ours for ours, _, _ in turns),
+        "pipe_us": statistics.median(theirs for _, theirs, _ in turns),
+        "ratio": statistics.median(ours / theirs for ours, theirs, _ in turns),
+        "loop_us": statistics.median(loop for _, _, loop in turns),
+        "pace": statistics.median(ours / loop for ours, _, loop in turns),
     }
+
+
+def _loop() -> int:
+    """Do what takes as long as a machine's pace says, wherever it runs."""
+    total = 0
+    for number in range(1000):
+        total += number
+    return total
 
 
 def _median(call: Callable[[], object]) -> float:

@@ -108,7 +108,7 @@ def _label(task: str, middle: float | None, bout: Mapping[str, Any]) -> str:
 
 def line(name: str, points: Sequence[Mapping[str, float]]) -> str:
     """Return an SVG of one curve: its points in equal steps, as multiples of the first one."""
-    values = [each["ratio"] / points[0]["ratio"] for each in points]
+    values = [each["pace"] / points[0]["pace"] for each in points]
     top = max(*values, 2.0)
     xs = [40 + number * (WIDTH // max(1, len(points) - 1)) for number in range(len(points))]
     ys = [20 + 120 * (1 - value / top) for value in values]
@@ -163,7 +163,7 @@ def _curves(curves: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     plots = {f"cost-by-{name}": line(name, points) for name, points in curves.items()}
     words = [
         f"By {name}, from {points[0][name]:,.0f} to {points[-1][name]:,.0f}: "
-        f"{flatness(points):.2f} times as much at the end (bar {BAR:g}), beside a pipe. In µs: "
+        f"{flatness(points):.2f} times as much at the end (bar {BAR:g}), beside a loop of Python. In µs: "
         + ", ".join(f"{each['us']:.0f}" for each in points)
         + "."
         for name, points in curves.items()

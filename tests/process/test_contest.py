@@ -67,8 +67,8 @@ def test_curves_on_the_page(tmp_path: Path) -> None:
     begin, end = page.MARKS["curves"]
     (tmp_path / "cost.md").write_text(f"before\n{begin}\n{end}\nafter\n")
     points = [
-        {"us": 100.0, "pipe_us": 10.0, "ratio": 10.0, "mib": 20.0},
-        {"us": 220.0, "pipe_us": 20.0, "ratio": 11.0, "mib": 20.0},
+        {"us": 100.0, "pipe_us": 10.0, "ratio": 10.0, "pace": 10.0, "mib": 20.0},
+        {"us": 220.0, "pipe_us": 20.0, "ratio": 11.0, "pace": 11.0, "mib": 20.0},
     ]
     curves = {
         name: [{name: at, **each} for at, each in zip((1.0, 1000.0), points, strict=True)]
