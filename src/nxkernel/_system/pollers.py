@@ -49,10 +49,25 @@ class Waiter(Protocol):
 
 
 if sys.platform != "win32":
+    import ctypes
+
+    class _PollFd(ctypes.Structure):
+        """``struct pollfd`` of poll(2)."""
+
+        _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+    #: PyDLL and not CDLL: it keeps the interpreter's lock, for a look is over at once.
+    _poll_now = ctypes.PyDLL(None).poll
+    _poll_now.argtypes = (ctypes.POINTER(_PollFd), ctypes.c_ulong, ctypes.c_int)
+    _poll_now.restype = ctypes.c_int
 
     def watcher(fd: int) -> Callable[[], object]:
-        """Return what looks whether *fd* can be read or has ended, which is true then."""
-        return partial(_asker(fd), 0)
+        """Return what looks whether *fd* can be read or has ended, which is true then.
+
+        No other thread takes over the interpreter meanwhile. Not for several threads at once.
+        """
+        asked = _PollFd(fd, select.POLLIN, 0)
+        return partial(_poll_now, ctypes.pointer(asked), 1, 0)
 
     class _Waiter:
         """As :class:`Waiter` says."""

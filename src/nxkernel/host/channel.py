@@ -11,6 +11,7 @@ from typing import Final
 
 from nxkernel._system.holding import close_all
 from nxkernel._system.pollers import waiter, watcher
+from nxkernel._system.reading import CHUNK, taker
 from nxkernel._system.writing import put
 from nxkernel._wire import FromHost, FromWorker, Inbox, pack, unpack_from_worker
 from nxkernel.host.arena import Arena
@@ -18,7 +19,6 @@ from nxkernel.host.parcels import Parcels
 
 __all__ = ["Channel", "SocketChannel"]
 
-_CHUNK = 1 << 16
 _NOTHING: Final = memoryview(b"")
 #: Bytes taken in one go before other channels get their turn.
 _BURST = 1 << 20
@@ -52,7 +52,7 @@ class Channel:
         if sys.platform != "win32":
             os.set_blocking(self.command, False)
             os.set_blocking(self.result, False)
-        return partial(put, self.command), partial(os.read, self.result)
+        return partial(put, self.command), taker(self.result)
 
     @property
     def backlog(self) -> bool:
@@ -125,7 +125,7 @@ class Channel:
         inbox, taken = self._inbox, 0
         missing = inbox.missing
         while taken < _BURST:
-            data = self._read(_CHUNK if missing <= _CHUNK else min(missing, _BURST))
+            data = self._read(CHUNK if missing <= CHUNK else min(missing, _BURST))
             if not data:
                 return
             inbox.feed(data)
@@ -154,7 +154,7 @@ class Channel:
         Raises:
             ProtocolViolation: for bytes that the protocol forbids.
         """
-        body = self._inbox.alone(self._read(_CHUNK))
+        body = self._inbox.alone(self._read(CHUNK))
         if body is not None:
             return unpack_from_worker(body)
         if self._inbox.missing:
