@@ -164,9 +164,7 @@ def _curves(curves: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     words = [
         f"By {name}, from {points[0][name]:,.0f} to {points[-1][name]:,.0f}: "
         f"{flatness(points):.2f} times as much at the end (bar {BAR:g}), beside a loop of Python. "
-        "In µs: "
-        + ", ".join(f"{each['us']:.0f}" for each in points)
-        + "."
+        "In µs: " + ", ".join(f"{each['us']:.0f}" for each in points) + "."
         for name, points in curves.items()
     ]
     return plots, [*words, *_of_pipes(curves["threads"]), _memory(curves["rows"])]
