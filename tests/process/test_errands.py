@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -546,6 +547,40 @@ def test_a_handler_of_a_signal_takes_a_round_further(open_zoo: Opens, made: list
         other.join()
         signal.signal(signal.SIGUSR1, before)
     assert answers == ["inner"]
+
+
+@pytest.mark.parametrize("hook", ["first", "act"])
+def test_a_call_of_a_handler_at_any_place_changes_nothing(
+    open_zoo: Opens, tmp_path: Path, hook: str
+) -> None:
+    """Whatever it takes further, each provider is asked once, and has one row with its answer."""
+    zoo = open_zoo(lambda data: over(data, *copies(tmp_path / "copies", "turns", [*THREE, "four"])))
+    ours, theirs = zoo.kernel.options(only=set(THREE)), zoo.kernel.options(only={"four"})
+    call, other = getattr(ours.hook, hook), theirs.hook.first
+    expected = ["x"] * 3 if hook == "act" else "x"
+    assert call(value=["give", "x"]) == expected
+    assert other(value=["give", "y"]) == "y"
+    made, handled, struck = 1, 1, list[str]()
+
+    def work() -> None:
+        nonlocal made
+        made += 1
+        assert call(value=["give", "x"]) == expected
+
+    def strike() -> None:
+        nonlocal handled
+        handled += 1
+        assert other(value=["give", "y"]) == "y"
+
+    # Where no lock is held: a handler that calls while its thread has one waits for ever.
+    for file in ("kernel/fan.py", "kernel/leg.py", "kernel/route.py", "host/messenger.py"):
+        struck += map(str, interrupted(work, f"nxkernel/{file}", strike))
+    found = recorded(zoo.kernel.run)
+    assert {row.status for row in found} == {"ok"}
+    asked = Counter(row.plugin for row in found)
+    assert asked.pop("four") == handled
+    assert asked == dict.fromkeys(THREE if hook == "act" else ["one"], made)
+    assert any("Leg.hear" in each for each in struck)
 
 
 @pytest.mark.parametrize("sees", [True, False])

@@ -24,10 +24,11 @@ _Place = tuple[str, int, int, int]
 
 
 class _Shot:
-    """Raises KeyboardInterrupt at *target*, and notes the places that it meets until then."""
+    """Strikes at *target*, and notes the places that it meets until then."""
 
-    def __init__(self, target: _Place | None, folder: str) -> None:
+    def __init__(self, target: _Place | None, folder: str, strike: Callable[[], object]) -> None:
         self._target = target
+        self._strike = strike
         self._folder = folder
         self._met: Counter[tuple[str, int, int]] = Counter()
         self._before: dict[FrameType, int] = {}
@@ -66,7 +67,7 @@ class _Shot:
         if place == self._target:
             self.where = f"{code.co_qualname}, line {frame.f_lineno}"
             sys.settrace(None)
-            raise KeyboardInterrupt
+            self._strike()
 
 
 def _is_final(frame: FrameType | None) -> bool:
@@ -76,8 +77,18 @@ def _is_final(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def interrupted(work: Callable[[], object], folder: str = "nxkernel") -> Iterator[str | None]:
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted(
+    work: Callable[[], object],
+    folder: str = "nxkernel",
+    strike: Callable[[], object] = _interrupt,
+) -> Iterator[str | None]:
     """Do *work* again and again, with an interrupt at another of its places in *folder* each time.
+
+    *strike*: what the interrupt does, as the handler of a signal would do it there.
 
     Yields after each time where that was, or None where the work was done without: at first, to
     see what places there are, and where it did not come by the place. A place is known by what it
@@ -86,7 +97,7 @@ def interrupted(work: Callable[[], object], folder: str = "nxkernel") -> Iterato
     """
     known: dict[_Place, int] = {}
     for place in itertools.chain([None] * LOOKS, _left(known)):
-        shot = _struck(work, _Shot(place, folder))
+        shot = _struck(work, _Shot(place, folder, strike))
         for met in shot.places:
             known.setdefault(met, 0)
         if place is not None:

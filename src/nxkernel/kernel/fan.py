@@ -155,12 +155,7 @@ class Fan:
 
     def _gathered(self, made: Round, *, awaits: bool) -> None:
         """Take the answers as they come; make a general call of it if that is not all there is."""
-        if made.waits:
-            made.come()
-            try:
-                self._waited(made, awaits=awaits)
-            finally:
-                made.leave()
+        self._waited(made, awaits=awaits)
         if made.taken is not None:
             return
         if made.unusual:
@@ -181,15 +176,28 @@ class Fan:
                 leg.hear(errand)
 
     def _later(self, made: Round, several: Several, *, awaits: bool) -> list[int]:
-        """Wait for what is not there yet: a second at most, or no longer than a look."""
-        if not awaits:
-            return several.ready(self._left(made))
-        return several.ready(0) if self._glance(next(iter(made.waits)), _never) else []
+        """Wait for what is not there yet: a second at most, or no longer than a look.
+
+        Who comes into the thread finds it there while it waits, and at no other time: an answer
+        that is being taken is neither still to come nor there.
+        """
+        made.come()
+        try:
+            if not awaits:
+                return several.ready(self._left(made))
+            first = next(iter(list(made.waits)), -1)
+            return several.ready(0) if self._glance(first, _never) else []
+        finally:
+            made.leave()
 
     def _left(self, made: Round) -> int:
-        """Milliseconds until somebody has to look again, rounded up."""
-        deadline = min(errand.frame.deadline for _, errand in made.waits.values())
-        return int(min(max(deadline - self._now(), 0.0), AGAIN_S) * 1000) + 1
+        """Milliseconds until somebody has to look again, rounded up.
+
+        None is left where somebody has taken it on just now.
+        """
+        now, left = self._now(), [errand for _, errand in list(made.waits.values())]
+        deadline = min((errand.frame.deadline for errand in left), default=now)
+        return int(min(max(deadline - now, 0.0), AGAIN_S) * 1000) + 1
 
     def _kept(self, made: Round) -> None:
         if made.sample is not None:
