@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -48,37 +49,25 @@ class Member:
             self.context.copy().run(self.tasks.go_on)
 
 
-class Alone:
-    """A call that found no other under way in its thread, and that its driver drives by hand.
+class _ByHand(ABC):
+    """A call that its driver drives by hand.
 
-    Somebody may come all the same: code of a builtin that calls in its turn, a handler of a signal.
-    He makes tasks of it as it stands, and its driver finds them when he looks again.
+    Somebody may come into its thread all the same: code of a builtin that calls in its turn, a
+    handler of a signal. He makes tasks of it as it stands, and its driver finds them when he looks
+    again.
     """
 
-    __slots__ = ("_context", "_root", "bell", "effect", "result", "taken")
+    __slots__ = ("_context", "bell", "taken")
 
-    def __init__(self, root: Effects[Any], bell: object) -> None:
-        self._root = root
-        self.bell = bell
-        self._context = contextvars.copy_context()
-        #: What it waits for, while it waits.
-        self.effect: Effect | None = None
-        #: The tasks that somebody has made of it.
-        self.taken: Tasks | None = None
-        #: What it has returned.
-        self.result: Any = None
+    bell: object
+    #: The tasks that somebody has made of it.
+    taken: Tasks | None
+    _context: contextvars.Context
 
     @property
+    @abstractmethod
     def tasks(self) -> Tasks:
         """The call as tasks, made now if nobody has made them before."""
-        if self.taken is None:
-            effect = self.effect
-            if type(effect) is Io and effect.waiter is not None:
-                # Its driver is in that wait and stays there, however soon the call is over and
-                # the next one waits for the same worker.
-                effect.waiter.renew()
-            self.taken = Tasks.adopted(self._root, effect)
-        return self.taken
 
     @property
     def over(self) -> bool:
@@ -97,24 +86,49 @@ class Alone:
             members.remove(self)
 
 
+class Alone(_ByHand):
+    """A call that found no other under way in its thread, for as long as it goes on."""
+
+    __slots__ = ("_root", "effect", "result")
+
+    def __init__(self, root: Effects[Any], bell: object) -> None:
+        self._root = root
+        self.bell, self.taken = bell, None
+        self._context = contextvars.copy_context()
+        #: What it waits for, while it waits.
+        self.effect: Effect | None = None
+        #: What it has returned.
+        self.result: Any = None
+
+    @property
+    def tasks(self) -> Tasks:
+        """The call as tasks, made now if nobody has made them before."""
+        if self.taken is None:
+            effect = self.effect
+            if type(effect) is Io and effect.waiter is not None:
+                # Its driver is in that wait and stays there, however soon the call is over and
+                # the next one waits for the same worker.
+                effect.waiter.renew()
+            self.taken = Tasks.adopted(self._root, effect)
+        return self.taken
+
+
 #: Makes tasks of a call that no generator makes yet.
 Begin = Callable[[Any], Tasks]
 
 
-class Standby:
-    """A call that no generator makes yet, and that its driver waits for by hand.
+class Standby(_ByHand):
+    """A call that no generator makes yet, for as long as its driver waits for it.
 
     Who comes into the thread meanwhile has one made of it, as its driver would if the answer were
     no usual one.
     """
 
-    __slots__ = ("_begin", "_context", "bell", "taken")
+    __slots__ = ("_begin",)
 
     def __init__(self, bell: object, begin: Begin) -> None:
-        """*begin* is given this, and what its driver waits by renewed: he may stay in that."""
-        self.bell = bell
-        #: The tasks that have been made of it.
-        self.taken: Tasks | None = None
+        """*begin* is given this. It renews what the driver waits by, who may stay in that."""
+        self.bell, self.taken = bell, None
         self._context = contextvars.copy_context()
         self._begin = begin
 
@@ -125,38 +139,22 @@ class Standby:
             self.taken = self._begin(self)
         return self.taken
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing of it goes on any more, or soon will."""
-        return self.taken is not None and self.taken.over
-
-    def go_on(self) -> None:
-        """Take it as far as it comes; what it raises is for its own driver."""
-        if self.tasks.resumable:
-            self._context.copy().run(self.tasks.go_on)
-
     def come(self) -> None:
         """Be one of the calls of this thread, while it is waited for."""
         _thread.members += (self,)
-
-    def leave(self) -> None:
-        """Be none of them any more; safe to call twice."""
-        members = _thread.members
-        if self in members:
-            members.remove(self)
 
 
 class _Thread(threading.local):
     """Who is under way in this thread, the oldest first."""
 
     def __init__(self) -> None:
-        self.members: list[Member | Alone | Standby] = []
+        self.members: list[Member | _ByHand] = []
 
 
 _thread = _Thread()
 
 
-def _present() -> list[Member | Alone | Standby]:
+def _present() -> list[Member | _ByHand]:
     members = _thread.members
     if members:
         # An interrupt may have kept one from taking its leave.
@@ -197,7 +195,7 @@ class Company:
     """A call, and the others that its driver takes further beside it. Looks like one."""
 
     member: Member
-    others: list[Member | Alone | Standby]
+    others: list[Member | _ByHand]
 
     def leave(self) -> None:
         """Be none of the calls of this thread any more; safe to call twice."""
