@@ -77,7 +77,11 @@ def share(self: socket.socket, pid: int) -> bytes:
 class Inheriting(subprocess.Popen[bytes]):
     """Lets a child inherit sockets, because no share of one can be had here."""
 
-    def __init__(self, command: Sequence[str], *, creationflags: int, **options: Any) -> None:
+    def __init__(
+        self, command: Sequence[str], *, creationflags: int | None = None, **options: Any
+    ) -> None:
+        if creationflags is None:  # Python 3.13 asks Windows for its version in this way.
+            raise OSError("there is no such command here")
         assert creationflags == 0x08000000 | 0x00000200
         super().__init__(command, close_fds=False, **options)
 
