@@ -29,7 +29,7 @@ from nxkernel.kernel.fan import Round
 from nxkernel.kernel.routes import Routes
 from nxkernel.types import CallId
 from tests.process.conftest import Opens
-from tests.property.test_values import ANYTHING, PLAIN
+from tests.property.test_values import ANYTHING, PLAIN, WILD
 from tests.support.interrupts import interrupted
 from tests.support.zoo import (
     PATIENCE_S,
@@ -47,7 +47,7 @@ from tests.support.zoo import (
 #: What two calls of the same have each of their own, whichever way they go.
 OWN = {"seq", "call_id", "intent_seq", "started_ns", "cpu_us", "peak_kb", "instance"}
 TIMES = {"duration_us", "queue_us", "transport_us", "plugin_us", "stack_us"}
-KEYS = st.integers(-3, 3) | st.text(max_size=3) | st.binary(max_size=3)
+KEYS = st.integers(-3, 3) | WILD | st.binary(max_size=3)
 #: Of the zoo's hooks: what holds for some of them here.
 CONTRACTS = {
     "first": {
@@ -411,6 +411,43 @@ def test_a_plugin_is_removed_after_its_errand(open_zoo: Opens, made: list[Errand
     assert ends == ["went"]
     assert "turns" not in zoo.kernel.plugins
     assert zoo.kernel.hook.first(value=["give", 1]) is None
+
+
+@pytest.mark.parametrize("hook", ["first", "act"])
+@pytest.mark.parametrize("step", ["admit", "begin", "accept", "end"])
+def test_a_layer_that_breaks_is_an_outcome(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch, hook: str, step: str
+) -> None:
+    """Never an exception of ours in the application; the next call finds all in order."""
+    broken = set[str]()
+
+    def breaking(self: Any, whom: Any) -> Any:
+        steps = usual(self, whom)
+        assert steps is not None
+        inner = getattr(steps, step)
+
+        def stepped(errand: Errand) -> Any:
+            if broken:
+                raise ZeroDivisionError("a layer of ours is broken")
+            return inner(errand) if inner else True
+
+        return attrs.evolve(steps, **{step: stepped})
+
+    layer = nx.Audit if step in ("begin", "end") else nx.Contracts
+    usual = layer.usual
+    monkeypatch.setattr(layer, "usual", breaking)
+    zoo = open_zoo(over if hook == "first" else three, *(["turns"] if hook == "first" else []))
+    caller = zoo.kernel
+    expected = "x" if hook == "first" else ["x"] * 3
+    assert caller.call(hook, value=["give", "x"]).value == expected
+    broken.add("now")
+    result = caller.call(hook, value=["give", "x"])
+    if step == "end":
+        assert {code_of(each) for each in result} == {"middleware.failed"}
+    else:  # The general way, which is not broken here, has the last word.
+        assert result.value == expected
+    broken.clear()
+    assert caller.call(hook, value=["give", "x"]).value == expected
 
 
 # -- to several at once ----------------------------------------------------------------------------

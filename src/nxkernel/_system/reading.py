@@ -6,6 +6,7 @@ has nothing to wait for. With several threads whoever does so waits for all the 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -46,6 +47,8 @@ else:
             taken: int = _read(fd, place, CHUNK)
             if taken < 0:
                 number = ctypes.get_errno()
+                if number == errno.EINTR:
+                    return os.read(fd, size)  # which begins again by itself
                 raise OSError(number, os.strerror(number))
             return _copied(place, taken)
 

@@ -34,6 +34,7 @@ __all__ = [
     "Open",
     "PluginFacts",
     "Stack",
+    "broken",
     "item_check",
     "open_stack",
 ]
@@ -175,7 +176,7 @@ class Open:
                 if type(outcome) is not Outcome:
                     outcome = _outcome(self.names[len(passed)], outcome, self.call)
             except Exception as error:
-                outcome = _broken(self.names[len(passed)], error, self.call)
+                outcome = broken(self.names[len(passed)], error, self.call)
             ended = perf_counter_ns()
             spent[len(passed)] += ended - began
             began = ended
@@ -216,8 +217,8 @@ class Stack:
                 spent.append(ended - began)
                 began = ended
         except Exception as error:
-            broken = _broken(self.names[len(passed)], error, call)
-            return self._answered(passed, call, broken, began)
+            answer = broken(self.names[len(passed)], error, call)
+            return self._answered(passed, call, answer, began)
         return Open(self.names, passed, call)
 
     def break_off(self, call: Call) -> None:
@@ -276,7 +277,7 @@ def item_check(middleware: Sequence[Middleware], call: Call) -> Callable[[Outcom
             try:
                 item = _outcome(name, each(call, item), call)
             except Exception as error:
-                return _broken(name, error, call)
+                return broken(name, error, call)
             if item.error is not None:
                 break
         return item
@@ -287,10 +288,11 @@ def item_check(middleware: Sequence[Middleware], call: Call) -> Callable[[Outcom
 def _outcome(name: str, value: Any, call: Call) -> Outcome:
     if isinstance(value, Outcome):
         return value
-    return _broken(name, TypeError(f"returned {type(value).__name__}, expected an outcome"), call)
+    return broken(name, TypeError(f"returned {type(value).__name__}, expected an outcome"), call)
 
 
-def _broken(name: str, error: Exception, call: Call) -> Outcome:
+def broken(name: str, error: Exception, call: Call) -> Outcome:
+    """Return the outcome of *call*, in which the middleware *name* has raised *error*."""
     if isinstance(error, NxError):
         return Outcome.failed(call, error.code, f"middleware {name!r}: {error.message}", "host")
     text = f"{type(error).__name__}: {error}"

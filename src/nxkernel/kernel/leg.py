@@ -9,6 +9,7 @@ afterwards goes on there as a call that was sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -24,8 +25,8 @@ from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
 from nxkernel.dispatch.executor import Provider, Sources, given
 from nxkernel.dispatch.spin import Look
-from nxkernel.dispatch.stack import Open, PluginFacts, Stack
-from nxkernel.errors import AuditError, PluginDisabled
+from nxkernel.dispatch.stack import Open, PluginFacts, Stack, broken
+from nxkernel.errors import PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.messenger import Heard, Messenger
 from nxkernel.host.transport import Transport
@@ -120,16 +121,22 @@ class Leg:
         errand = Errand(self.whom, payload, raw, shown, options, self._means.bell, begin)
         if options.key is not None:
             errand.key = as_key(options.key)
+        try:
+            return errand if self._is_admitted(errand) else None
+        except Exception:
+            return None  # Where a layer breaks, the general way says so.
+
+    def _is_admitted(self, errand: Errand) -> bool:
         for brief in self._briefs:
             if not brief(errand):
-                return None
+                return False
         spent = errand.spent_ns = self._untaken.copy()
         for at, admit in self._admits:
             began = perf_counter_ns()
             if not admit(errand):
-                return None
+                return False
             spent[at] = perf_counter_ns() - began
-        return errand
+        return True
 
     def begun(self, errand: Errand) -> bool:
         """Give *errand* its place on the worker, and put it on record; False: :meth:`leave` it."""
@@ -145,7 +152,7 @@ class Leg:
             began = perf_counter_ns()
             try:
                 begin(errand)
-            except AuditError:
+            except Exception:
                 return False  # The general way fails likewise, and says what becomes of that.
             spent[at] += perf_counter_ns() - began
         return True
@@ -184,7 +191,10 @@ class Leg:
             return
         for at, end in self._ends:
             began = perf_counter_ns()
-            withheld = end(errand)
+            try:
+                withheld = end(errand)
+            except Exception as error:
+                withheld = partial(broken, self._means.stack.names[at], error)
             spent[at] += perf_counter_ns() - began
             if withheld is not None:
                 self._withheld(errand, withheld)
@@ -198,8 +208,11 @@ class Leg:
             return not self.whom.single  # Else somebody else may answer.
         for at, accept in self._accepts:
             began = perf_counter_ns()
-            if not accept(errand):
-                return False
+            try:
+                if not accept(errand):
+                    return False
+            except Exception:
+                return False  # As above: the general way asks it again.
             errand.spent_ns[at] += perf_counter_ns() - began
         return True
 

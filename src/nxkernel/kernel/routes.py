@@ -1,8 +1,8 @@
 """Routes: how the usual calls of each hook go, worked out once for as long as nothing changes.
 
-A hook has a route while the first that is asked answers alone, in a worker of its own, and every
-layer of the stack says beforehand what it does with usual calls. All of that follows from the
-order of providers; with another order there is another route.
+A hook has a route while whoever is asked answers in a worker of its own, the first alone or all at
+once, and every layer of the stack says beforehand what it does with usual calls. All of that
+follows from the order of providers; with another order there is another route.
 """
 
 from __future__ import annotations
