@@ -15,7 +15,7 @@ from unittest import mock
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import nxkernel as nx
@@ -24,6 +24,8 @@ from nxkernel._system.pollers import glimpse
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Spin
 from nxkernel.errors import AuditError, CallRejected
+from nxkernel.host.messenger import Messenger
+from nxkernel.host.slot import Frame
 from nxkernel.kernel import breath
 from nxkernel.kernel.fan import Round
 from nxkernel.kernel.routes import Routes
@@ -182,6 +184,7 @@ def test_a_usual_call_is_an_errand_from_the_first_on(
     value=PLAIN | ANYTHING,
     key=st.none() | KEYS | st.lists(KEYS, max_size=2).map(tuple),
 )
+@example(hook="first", value=1, key="\ud800")  # of which no seed can be made
 def test_both_ways_say_the_same(zoo: Zoo, hook: str, value: Any, key: Any) -> None:
     """Outcome and row of an errand are those of a general call, whatever crosses, or does not."""
 
@@ -411,6 +414,27 @@ def test_a_plugin_is_removed_after_its_errand(open_zoo: Opens, made: list[Errand
     assert ends == ["went"]
     assert "turns" not in zoo.kernel.plugins
     assert zoo.kernel.hook.first(value=["give", 1]) is None
+
+
+def test_a_worker_that_another_session_loses_is_buried_by_the_errand_on_it(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer was taken just before: it counts, and nothing of the worker stays open."""
+    zoo = open_zoo(over, "turns")
+    assert zoo.answers("turns")
+    lost, take = list[Any](), Messenger.take
+
+    def taken(self: Messenger, errand: Errand, message: Any) -> bool:
+        found = take(self, errand, message)
+        if not lost:
+            lost.append(errand.frame.worker)
+            self._keeper.lose(lost[0], Frame("another", 0.0), counted=False)
+        return found
+
+    monkeypatch.setattr(Messenger, "take", taken)
+    zoo.kernel.call("first", value=["give", "x"])
+    assert lost[0].channel.result == -1, "its pipes are closed"
+    assert zoo.kernel.hook.first(value=["give", "y"]) == "y"
 
 
 @pytest.mark.parametrize("hook", ["first", "act"])
