@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import nxkernel as nx
 from nxkernel._canonical import encode
+from nxkernel._clock import Clock, SystemClock
 from nxkernel._system.pollers import glimpse
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Spin
@@ -102,9 +103,9 @@ def standard(run: nx.Run, **audit: Any) -> list[nx.Middleware]:
     ]
 
 
-def over(data: Path, *animals: str | Path, **audit: Any) -> nx.Kernel:
+def over(data: Path, *animals: str | Path, clock: Clock | None = None, **audit: Any) -> nx.Kernel:
     """A kernel over *animals* that gives up on none."""
-    run = nx.Run.create(data, seed=7)
+    run = nx.Run.create(data, seed=7, clock=clock)
     hosting = nx.Hosting(restart_intensity=10**6, timeout_s=PATIENCE_S, backoff_s=0.0)
     plugins = nx.discover(*(folder(a) if isinstance(a, str) else a for a in animals))
     stack = standard(run, **audit)
@@ -176,6 +177,49 @@ def test_a_usual_call_is_an_errand_from_the_first_on(
     assert len(row.stack_us or ()) == len(standard(zoo.kernel.run))
     assert (second.status, second.call_id) == ("ok", "2")
     assert zoo.kernel.plugins["turns"].calls == 2
+
+
+class Held:
+    """The clock of a machine that keeps the thread for a second after one of its looks at it."""
+
+    def __init__(self) -> None:
+        self._machine, self._away_s, self._looks, self._at = SystemClock(), 0.0, 0, -1
+
+    def hold(self, at: int) -> None:
+        """Keep it once, after so many looks."""
+        self._looks, self._at = 0, at
+
+    def monotonic(self) -> float:
+        """Seconds of the machine's clock, and those for which the thread was kept."""
+        now = self._machine.monotonic() + self._away_s
+        self._away_s += self._looks == self._at
+        self._looks += 1
+        return now
+
+    def wall_ns(self) -> int:
+        """Nanoseconds of the machine's clock."""
+        return self._machine.wall_ns()
+
+
+@pytest.mark.parametrize("way", ["give", *sorted(UNUSUAL)])
+def test_parts_of_a_call_never_exceed_it(
+    confinement: None, tmp_path: Path, made: list[Errand], way: str
+) -> None:
+    """Waiting, crossing and the plugin are within the call, wherever its thread was kept."""
+    clock = Held()
+    with over(tmp_path, "turns", clock=clock) as kernel:
+        for at, how in itertools.product(range(20), (nullcontext, in_general)):
+            clock.hold(at)
+            with how():
+                kernel.call("first", value=[way])
+        found = recorded(kernel.run)
+    assert made
+    crossed = [row for row in found if row.transport_us is not None]
+    for row in crossed:
+        inside, crossing = row.plugin_us or 0, row.transport_us or 0
+        assert inside <= crossing <= crossing + (row.queue_us or 0) <= (row.duration_us or 0), row
+    assert len(crossed) >= 40
+    assert max(row.transport_us or 0 for row in crossed) >= 10**6
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -71,7 +71,7 @@ class UsualRows:
             (
                 errand.instance,
                 duration_us,
-                errand.queue_us,
+                0,  # microseconds of waiting: its worker was idle,
                 errand.transport_us,
                 errand.plugin_us,
                 stack_us(errand.spent_ns),

@@ -86,7 +86,6 @@ class Errand(Standby):
         "output_digest",
         "payload",
         "plugin_us",
-        "queue_us",
         "raw",
         "recorded_s",
         "sample",
@@ -138,7 +137,6 @@ class Errand(Standby):
     output_digest: Digest
     #: Which worker of the plugin has answered, from 1.
     instance: int
-    queue_us: int
     transport_us: int
     plugin_us: int
     used: Usage | None
@@ -183,7 +181,8 @@ class Errand(Standby):
         timing = filled(
             Timing,
             {
-                "queue_us": self.queue_us,
+                # Its worker was idle: an errand that has to wait for one is none.
+                "queue_us": 0,
                 "transport_us": self.transport_us,
                 "plugin_us": self.plugin_us,
                 "used": self.used,

@@ -107,7 +107,6 @@ class Messenger:
         errand.output_digest = digest(output)
         plugin_us, began = message.plugin_us, errand.began_s
         errand.plugin_us = plugin_us if 0 <= plugin_us <= LONGEST_US else _possible(plugin_us)
-        errand.queue_us = int((began - errand.came_s) * 1e6)
         errand.transport_us = int((now - began) * 1e6)
         errand.used, errand.instance = used(message.used), frame.worker.generation
         if not frame.worker.answered:

@@ -126,7 +126,7 @@ class Transport:
         if keeper is None:
             return lost_with(call, RETIRED)
         talk = Conversation(self._clock, self._callbacks, keeper, frame.worker, call, frame)
-        rest = partial(talk.heard, first, errand.came_s, errand.began_s)
+        rest = partial(talk.heard, first, errand.began_s, errand.began_s)
         try:
             made = yield from seated(self._clock, keeper, frame, rest)
         except AuditError as error:
