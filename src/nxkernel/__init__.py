@@ -9,6 +9,7 @@
 # schemas, _seeds      JSON Schema validation; the seed tree
 # _wire, _linux        frames and messages between the two processes; raw system calls
 # _trail, _remote      an exception of a plugin as data; as the text of a traceback
+# _pickling            what pickle and copy make of the public face
 # _system/             how each operating system waits and wakes
 # dispatch/            one hook call without I/O: effects, stack, executor, drivers
 # plugins/             what may run: manifest, lockfile, discovery, verified copies

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from nxkernel._clock import Clock, SystemClock
+from nxkernel._pickling import Rooted
 from nxkernel.audit.anchor import Anchor
 from nxkernel.audit.log import AuditLog, Durability
 from nxkernel.dispatch.stack import Middleware
@@ -27,12 +28,14 @@ _MOST_RUNS = 10**6
 
 
 @attrs.frozen(kw_only=True)
-class Run:
+class Run(Rooted):
     """A run: made by :meth:`create`, recorded by the audit, seeded once.
 
     The data directory holds ``audit/`` (one database over all runs), ``cache/`` (verified copies
     of plugins) and ``runs/<id>/`` (what belongs to one run).
     """
+
+    _instead = "create one there, with the same seed"
 
     id: RunId
     data_dir: Path

@@ -10,6 +10,7 @@ import attrs
 
 from nxkernel import _canonical
 from nxkernel._numbers import unfit
+from nxkernel._pickling import Portable
 from nxkernel.errors import KernelConfigError
 from nxkernel.surroundings import Surroundings
 from nxkernel.types import Digest, Level
@@ -161,7 +162,7 @@ def _spares(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Hosting:
+class Hosting(Portable):
     """How worker processes are started, watched and ended."""
 
     #: Seconds for a call when neither call, hookspec nor manifest says otherwise.

@@ -13,6 +13,7 @@ from typing import Any, Literal, NewType
 import attrs
 
 from nxkernel._blob import NONE, Blobs
+from nxkernel._pickling import Portable
 from nxkernel._remote import with_remote
 from nxkernel._shape import Shape
 from nxkernel.errors import HookFailed, NxError, error_for
@@ -97,7 +98,7 @@ class ImplFacts:
 
 
 @attrs.frozen(kw_only=True)
-class CallError:
+class CallError(Portable):
     """Why a call has no value."""
 
     #: A stable code, see :data:`nxkernel.errors.ERROR_CODES`.
@@ -157,7 +158,7 @@ class Timing:
 
 
 @attrs.frozen(kw_only=True, slots=False)  # so that it is copied at once: see _altered
-class Call:
+class Call(Portable):
     """One invocation of one hookimpl, as the stack sees it.
 
     Middleware may replace the envelope (``deadline``, ``seed``, ``annotations``) with
@@ -223,7 +224,7 @@ class Call:
 
 
 @attrs.frozen(kw_only=True, slots=False)  # so that it is copied at once: see _altered
-class Outcome:
+class Outcome(Portable):
     """The value or the error of one call, with its fault.
 
     Invariant: ``error is None`` exactly when ``fault is None``.

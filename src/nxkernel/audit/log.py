@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._numbers import unfit
+from nxkernel._pickling import Rooted
 from nxkernel._sqlite import Durability
 from nxkernel.audit.anchor import Anchor
 from nxkernel.audit.checkpoint import Checkpoint
@@ -82,7 +83,7 @@ class RowWriter(Protocol):
 MOST_MB = 1 << 28
 
 
-class AuditLog:
+class AuditLog(Rooted):
     """Records one run at a time; its methods may be called from any thread.
 
     *durability* ``"process"`` keeps every row through the death of any process, ``"power"`` also
@@ -95,6 +96,8 @@ class AuditLog:
         KernelConfigError: for *rotate_mb* that is no whole number of MiB, from 1 to
             :data:`MOST_MB`, and for another *durability*.
     """
+
+    _instead = "create a run there, or read this log there with AuditReader(path)"
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from nxkernel._pickling import Rooted
 from nxkernel.errors import AuditError
 
 if TYPE_CHECKING:
@@ -103,8 +104,10 @@ class Verifier:
         return True
 
 
-class Signer:
+class Signer(Rooted):
     """Signs notes with a private key; *name* may have neither spaces nor ``+``."""
+
+    _instead = "load the key there, from its file"
 
     def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
         if not name or "+" in name or name.split() != [name]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from nxkernel._pickling import Rooted
 from nxkernel._sqlite import open_reader
 from nxkernel.audit.comparison import Comparison, compare
 from nxkernel.audit.failure import cannot, shown
@@ -45,7 +46,7 @@ WHERE started_ns >= :since_ns GROUP BY run_id, plugin, edition ORDER BY run_id, 
 _PAGE = 2000
 
 
-class AuditReader:
+class AuditReader(Rooted):
     """Reads the log at *path*; it never writes, and holds up no writer.
 
     One that is kept reads what waits to be taken into the database only once. It belongs to the
@@ -55,6 +56,8 @@ class AuditReader:
         AuditError: when the file is missing or no audit log; and from every method, when reading
             fails.
     """
+
+    _instead = "open the log there by its path"
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

@@ -19,6 +19,7 @@ import attrs
 
 from nxkernel._blob import NONE, Blobs
 from nxkernel._clock import Clock
+from nxkernel._pickling import Portable
 from nxkernel.dispatch.entrances import Layer, Passage, entrance
 from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
@@ -41,7 +42,7 @@ __all__ = [
 
 
 @attrs.frozen(kw_only=True)
-class PluginFacts:
+class PluginFacts(Portable):
     """What the stack may know of a plugin."""
 
     id: PluginId
@@ -67,7 +68,7 @@ class PluginFacts:
 
 
 @attrs.frozen(kw_only=True)
-class Event:
+class Event(Portable):
     """Something that happened beside the calls and belongs on record."""
 
     #: ``breaker.open``, ``worker.exit``, ``policy.decision`` ...
@@ -77,7 +78,7 @@ class Event:
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class Asked(Portable):
     """A brokered call, as the plugin that made it saw it: what it asked, and what it was told."""
 
     #: The call in whose middle it asked.

@@ -10,8 +10,11 @@ Families, in the order of the tree:
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from nxkernel._remote import RemoteTraceback
 
 if TYPE_CHECKING:
     from nxkernel.types import HookResult
@@ -75,6 +78,14 @@ class NxError(Exception):
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without a call of ``__init__``, which takes more than the ``args`` of an exception. A rule
+        # of Python's leaves causes behind; ours are data, and say what happened in the plugin.
+        state = dict(self.__dict__)
+        if isinstance(self.__cause__, NxError | RemoteTraceback):
+            state["__cause__"] = self.__cause__
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
 
 class KernelConfigError(NxError):

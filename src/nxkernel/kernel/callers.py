@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel._pickling import Rooted
 from nxkernel.errors import CallRejected
 from nxkernel.kernel.asking import PLAIN, CallOptions
 from nxkernel.kernel.switchboard import Switchboard
@@ -16,8 +17,10 @@ __all__ = ["Caller", "CapabilityCaller", "HookCaller", "HookRelay"]
 
 
 @attrs.frozen
-class Caller:
+class Caller(Rooted):
     """A kernel with options for the calls made through it."""
+
+    _instead = "call through a kernel there, and pass on what calls return"
 
     _switchboard: Switchboard
     _options: CallOptions
@@ -38,8 +41,10 @@ class Caller:
         return await self._switchboard.adrive(name, arguments, self._options)
 
 
-class HookRelay:
+class HookRelay(Rooted):
     """The hooks as attributes."""
+
+    _instead = "call through a kernel there, and pass on what calls return"
 
     def __init__(self, switchboard: Switchboard, options: CallOptions) -> None:
         self._switchboard = switchboard
@@ -55,8 +60,10 @@ class HookRelay:
 
 
 @attrs.frozen
-class HookCaller:
+class HookCaller(Rooted):
     """One hook, called as pluggy calls it."""
+
+    _instead = "call through a kernel there, and pass on what calls return"
 
     _switchboard: Switchboard
     _options: CallOptions
@@ -84,8 +91,10 @@ class HookCaller:
         self._switchboard.drive_historic(self.name, kwargs or {}, result_callback).unwrap()
 
 
-class CapabilityCaller:
+class CapabilityCaller(Rooted):
     """The hooks of one capability, as methods."""
+
+    _instead = "call through a kernel there, and pass on what calls return"
 
     def __init__(self, switchboard: Switchboard, methods: Mapping[str, str]) -> None:
         self._switchboard = switchboard

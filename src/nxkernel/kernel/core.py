@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.errors import CallRejected, KernelConfigError
 from nxkernel.hookspecs import collect_specs
@@ -33,7 +34,7 @@ __all__ = ["Kernel"]
 _MISSING: Any = object()
 
 
-class Kernel:
+class Kernel(Rooted):
     """Runs an application's plugins, each in its own confined process.
 
     Args:
@@ -60,6 +61,8 @@ class Kernel:
     Raises:
         KernelConfigError: when the parts do not fit together.
     """
+
+    _instead = "build one there, over a run of its own, and pass on what calls return"
 
     def __init__(
         self,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, Protocol, Self
 
 from nxkernel import _forks
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.drivers import Orphans
 from nxkernel.dispatch.effects import Signal
 from nxkernel.dispatch.tasks import Tasks
@@ -86,7 +87,7 @@ class Open:
             lock.release()
 
 
-class Stream(Iterator[Any], AsyncIterator[Any]):
+class Stream(Rooted, Iterator[Any], AsyncIterator[Any]):
     """The items of a hook that streams, one by one, as its plugin makes them.
 
     An iterator for ``for`` and for ``async for``. Nothing is asked of any plugin before the first
@@ -94,6 +95,8 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     Leave it by a context or by :meth:`close`: then the plugin's iterator is closed, at once. One
     that is let go of is closed a little later.
     """
+
+    _instead = "read it here, as it is read once, and pass on its items"
 
     def __init__(
         self, tasks: Tasks, hook: str, drive: Drive, opened: Open, lift: Callable[[Any], Any]
@@ -114,9 +117,6 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
 
     def __repr__(self) -> str:
         return f"<Stream of {self._hook!r}, {'open' if self.result is None else 'over'}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a stream is read once, by one consumer: it cannot be copied or pickled")
 
     # -- in a thread -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel._pickling import Portable
 from nxkernel.dispatch.costs import EVERY, LayerCost
 from nxkernel.settings import PluginSettings
 from nxkernel.types import PluginId
@@ -80,8 +81,18 @@ class Explanation:
         return attrs.asdict(self)
 
 
+@attrs.frozen
+class _Said:
+    """What a log said: where nobody can ask the log itself."""
+
+    text: str
+
+    def __call__(self) -> str:
+        return self.text
+
+
 @attrs.frozen(kw_only=True)
-class PluginView:
+class PluginView(Portable):
     """One plugin as the kernel sees it now."""
 
     id: PluginId
@@ -116,6 +127,9 @@ class PluginView:
     def log(self) -> str:
         """The end of what it wrote to stdout and stderr."""
         return self._log()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Portable.__reduce__(attrs.evolve(self, log=_Said(self.log)))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``--json``."""

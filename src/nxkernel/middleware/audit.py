@@ -11,6 +11,7 @@ import attrs
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom, own
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
@@ -65,7 +66,7 @@ class _Attempt:
     began: float
 
 
-class Audit:
+class Audit(Rooted):
     """Puts every call on record before its worker sees it, and again when it has ended.
 
     *on_error* decides about a call that cannot be put on record:
@@ -77,6 +78,8 @@ class Audit:
 
     A run header that cannot be written always stops the boot.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "audit"
     _clock: Clock

@@ -13,6 +13,7 @@ import attrs
 
 from nxkernel import _forks
 from nxkernel._clock import Clock
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
@@ -144,7 +145,7 @@ def _refilled(state: BreakerState, now: float, limits: Limits) -> float:
     return min(limits.failures, state.budget + gained)
 
 
-class Breaker:
+class Breaker(Rooted):
     """Refuses calls to a plugin's hook after too many failures, then lets one trial call through.
 
     A failure is an outcome with ``fault="plugin"`` that began in the plugin itself, or a result of
@@ -157,6 +158,8 @@ class Breaker:
     Raises:
         KernelConfigError: for limits that no breaker can have.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "breaker"
     _clock: Clock

@@ -16,6 +16,7 @@ import attrs
 
 from nxkernel._arguments import plain_of
 from nxkernel._canonical import shown
+from nxkernel._pickling import Rooted
 from nxkernel._shape import Shape
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
@@ -81,7 +82,7 @@ class _InForce:
         return False
 
 
-class Contracts:
+class Contracts(Rooted):
     """Checks what goes to a plugin and what comes back.
 
     Args:
@@ -105,6 +106,8 @@ class Contracts:
 
     bytes never enter a validator: see :func:`as_json`.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "contracts"
 

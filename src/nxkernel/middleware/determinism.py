@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from nxkernel._altered import filled
+from nxkernel._pickling import Rooted
 from nxkernel._seeds import call_key, call_keys, run_key
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Errand, Steps, Whom
@@ -18,7 +19,7 @@ from nxkernel.types import Call, Outcome
 __all__ = ["Determinism"]
 
 
-class Determinism:
+class Determinism(Rooted):
     """Sets ``call.seed``, and the annotation ``seed`` (hex) of the outcome.
 
     The seed follows from the run's seed, the plugin, the hookimpl and the call's key alone: not
@@ -37,6 +38,8 @@ class Determinism:
     Raises:
         KernelConfigError: for a mode that there is not.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "determinism"
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.entrances import Passage
 from nxkernel.dispatch.errand import Steps, Whom
 from nxkernel.dispatch.stack import BootFacts, Event, Layer, PluginFacts
@@ -64,7 +65,7 @@ class _Verdict:
     message: str = ""
 
 
-class PolicyGate:
+class PolicyGate(Rooted):
     """Lets a plugin call what its manifest requests and the application grants; nothing else.
 
     A call from plugin to plugin passes when the caller's manifest requests the hook or its
@@ -75,6 +76,8 @@ class PolicyGate:
     Raises:
         KernelConfigError: for two rules of one id.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "policy"
 

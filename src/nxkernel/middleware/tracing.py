@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 from nxkernel import _forks
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.errors import KernelConfigError
 from nxkernel.types import TRACEPARENT, Call, CallId, Outcome
@@ -20,7 +21,7 @@ __all__ = ["Tracing"]
 _SCOPE: Final = "nxkernel"
 
 
-class Tracing:
+class Tracing(Rooted):
     """Makes a span of each call, as a child of the one around it.
 
     Calls of the application are children of its current span, brokered calls of the span of the
@@ -33,6 +34,8 @@ class Tracing:
     Raises:
         KernelConfigError: without ``opentelemetry-api``, which the extra ``otel`` brings.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "tracing"
 

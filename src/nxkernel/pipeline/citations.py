@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from nxkernel import _canonical
+from nxkernel._pickling import Rooted
 from nxkernel.errors import StorageError
 from nxkernel.types import BBox, Citation, Digest
 
@@ -68,8 +69,10 @@ class _Records(Protocol):
     def of(self, kind: str, subject: Digest) -> Iterable[_Record]: ...
 
 
-class StoredLibrary:
+class StoredLibrary(Rooted):
     """The library of a blob store and a record store."""
+
+    _instead = "make it there, over stores that are opened there"
 
     def __init__(self, blobs: _Blobs, records: _Records) -> None:
         self._blobs = blobs

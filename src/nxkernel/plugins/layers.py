@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from nxkernel._pickling import Rooted
 from nxkernel.errors import KernelConfigError
 from nxkernel.plugins.variables import Variables
 from nxkernel.schemas.inside import DocumentInvalid, parse, read_inside
@@ -51,7 +52,7 @@ class Layer:
     origin: str | Mapping[str, str] = ""
 
 
-class Settings:
+class Settings(Rooted):
     """The application's settings for its plugins.
 
     Args:
@@ -67,6 +68,8 @@ class Settings:
     Raises:
         KernelConfigError: for a file that cannot be read, or arguments that do not go together.
     """
+
+    _instead = "it may hold secrets; make it there, from the file and the environment"
 
     def __init__(
         self,

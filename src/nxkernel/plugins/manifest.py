@@ -11,6 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from nxkernel import _canonical
+from nxkernel._pickling import Portable
 from nxkernel.errors import ManifestInvalid, SchemaInvalid
 from nxkernel.plugins.environments.request import Request, python_problem
 from nxkernel.plugins.environments.requirements import (
@@ -63,7 +64,7 @@ class Compat:
 
 
 @attrs.frozen(kw_only=True)
-class Manifest:
+class Manifest(Portable):
     """A valid manifest. Two that say the same are equal, from TOML or from JSON."""
 
     id: PluginId

@@ -10,6 +10,7 @@ from nxkernel import _forks
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import blobs_of, digest, encode
 from nxkernel._clock import Clock
+from nxkernel._pickling import Rooted
 from nxkernel.dispatch.stack import Asked, BootFacts, Layer, PluginFacts
 from nxkernel.errors import KernelConfigError, StorageError
 from nxkernel.recording.fingerprint import libraries, processor
@@ -47,7 +48,7 @@ class Recorded(Protocol):
         """What ``context.now()`` told."""
 
 
-class Recording:
+class Recording(Rooted):
     """Keeps what crosses in each call of *run*, so that it can be replayed.
 
     It stands last in the stack, where the call has its seed and the answer is what the plugin
@@ -61,6 +62,8 @@ class Recording:
         KernelConfigError: at boot, when another middleware stands behind it.
         StorageError: at boot, ``recording.failed``.
     """
+
+    _instead = "a middleware belongs to its kernel; make another one for the kernel there"
 
     name = "recording"
     _clock: Clock

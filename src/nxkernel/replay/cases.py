@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nxkernel._pickling import Rooted
 from nxkernel.kernel import Kernel
 from nxkernel.recording.records import RecordedCall
 from nxkernel.replay.exemptions import exemption
@@ -54,8 +55,10 @@ class _Rehearsal:
 
 
 @attrs.frozen(eq=False)
-class Case:
+class Case(Rooted):
     """One recorded call, as a test is given it."""
+
+    _instead = "pass on its call, or its verdict"
 
     call: RecordedCall
     _rehearsal: _Rehearsal

@@ -14,6 +14,7 @@ import attrs
 
 from nxkernel._blob import Blobs
 from nxkernel._canonical import NotCanonical, decode
+from nxkernel._pickling import Rooted
 from nxkernel.errors import IntegrityError, ReplayError
 from nxkernel.recording.pack import Pack
 from nxkernel.recording.records import (
@@ -87,12 +88,14 @@ class _Gathering:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Session(AbstractContextManager["Session"]):
+class Session(Rooted, AbstractContextManager["Session"]):
     """One run as it was recorded.
 
     Its values are frozen; arguments and answers are read from the file when they are asked for, and
     checked against their digests then.
     """
+
+    _instead = "open the recording there by its path, or pass on its calls"
 
     head: Head
     #: Every edition of every plugin that was there to be called.

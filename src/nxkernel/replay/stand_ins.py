@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from nxkernel._blob import NONE
 from nxkernel._canonical import decode, digest, encode
+from nxkernel._pickling import Rooted
 from nxkernel.errors import KernelConfigError, ReplayError, error_for
 from nxkernel.hookspecs import HookimplMarker
 from nxkernel.recording.records import Ended, RecordedCall, RecordedError
@@ -23,7 +24,7 @@ from nxkernel.types import PluginId
 __all__ = ["StandIn"]
 
 
-class StandIn:
+class StandIn(Rooted):
     """Implements the hooks that *plugin* was asked for in a recorded run, and answers as it did.
 
     It is one of ``Kernel(builtins={plugin: stand_in})``, under the plugin's own id or another. It
@@ -43,6 +44,8 @@ class StandIn:
         ReplayError: ``replay.missing_plugin``, when the run has no call of *plugin*.
         KernelConfigError: when it is a wrapper; those cannot be stood in for.
     """
+
+    _instead = "make it there, from the recorded run"
 
     def __init__(self, run: Path | str, plugin: str, *, project: str) -> None:
         self._plugin = PluginId(plugin)

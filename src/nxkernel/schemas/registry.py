@@ -11,6 +11,7 @@ import attrs
 from jsonschema import Draft7Validator
 
 from nxkernel import _canonical
+from nxkernel._pickling import Rooted
 from nxkernel._shape import Shape
 from nxkernel.errors import SchemaInvalid
 from nxkernel.schemas._executable import executable
@@ -42,8 +43,10 @@ _META, _META_7 = metaschema(), metaschema(Draft7Validator)
 
 
 @attrs.frozen(eq=False)
-class CompiledSchema:
+class CompiledSchema(Rooted):
     """A schema that was checked, ready to validate; threads may share it."""
+
+    _instead = "compile the schema there"
 
     #: The schema as plain values; what was of draft 7 is written as 2020-12.
     schema: Any
@@ -118,7 +121,7 @@ def _limit(path: str, reason: str) -> SchemaIssue:
     )
 
 
-class SchemaRegistry:
+class SchemaRegistry(Rooted):
     """Compiles schemas and keeps them by the digest of their content.
 
     Accepted is a closed profile of JSON Schema 2020-12, and of draft 7 where ``$schema`` names it:
@@ -126,6 +129,8 @@ class SchemaRegistry:
     schemas, which are copied into it; no unknown keywords, no pattern that can be made to run for
     ever. ``format`` is an annotation.
     """
+
+    _instead = "compile the schemas there"
 
     def __init__(self) -> None:
         self._kept: dict[str, CompiledSchema] = {}

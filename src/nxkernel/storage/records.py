@@ -16,6 +16,7 @@ import attrs
 
 from nxkernel import _canonical, _tally
 from nxkernel._clock import Clock
+from nxkernel._pickling import Rooted
 from nxkernel._sqlite import (
     Format,
     Migration,
@@ -81,8 +82,10 @@ class _Blobs(Protocol):
     def has(self, digest: Digest) -> bool: ...
 
 
-class RecordStore:
+class RecordStore(Rooted):
     """Records in one SQLite database, in the order in which they were appended."""
+
+    _instead = "open the store there by its path"
 
     def __init__(self, path: Path | str, blobs: _Blobs, clock: Clock) -> None:
         """Open or create the store at *path*; *clock* dates its migrations and nothing else.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from nxkernel._pickling import Rooted
 from nxkernel._streams import Streams
 from nxkernel._tally import Tally
 
@@ -33,11 +34,13 @@ class Kernel(Protocol):
         """Where the call that is on top counts its rows: the same object for the whole of it."""
 
 
-class PluginContext:
+class PluginContext(Rooted):
     """A plugin's view of the kernel; there is no other.
 
     A class named by the manifest's entrypoint receives it if its ``__init__`` takes an argument.
     """
+
+    _instead = "pass on what you need of it: a setting, a seed drawn from rng"
 
     def __init__(
         self,
@@ -122,8 +125,10 @@ class PluginContext:
         return Capability(name, self.call)
 
 
-class Capability:
+class Capability(Rooted):
     """The hooks of one capability, as methods."""
+
+    _instead = "call it here, and pass on its value"
 
     def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self._prefix = name.replace(".", "_") + "_"
