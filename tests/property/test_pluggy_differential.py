@@ -30,6 +30,7 @@ from nxkernel.host.builtin import Builtins
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.registry import Registry
+from nxkernel.kernel.terms import Terms
 from nxkernel.settings import Hosting
 from nxkernel.types import HookResult, PluginId, RunId
 from tests.support.random_plugins import PROJECT, Answer, Case, Spec, ask_pluggy, generate
@@ -58,19 +59,21 @@ class InProcess:
         for plugin in plugins:
             registry.register(PluginId(plugin.id), plugin.priority, builtins.impls(plugin.id))
         return Desk(
-            run_id=RunId("r1"),
-            specs=specs,
-            registry=registry,
-            middleware=(),
-            builtins=builtins,
-            builtin_ids=frozenset(PluginId(plugin.id) for plugin in plugins),
-            facts={},
-            timeouts={},
-            depths={},
-            disabled=lambda plugin, edition: None,
-            hosting=Hosting(),
-            clock=self.clock,
-            level="confined",
+            Terms(
+                run_id=RunId("r1"),
+                specs=specs,
+                registry=registry,
+                middleware=(),
+                builtins=builtins,
+                builtin_ids=frozenset(PluginId(plugin.id) for plugin in plugins),
+                facts={},
+                timeouts={},
+                depths={},
+                disabled=lambda plugin, edition: None,
+                hosting=Hosting(),
+                clock=self.clock,
+                level="confined",
+            )
         )
 
     def _ask(self, desk: Desk, hook: str, loop: bool) -> Answer:

@@ -18,6 +18,7 @@ from nxkernel.host.transport import Brokered
 from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.desk import Desk
 from nxkernel.kernel.registry import Registry
+from nxkernel.kernel.terms import Terms
 from nxkernel.settings import Hosting
 from nxkernel.types import Call, Outcome, PluginId, RunId
 from tests.support.calls import FakeClock, a_plugin
@@ -125,19 +126,21 @@ class Bench:
         for name in self.builtins:
             registry.register(PluginId(name), 0, builtins.impls(PluginId(name)))
         self.desk = Desk(
-            run_id=RunId("r1"),
-            specs=specs,
-            registry=registry,
-            middleware=[self.witness],  # type: ignore[list-item]
-            builtins=builtins,
-            builtin_ids=frozenset(map(PluginId, self.builtins)),
-            facts=self.facts,
-            timeouts=self.timeouts,
-            depths=self.depths,
-            disabled=self.disabled,
-            hosting=self.hosting,
-            clock=self.clock,
-            level="confined",
+            Terms(
+                run_id=RunId("r1"),
+                specs=specs,
+                registry=registry,
+                middleware=[self.witness],  # type: ignore[list-item]
+                builtins=builtins,
+                builtin_ids=frozenset(map(PluginId, self.builtins)),
+                facts=self.facts,
+                timeouts=self.timeouts,
+                depths=self.depths,
+                disabled=self.disabled,
+                hosting=self.hosting,
+                clock=self.clock,
+                level="confined",
+            )
         )
 
     def drive(self, generator: Any) -> Any:

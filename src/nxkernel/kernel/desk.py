@@ -14,9 +14,7 @@ import attrs
 
 from nxkernel._blob import Blobs
 from nxkernel._canonical import blobs_of, encode
-from nxkernel._clock import Clock
 from nxkernel.dispatch.costs import Costs
-from nxkernel.dispatch.drivers import Bell
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.executor import (
     Inner,
@@ -26,150 +24,71 @@ from nxkernel.dispatch.executor import (
     execute,
     under_way,
 )
-from nxkernel.dispatch.spin import Look
-from nxkernel.dispatch.stack import Middleware, PluginFacts, Stack
-from nxkernel.errors import NxError, PluginDisabled
+from nxkernel.errors import NxError
 from nxkernel.hookspecs import HookSpec
-from nxkernel.host.builtin import Builtins
-from nxkernel.host.inproc import Resident
 from nxkernel.host.transport import Brokered, Transport
 from nxkernel.kernel.annotations import Annotations
-from nxkernel.kernel.answers import Answers
 from nxkernel.kernel.asking import CallOptions, PluginStats
-from nxkernel.kernel.deliveries import Deliveries
-from nxkernel.kernel.drafts import Drafts
 from nxkernel.kernel.history import Remembered
 from nxkernel.kernel.hookcalls import HookCall, Nests
-from nxkernel.kernel.intake import Intake
 from nxkernel.kernel.leg import Means
 from nxkernel.kernel.refusals import brokered_error, denial, origin
-from nxkernel.kernel.registry import Registry
 from nxkernel.kernel.replays import Replays
 from nxkernel.kernel.routes import Routes
-from nxkernel.settings import Hosting
+from nxkernel.kernel.terms import Terms
 from nxkernel.types import (
     Call,
     HookName,
     HookResult,
-    Level,
     Outcome,
     Phase,
     PluginId,
-    RunId,
 )
 
 __all__ = ["Desk"]
 
 
 class Desk:
-    """Makes the calls of one kernel.
+    """Makes the calls of one kernel."""
 
-    Args:
-        builtin_ids: who of the providers is a builtin.
-        facts, timeouts, depths: by plugin; views that follow changes.
-        disabled: why an edition of a plugin does not run, or None.
-        residents: plugins of the in-process allowlist, once they are loaded.
-        history: the historic calls of earlier desks.
-        late: told of a call that goes to another edition of its plugin than new calls do.
-        facts_of: what an edition is known to be, where *facts* has a newer one.
-        answers: what seals answers; without it none holds.
-        bell: what the gates of the kernel's workers are rung by.
-        look_of, glance_of: how calls of a hook wait, in a thread and in an event loop; without
-            them, until there is an answer, and not at all.
-    """
-
-    def __init__(
-        self,
-        *,
-        run_id: RunId,
-        specs: Mapping[str, HookSpec],
-        registry: Registry,
-        middleware: Sequence[Middleware],
-        builtins: Builtins,
-        builtin_ids: frozenset[PluginId],
-        facts: Mapping[PluginId, PluginFacts],
-        timeouts: Mapping[PluginId, float],
-        depths: Mapping[PluginId, int],
-        disabled: Callable[[PluginId, int], PluginDisabled | None],
-        hosting: Hosting,
-        clock: Clock,
-        level: Level,
-        residents: Mapping[PluginId, Resident] | None = None,
-        history: Sequence[Remembered] = (),
-        late: Callable[[Call], None] = lambda call: None,
-        facts_of: Callable[[PluginId, int], PluginFacts | None] | None = None,
-        answers: Answers | None = None,
-        bell: Bell | None = None,
-        look_of: Callable[[str], Look] = lambda hook: _blocking,
-        glance_of: Callable[[str], Look] = lambda hook: _never,
-    ) -> None:
-        # Not `residents or {}`: it is empty still, and will be filled.
-        living: Mapping[PluginId, Resident] = {} if residents is None else residents
-        self.specs = specs
-        self.registry = registry
+    def __init__(self, terms: Terms) -> None:
+        self.specs, self.registry = terms.specs, terms.registry
         #: What the layers of calls take.
-        self.costs = Costs(clock)
-        self._answers = answers or Answers()
-        self._annotations = Annotations()
-        self._nests = Nests()
-        self._intake = Intake(
-            specs=specs,
-            hosting=hosting,
-            depths=depths,
-            annotations=self._annotations,
-            nests=self._nests,
-        )
-        self._drafts = Drafts(
-            run_id=run_id,
-            builtin_ids=builtin_ids,
-            residents=living.keys(),
-            timeouts=timeouts,
-            hosting=hosting,
-            clock=clock,
-            level=level,
-        )
-        self._deliveries = Deliveries(
-            specs=specs,
-            stack=Stack(middleware),
-            builtins=builtins,
-            builtin_ids=builtin_ids,
-            residents=living,
-            facts=facts,
-            facts_of=facts_of,
-            depths=depths,
-            disabled=disabled,
-            late=late,
-            annotations=self._annotations,
-            nests=self._nests,
-        )
+        self.costs = Costs(terms.clock)
+        self._answers, self._annotations, self._nests = terms.answers, Annotations(), Nests()
+        self._intake = terms.intake(self._annotations, self._nests)
+        self._drafts = terms.drafts()
+        self._deliveries = terms.deliveries(self._annotations, self._nests)
         self.replays = Replays(
             drafts=self._drafts,
             deliveries=self._deliveries,
             annotations=self._annotations,
             nest=self._nests.top,
-            history=list(history),
+            history=list(terms.history),
+        )
+        self.routes = Routes(
+            means=self._means(terms),
+            specs=terms.specs,
+            annotations=self._annotations,
+            level=terms.level,
         )
 
-        self.routes = Routes(
-            means=Means(
-                registry=registry,
-                stack=self._deliveries.stack,
-                intake=self._intake,
-                drafts=self._drafts,
-                deliveries=self._deliveries,
-                costs=self.costs,
-                resume=self._resumed,
-                disabled=disabled,
-                facts=facts,
-                clock=clock,
-                max_frame=hosting.max_frame,
-                bell=bell or Bell(),
-                look_of=look_of,
-                glance_of=glance_of,
-            ),
-            specs=specs,
-            annotations=self._annotations,
-            level=level,
+    def _means(self, terms: Terms) -> Means:
+        return Means(
+            registry=terms.registry,
+            stack=self._deliveries.stack,
+            intake=self._intake,
+            drafts=self._drafts,
+            deliveries=self._deliveries,
+            costs=self.costs,
+            resume=self._resumed,
+            disabled=terms.disabled,
+            facts=terms.facts,
+            clock=terms.clock,
+            max_frame=terms.hosting.max_frame,
+            bell=terms.bell,
+            look_of=terms.look_of,
+            glance_of=terms.glance_of,
         )
 
     @property
@@ -309,11 +228,3 @@ class Desk:
             return self._deliveries.invoke(made, call.parent, sample)
 
         return invoke
-
-
-def _blocking(_: int, block: Callable[[], Any]) -> Any:
-    return block()
-
-
-def _never(_: int, _block: Callable[[], Any]) -> bool:
-    return False

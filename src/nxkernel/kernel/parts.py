@@ -35,6 +35,7 @@ from nxkernel.kernel.residents import Residents
 from nxkernel.kernel.roster import Roster
 from nxkernel.kernel.standings import Standings
 from nxkernel.kernel.streams import Open
+from nxkernel.kernel.terms import Terms
 from nxkernel.kernel.traffic import Traffic
 from nxkernel.types import Call, ImplFacts, Outcome, PluginId
 
@@ -52,31 +53,9 @@ class Parts:
         """*history*: the historic calls of earlier parts, for every worker of these."""
         self.given = given
         self.builtins = Builtins(given.project, given.builtins)
-        self.roster = Roster(
-            run=given.run,
-            level=given.sandbox.level,
-            hosting=given.hosting,
-            candidates=given.candidates,
-            grants=given.grants,
-            lock=given.lock,
-            settings=given.settings,
-            paths=given.paths,
-            # `host` is what policy rules call the application; no plugin may pass for it.
-            taken=given.builtin_ids | _RESERVED,
-            api=given.api,
-            api_version=given.api_version,
-            guard_of=given.guard_of,
-        )
+        self.roster = _roster(given)
         self.streams = Open()
-        self.plant = Plant(
-            given.hosting,
-            given.sandbox.level,
-            given.run.clock,
-            run_key(given.run.seed),
-            given.run.dir / "logs",
-            profile=lambda: self.roster.launches.profile,
-            tidy=self.streams.tidy,
-        )
+        self.plant = self._plant()
         #: How often the plugins have failed, as far as their order goes by that.
         self.standings = Standings(self._code_of)
         self.registry = Registry(
@@ -95,7 +74,26 @@ class Parts:
         self.breath = Breath(self._clock.monotonic)
         #: Editions on trial, and those that finish their last calls.
         self.others: dict[tuple[PluginId, int], Edition] = {}
-        self.desk = Desk(
+        self.desk = Desk(self._terms([each.anew() for each in history]))
+        #: Whether what happens to workers belongs on record.
+        self._recording = False
+
+    def _plant(self) -> Plant:
+        given = self.given
+        return Plant(
+            given.hosting,
+            given.sandbox.level,
+            given.run.clock,
+            run_key(given.run.seed),
+            given.run.dir / "logs",
+            profile=lambda: self.roster.launches.profile,
+            tidy=self.streams.tidy,
+        )
+
+    def _terms(self, history: Sequence[Remembered]) -> Terms:
+        """What the desk goes by."""
+        given = self.given
+        return Terms(
             run_id=given.run.id,
             specs=given.specs,
             registry=self.registry,
@@ -110,16 +108,14 @@ class Parts:
             hosting=given.hosting,
             clock=given.run.clock,
             level=given.sandbox.level,
-            history=[each.anew() for each in history],
+            history=history,
             late=self._report_late,
             facts_of=self._facts_of,
-            answers=None if given.evidence is None else Answers(given.evidence, self.report),
+            answers=Answers() if given.evidence is None else Answers(given.evidence, self.report),
             bell=self.plant.bell,
             look_of=self._look_of,
             glance_of=self._spin.glance_of,
         )
-        #: Whether what happens to workers belongs on record.
-        self._recording = False
 
     def _code_of(self, plugin: PluginId) -> str | None:
         """The digest of the code that *plugin* has now."""
@@ -312,3 +308,21 @@ class Parts:
     def everybody(self) -> set[str]:
         """Ids of all plugins and builtins."""
         return {*self.roster.members, *self.given.builtin_ids}
+
+
+def _roster(given: Composition) -> Roster:
+    return Roster(
+        run=given.run,
+        level=given.sandbox.level,
+        hosting=given.hosting,
+        candidates=given.candidates,
+        grants=given.grants,
+        lock=given.lock,
+        settings=given.settings,
+        paths=given.paths,
+        # `host` is what policy rules call the application; no plugin may pass for it.
+        taken=given.builtin_ids | _RESERVED,
+        api=given.api,
+        api_version=given.api_version,
+        guard_of=given.guard_of,
+    )
