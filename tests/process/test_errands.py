@@ -24,10 +24,12 @@ from nxkernel._clock import Clock, SystemClock
 from nxkernel._system.pollers import glimpse
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Spin
+from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import AuditError, CallRejected
+from nxkernel.host import messenger
 from nxkernel.host.messenger import Messenger
 from nxkernel.host.slot import Frame
-from nxkernel.kernel import breath
+from nxkernel.kernel import breath, fan
 from nxkernel.kernel.fan import Round
 from nxkernel.kernel.routes import Routes
 from nxkernel.types import CallId
@@ -89,6 +91,27 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Errand]:
 
     monkeypatch.setattr(Routes, "go", kept)
     return found
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait lasts as long as any machine takes: none has to become a general call for that."""
+    for module in (messenger, fan):
+        monkeypatch.setattr(module, "AGAIN_S", PATIENCE_S)
+
+
+@contextmanager
+def when_general(place: Path) -> Iterator[None]:
+    """Let the plugin at *place*, which waits, go on once the call of this thread is general."""
+    resumed = Tasks.resumed
+
+    def made(source: Any) -> Tasks:
+        (place / "go").touch()
+        return resumed(source)
+
+    with mock.patch.object(Tasks, "resumed", made):
+        yield
+    (place / "go").unlink()
 
 
 def standard(run: nx.Run, **audit: Any) -> list[nx.Middleware]:
@@ -158,6 +181,7 @@ def rows(zoo: Zoo, since: int) -> list[dict[str, Any]]:
     return [{key: each[key] for key in each if key not in OWN | TIMES} for each in found]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_usual_call_is_an_errand_from_the_first_on(
     open_zoo: Opens, tmp_path: Path, made: list[Errand]
 ) -> None:
@@ -324,7 +348,8 @@ def test_a_contract_holds_on_both_ways(awake: Zoo, made: list[Errand]) -> None:
 def test_a_call_may_take_longer_than_a_look_or_a_wait(awake: Zoo, made: list[Errand]) -> None:
     """Who blocks looks again after a second; from then on it is a general call."""
     zoo = awake
-    assert only(zoo).hook.first(value=["sleep", 1.1]) == "awake"
+    with when_general(zoo.kernel.run.dir / "plugins" / "turns"):
+        assert only(zoo).hook.first(value=["wait"]) == "went"
     assert made[0].taken is not None
 
 
@@ -529,6 +554,7 @@ def trio(confinement: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Zoo(kernel)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_fan_out_is_a_round_of_errands(trio: Zoo, made: list[Any]) -> None:
     """Each provider is asked by one; values come in their order, without those that are none."""
     trio.kernel.hook.act(value=["give", "all of them have a worker"])
@@ -560,18 +586,19 @@ def test_both_ways_to_several_say_the_same(trio: Zoo, value: Any, key: Any) -> N
 
 
 @pytest.mark.parametrize("which", THREE)
-@pytest.mark.parametrize("way", [*sorted(UNUSUAL), "sleep"])
+@pytest.mark.parametrize("way", [*sorted(UNUSUAL), "wait"])
 def test_one_of_several_may_be_out_of_the_ordinary(
     trio: Zoo, made: list[Any], way: str, which: str
 ) -> None:
     """It goes on in general, and the others' answers stay what they are."""
-    own = ["sleep", 1.1] if way == "sleep" else [way]
+    place = trio.kernel.run.dir / "plugins" / which
     alone = trio.kernel.options(only={which})
     alone.call("first", value=["die"])  # A worker says once where it drew.
     trio.kernel.hook.act(value=["give", "all of them have one"])
     made.clear()
     known = len(recorded(trio.kernel.run))
-    result = trio.kernel.call("act", value=["for", which, own, ["give", "x"]])
+    with when_general(place) if way == "wait" else nullcontext():
+        result = trio.kernel.call("act", value=["for", which, [way], ["give", "x"]])
     assert made[0].taken is not None
     code = UNUSUAL.get(way, "ok")
     assert {each.plugin: code_of(each) for each in result} == dict.fromkeys(THREE, "ok") | {
@@ -709,6 +736,7 @@ def test_an_awaited_round_has_its_answers_by_both_ways(
 # -- in an event loop ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("sees", [True, False])
 def test_an_awaited_errand_has_its_answer_by_both_ways(
     open_zoo: Opens, monkeypatch: pytest.MonkeyPatch, made: list[Errand], sees: bool
