@@ -10,23 +10,18 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import CoroutineType
 from typing import Any
-
-import msgspec
 
 from nxkernel._blob import NONE, Blobs
 from nxkernel._canonical import SHORT, encode, read, sealed, trusted
 from nxkernel._hookimpls import FoundImpl
 from nxkernel._iterators import NoStream, finished, source_of
 from nxkernel._streams import Streams
-from nxkernel._tally import Tally
 from nxkernel._values import item_hint
 from nxkernel._wire import (
-    Broker,
     Denied,
     Drawn,
     Failure,
@@ -41,22 +36,22 @@ from nxkernel._wire import (
     Ping,
     Pong,
     Ready,
-    Reply,
     Result,
     Setup,
     Stop,
 )
-from nxkernel._wrappers import arriving, enter, forsake, leave
+from nxkernel._wrappers import enter, forsake, leave
 from nxkernel.errors import CallRejected, NxError
 from nxkernel.types import ImplFacts
-from nxkernel.worker.arena import Arena, Loan
+from nxkernel.worker.arena import Arena
+from nxkernel.worker.asking import Asking, remote
 from nxkernel.worker.chance import Chance, Outer
 from nxkernel.worker.context import PluginContext
 from nxkernel.worker.crossing import Crossing
 from nxkernel.worker.denials import Lookout
 from nxkernel.worker.failure import BadValue, failure
 from nxkernel.worker.flows import Answer, Flows
-from nxkernel.worker.meter import Meter
+from nxkernel.worker.frames import Frame, depth
 from nxkernel.worker.parcels import Parcels
 from nxkernel.worker.pipe import Pipe
 from nxkernel.worker.template import Template
@@ -67,26 +62,8 @@ __all__ = ["Runner", "log_to_stderr"]
 _log = logging.getLogger("nxkernel.plugin")
 
 
-class _Frame(msgspec.Struct, eq=False):  # made without a step of the interpreter
-    """A call that is on the stack."""
-
-    seq: int
-    #: What its context draws from; an equal call later begins anew.
-    streams: Streams
-    #: The span around it, or empty.
-    traceparent: str = ""
-    #: The error that a wrapper is handed in its second phase.
-    inner: NxError | None = None
-    #: Python frames below it, if another call is below it.
-    depth: int = 0
-    #: What it has of the arena.
-    loans: list[Loan] = msgspec.field(default_factory=list)
-    #: What it uses.
-    meter: Meter = msgspec.field(default_factory=Meter)
-
-
 #: What answers a message of the host as the call on top.
-_Work = Callable[[Any, _Frame], Answer]
+_Work = Callable[[Any, Frame], Answer]
 
 
 class Runner:
@@ -109,9 +86,7 @@ class Runner:
         self._impls: Mapping[str, FoundImpl] = {}
         #: Those whose calls nobody watches, if what they return may be as large as most.
         self._usual: Mapping[str, FoundImpl] = {}
-        self._stack: list[_Frame] = [_Frame(seq=0, streams=Streams(setup.import_seed))]
-        chance.streams = self.streams
-        self._brokered = 0
+        self._stack: list[Frame] = [Frame(seq=0, streams=Streams(setup.import_seed))]
         self._flows = Flows(
             pipe,
             chance,
@@ -120,11 +95,14 @@ class Runner:
             accept=self._accept,
             watched=lambda: self.watched(True),
         )
+        asking = self._asking = Asking(
+            pipe, self._crossing, self._stack, accept=self._accept, closing=self._flows.closing
+        )
+        chance.streams = asking.streams
         #: Wrappers between their two phases, by the seq of the first one.
         self._suspended: dict[int, Generator[Any, Any, Any]] = {}
         #: In the fork of a template: those that wait there.
         self._others: dict[int, Generator[Any, Any, Any]] = {}
-        self._thread = threading.get_ident()
         #: Told to end in the middle of calls that nobody waits for any more.
         self._stopped = False
         #: What forks the calls, where each gets a process of its own.
@@ -136,7 +114,7 @@ class Runner:
             settings=settings,
             run_dir=setup.run_dir,
             started_ns=setup.run_started_ns,
-            kernel=self,
+            kernel=asking,
         )
 
     # -- the loop ------------------------------------------------------------------------
@@ -177,8 +155,8 @@ class Runner:
         """Serve another host's end from now on, as if nothing had been called yet."""
         self._pipe, self._crossing = pipe, Crossing(self._setup, Parcels(arena))
         self._flows.pipe = pipe
+        self._asking.begin_again(pipe, self._crossing)
         del self._stack[1:]
-        self._brokered = 0
         # Kept: their generators would be closed here, which is the template's to do.
         self._others, self._suspended = self._suspended, {}
         self.template = None
@@ -204,15 +182,15 @@ class Runner:
 
     def _invoke(self, message: Invoke) -> None:
         streams = Streams(message.seed or self._setup.import_seed)
-        frame = _Frame(message.seq, streams, message.traceparent)
+        frame = Frame(message.seq, streams, message.traceparent)
         self._answer(frame, self._phase if message.window is None else self._stream, message)
 
     def _perform(
         self, seq: int, streams: Streams, work: Callable[[], Answer], *, traceparent: str
     ) -> None:
-        self._answer(_Frame(seq, streams, traceparent), lambda *_: work(), None)
+        self._answer(Frame(seq, streams, traceparent), lambda *_: work(), None)
 
-    def _answer(self, frame: _Frame, work: _Work, given: Any) -> None:
+    def _answer(self, frame: Frame, work: _Work, given: Any) -> None:
         """Do *work* as the call on top, and send what it answers or why it does not."""
         stack, chance = self._stack, self._chance
         below = stack[-1]
@@ -240,27 +218,27 @@ class Runner:
         if below.seq or chance.resting or chance.watch.seeded:
             self._after(frame, below)
 
-    def _entered(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int] | None:
+    def _entered(self, frame: Frame, below: Frame) -> tuple[Outer, int, int] | None:
         if below.seq:
             return self._nested(frame, below)
         self._chance.begin()
         return None
 
-    def _after(self, frame: _Frame, below: _Frame) -> None:
+    def _after(self, frame: Frame, below: Frame) -> None:
         """Do what the host does not wait for, now that it has the answer of *frame*."""
         if below.seq:
             frame.meter.tell(below.meter)
         else:
             self._chance.end()
 
-    def _nested(self, frame: _Frame, below: _Frame) -> tuple[Outer, int, int]:
+    def _nested(self, frame: Frame, below: Frame) -> tuple[Outer, int, int]:
         """*frame* begins on top of the call *below*: keep what that must find again.
 
         It has the room on the Python stack of a call that is alone: what lies below it there are
         other calls, which are not its own doing.
         """
         outer, room = self._chance.enter(), sys.getrecursionlimit()
-        frame.depth = _depth()
+        frame.depth = depth()
         deepened = room + max(0, frame.depth - below.depth)
         sys.setrecursionlimit(deepened)
         return outer, room, deepened
@@ -271,7 +249,7 @@ class Runner:
         if sys.getrecursionlimit() == deepened:  # else the plugin has set its own
             sys.setrecursionlimit(room)
 
-    def _phase(self, message: Invoke, frame: _Frame) -> Result:
+    def _phase(self, message: Invoke, frame: Frame) -> Result:
         """Answer: a usual call of plain values in line, all others by :meth:`_other`."""
         impl = self._usual.get(message.impl)
         if impl is None or message.phase != "call" or message.blobs:
@@ -286,17 +264,17 @@ class Runner:
             return Result(message.seq, payload, 0, [])
         return self._unsealed(message, frame, impl, value)
 
-    def _unsealed(self, message: Invoke, frame: _Frame, impl: FoundImpl, value: Any) -> Result:
+    def _unsealed(self, message: Invoke, frame: Frame, impl: FoundImpl, value: Any) -> Result:
         """Answer with what is not certainly plain."""
         tried = impl.plain
         if isinstance(value, CoroutineType):
             value, tried = finished(value), False
         return self._result(message, frame, value, impl.returns, tried=tried)
 
-    def _other(self, message: Invoke, frame: _Frame) -> Result:
+    def _other(self, message: Invoke, frame: Frame) -> Result:
         """Answer whatever is asked."""
         if message.error is not None:
-            frame.inner = _remote(*message.error)
+            frame.inner = remote(*message.error)
         impl, inner, blobs = self._impl(message), frame.inner, NONE
         if message.blobs:
             blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
@@ -315,12 +293,12 @@ class Runner:
         return self._result(message, frame, value, impl.returns)
 
     def _result(
-        self, message: Invoke, frame: _Frame, value: Any, hint: Any, *, tried: bool = False
+        self, message: Invoke, frame: Frame, value: Any, hint: Any, *, tried: bool = False
     ) -> Result:
         payload, pieces, _ = self._crossing.result(value, hint, frame.loans, tried=tried)
         return Result(message.seq, payload, 0, pieces)
 
-    def _stream(self, message: Invoke, frame: _Frame) -> Answer:
+    def _stream(self, message: Invoke, frame: Frame) -> Answer:
         window, impl = message.window, self._impl(message)
         assert window is not None
         blobs = self._crossing.parcels.opened(message.blobs, frame.loans)
@@ -384,82 +362,13 @@ class Runner:
         """A result as bytes; its blobs, as they travel and as they are."""
         return self._crossing.result(value, hint, self._stack[-1].loans)
 
-    # -- brokered calls --------------------------------------------------------------------
-
-    def call(self, hook: str, arguments: Mapping[str, Any]) -> Any:
-        """Ask the host to call *hook*; serve whatever arrives until the reply is there."""
-        if threading.get_ident() != self._thread:
-            raise CallRejected("context.call works in the thread that runs the hookimpl only")
-        if len(self._stack) == 1:
-            raise CallRejected("context.call works while a hookimpl runs, not before")
-        self._refuse_at_its_end()
-        self._pipe.send(self._request(str(hook), arguments))
-        while True:
-            self._refuse_at_its_end()
-            message = self._pipe.receive()
-            if isinstance(message, Reply):
-                return self._unwrap(message)
-            self._accept(message)
-
-    def _refuse_at_its_end(self) -> None:
-        """Raise CallRejected in a stream that was closed: there will be no reply."""
-        if self._flows.closing(self._stack[-1].seq):
-            raise CallRejected("the stream was closed: it cannot call any more")
-
-    def _request(self, hook: str, arguments: Mapping[str, Any]) -> Broker:
-        payload, blobs = self._crossing.request(hook, arguments)
-        loans = self._stack[-1].loans
-        self._brokered += 1
-        return Broker(
-            seq=self._brokered,
-            within=self._stack[-1].seq,
-            hook=hook,
-            payload=payload,
-            held=self._crossing.parcels.held(loans),
-            blobs=self._crossing.parcels.sent(blobs, loans),
-        )
-
-    def _unwrap(self, reply: Reply) -> Any:
-        if reply.error is not None:
-            raise _remote(*reply.error)
-        return read(
-            reply.payload, self._crossing.parcels.opened(reply.blobs, self._stack[-1].loans)
-        )
-
-    def streams(self) -> Streams:
-        """What the call on top draws from."""
-        return self._stack[-1].streams
-
-    def traceparent(self) -> str:
-        """The span around the call on top."""
-        return self._stack[-1].traceparent
-
-    def tally(self) -> Tally:
-        """Where the call on top counts its rows."""
-        return self._stack[-1].meter.tally
-
 
 def _told(facts: ImplFacts) -> Impl:
     return Impl(*(getattr(facts, name) for name in Impl.__struct_fields__))
 
 
-def _depth() -> int:
-    """How many Python frames this thread has under way."""
-    frame, depth = sys._getframe(), 0
-    while frame.f_back is not None:
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
 def _unwatched(_call: bool) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-def _remote(code: str, message: str, origin: str) -> NxError:
-    """An error from elsewhere, and where it began."""
-    error = arriving(code, message)
-    error.origin = origin  # type: ignore[attr-defined]
-    return error
 
 
 def log_to_stderr() -> None:
