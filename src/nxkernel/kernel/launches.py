@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import attrs
+
 from nxkernel._canonical import digest, encode
 from nxkernel._once import once
 from nxkernel._seeds import child, draw, run_key
@@ -43,6 +45,24 @@ _BYTECODE = b"nx.bytecode.v1\0"
 
 #: Stands for every plugin of which nothing in particular is said.
 PROBE = PluginId("nxkernel.probe")
+
+
+@attrs.frozen(kw_only=True)
+class _Given:
+    """A member that was admitted, and what it is given in this run."""
+
+    member: Member
+    manifest: Manifest
+    admitted: Admitted
+    home: Home
+    run_dir: Path
+    #: What its manifest's templates stand for.
+    templates: Mapping[str, str]
+    granted: Grant
+    bytecode: Bytecode
+    #: Where its code is, compiled or not.
+    code: tuple[str, ...]
+    guard: Guard
 
 
 class Launches:
@@ -84,6 +104,35 @@ class Launches:
         return plan
 
     def _launch(self, member: Member, project: str) -> Launch:
+        given = self._given(member)
+        granted, strict = given.granted, given.guard.chance == "strict"
+        return Launch(
+            profile=self._homes.profile(
+                given.home, network=bool(granted.network), fixed_addresses=strict
+            ),
+            level=self._level,
+            confinement=self._walls.around(
+                member.limits,
+                given.code,
+                given.home,
+                given.run_dir,
+                granted,
+                entropy=not strict,
+                template=member.fresh,
+            ),
+            environment=environment_of(self._hosting, given.run_dir, strict=strict),
+            run_dir=str(given.run_dir),
+            max_frame=self._hosting.max_frame,
+            limits=member.limits,
+            tasks=self._tasks(member, granted),
+            call_filter=(
+                self._walls.around_calls(granted, entropy=not strict) if member.fresh else None
+            ),
+            load=self._load(given, project),
+            advisor=self._advisor(member, given.manifest, given.home, given.templates),
+        )
+
+    def _given(self, member: Member) -> _Given:
         manifest, admitted, home = member.manifest, member.admitted, member.home
         if manifest is None or admitted is None or home is None:
             raise _not_admitted(member)
@@ -91,51 +140,38 @@ class Launches:
         templates = self._folders.templates(member, run_dir)
         granted = self._folders.granted(member, templates)
         bytecode = self._bytecode(admitted, home)
-        code = (*self._code(admitted), bytecode.place)
-        guard = self._guard_of(member.id)
-        entropy = guard.chance != "strict"
-        return Launch(
-            profile=self._homes.profile(
-                home,
-                network=bool(granted.network),
-                fixed_addresses=guard.chance == "strict",
-            ),
-            level=self._level,
-            confinement=self._walls.around(
-                member.limits,
-                code,
-                home,
-                run_dir,
-                granted,
-                entropy=entropy,
-                template=member.fresh,
-            ),
-            environment=environment_of(self._hosting, run_dir, strict=guard.chance == "strict"),
-            run_dir=str(run_dir),
-            max_frame=self._hosting.max_frame,
-            limits=member.limits,
-            tasks=self._tasks(member, granted),
-            call_filter=(
-                self._walls.around_calls(granted, entropy=entropy) if member.fresh else None
-            ),
-            load=Load(
-                plugin=member.id,
-                project=project,
-                entrypoint=manifest.entrypoint,
-                code_dir=str(admitted.path),
-                inside=admitted.inside,
-                settings=encode(member.settings.reveal()),
-                write_roots=tuple(sorted({str(run_dir), *granted.write})),
-                import_seed=self._import_seed(member),
-                run_started_ns=self._run.started_ns,
-                api_dir=str(self.api_dir or ""),
-                fence=self._walls.fence(code, home, granted),
-                guard=_told(guard, rng_global=manifest.rng == "global"),
-                environment=home.environment,
-                bytecode=bytecode,
-                masking=Masking(member.words.reveal()),
-            ),
-            advisor=self._advisor(member, manifest, home, templates),
+        return _Given(
+            member=member,
+            manifest=manifest,
+            admitted=admitted,
+            home=home,
+            run_dir=run_dir,
+            templates=templates,
+            granted=granted,
+            bytecode=bytecode,
+            code=(*self._code(admitted), bytecode.place),
+            guard=self._guard_of(member.id),
+        )
+
+    def _load(self, given: _Given, project: str) -> Load:
+        """What the worker has to load, once it is confined."""
+        member, manifest, granted = given.member, given.manifest, given.granted
+        return Load(
+            plugin=member.id,
+            project=project,
+            entrypoint=manifest.entrypoint,
+            code_dir=str(given.admitted.path),
+            inside=given.admitted.inside,
+            settings=encode(member.settings.reveal()),
+            write_roots=tuple(sorted({str(given.run_dir), *granted.write})),
+            import_seed=self._import_seed(member),
+            run_started_ns=self._run.started_ns,
+            api_dir=str(self.api_dir or ""),
+            fence=self._walls.fence(given.code, given.home, granted),
+            guard=_told(given.guard, rng_global=manifest.rng == "global"),
+            environment=given.home.environment,
+            bytecode=given.bytecode,
+            masking=Masking(member.words.reveal()),
         )
 
     def _tasks(self, member: Member, granted: Grant) -> int:

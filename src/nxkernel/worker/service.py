@@ -27,11 +27,7 @@ def serve(pipe: Pipe, level: str, debugged: bool, arena: tuple[int, ...]) -> int
     *level*: that of this process. *debugged*: standard input is the terminal of a debugger.
     *arena*: its two descriptors, or none.
     """
-    message = pipe.receive()
-    if not isinstance(message, Setup):
-        raise NxError("expected Setup")
-    if message.call_filter is not None and NURSERY_FD not in arena:
-        raise NxError("a template came without its nursery")
+    message = _setup(pipe, arena)
     file_shims().cover(message.write_roots)
     lookout = Lookout(_fence(message, level))
     chance = Chance(message.guard, code_dir=message.code_dir, import_seed=message.import_seed)
@@ -54,17 +50,30 @@ def serve(pipe: Pipe, level: str, debugged: bool, arena: tuple[int, ...]) -> int
             runner.template.settle()
     except BaseException as error:
         runner.tell(0, error)
-        failure = describe(error, message)
-        pipe.send(
-            Refused(
-                code=error.code if isinstance(error, NxError) else "plugin.start",
-                message=failure.message,
-                details=encode(failure.details),
-            )
-        )
+        pipe.send(_refusal(error, message))
         return 0
     runner.serve(impls)
     return 0
+
+
+def _setup(pipe: Pipe, arena: tuple[int, ...]) -> Setup:
+    """Receive what is to be served."""
+    message = pipe.receive()
+    if not isinstance(message, Setup):
+        raise NxError("expected Setup")
+    if message.call_filter is not None and NURSERY_FD not in arena:
+        raise NxError("a template came without its nursery")
+    return message
+
+
+def _refusal(error: BaseException, setup: Setup) -> Refused:
+    """What is said of a plugin that cannot be served."""
+    failure = describe(error, setup)
+    return Refused(
+        code=error.code if isinstance(error, NxError) else "plugin.start",
+        message=failure.message,
+        details=encode(failure.details),
+    )
 
 
 def _teller(pipe: Pipe) -> Callable[[str, bytes], None]:
