@@ -27,7 +27,6 @@ from nxkernel._wire import (
     Failure,
     FromWorker,
     Halt,
-    Inline,
     Item,
     More,
     Pause,
@@ -41,6 +40,7 @@ from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import give_up, inter, lost_along
+from nxkernel.host.rations import Ration
 from nxkernel.host.replies import LONGEST_US, Loss, answered, cancelled, closed, lost_with, used
 from nxkernel.host.session import admitted
 from nxkernel.host.slot import Frame
@@ -89,7 +89,7 @@ class Flow:
     allowance: Allowance = attrs.field(init=False)
     tally: Tally = attrs.Factory(Tally)
     #: What is left of the window in this turn, and whether the worker was asked to end it.
-    _left: Window = attrs.Factory(lambda: Window(0, 0))
+    _ration: Ration = attrs.field(init=False)
     _pausing: bool = False
     #: The call that ends the turn under way, or the last one that did.
     _stranger: str = ""
@@ -103,6 +103,7 @@ class Flow:
         until = math.inf if self.keeper.patient else self.call.deadline
         now = self.clock.monotonic()
         self.allowance = Allowance(until, self.call.item_timeout, now)
+        self._ration = Ration(self.window)
 
     def run(self) -> Effects[Outcome]:
         """Make the call, hand out its items, and return what became of it."""
@@ -138,13 +139,13 @@ class Flow:
         turn = yield from self._enter()
         if turn is None:
             return
-        self._left = Window(self.window.items, self.window.size)
+        window = self._ration.begin()
         if self.token is None:
-            turn.send(self._left)
+            turn.send(window)
             self.token, self._held = (turn.worker.generation, turn.frame.seq), True
         else:
             turn.begin()
-            more = More(seq=turn.frame.seq, token=self._token, window=self._left)
+            more = More(seq=turn.frame.seq, token=self._token, window=window)
             turn.worker.channel.send(more)
         yield from self._listen()
 
@@ -289,17 +290,13 @@ class Flow:
     # Each of them returns what is wrong with the message, or nothing.
 
     def _item(self, turn: Conversation, message: Item) -> str:
-        if self._left.items <= 0 or self._left.size <= 0:
+        if not self._ration.take(message):
             return "it sends more of a stream than it was asked for"
         try:
             parcels = turn.worker.channel.parcels
             shape = parcels.opened(message.payload, message.blobs, turn.frame.mark)
         except NotCanonical as error:
             return f"an item is not canonical: {error}"
-        size = len(message.payload)
-        for piece in message.blobs:
-            size += len(piece.data) if isinstance(piece, Inline) else piece.size
-        self._left = Window(self._left.items - 1, self._left.size - size)
         self.opened = True
         if not self.halting:
             self.items.append(
@@ -318,7 +315,7 @@ class Flow:
         return ""
 
     def _paused(self, turn: Conversation, message: Paused) -> str:
-        if self._left.items == self.window.items and not self._pausing:
+        if self._ration.is_untouched and not self._pausing:
             return "it pauses a stream that it has not gone on with"
         self.opened = True
         self._answered(turn, message)
@@ -461,7 +458,7 @@ class Flow:
             self._halted = worker.next_seq()
             worker.channel.send(Halt(seq=self._halted, token=self._token))
         seqs = frozenset({frame.seq, self._halted})
-        worker.strays.append(Stray(seqs, self._left.items + _LAST_WORDS))
+        worker.strays.append(Stray(seqs, self._ration.items + _LAST_WORDS))
         # A call below goes on with its own; it must not take what the iterator has for that.
         worker.channel.parcels.leave(frame.mark)
         if self.keeper.slot.alone:
