@@ -16,6 +16,7 @@ from nxkernel.host import slot
 from nxkernel.host.slot import RETIRED
 from nxkernel.host.transport import Brokered
 from nxkernel.types import Outcome
+from tests.support.calls import FakeClock
 from tests.support.fake_workers import Ended, Host, Peer, answering, echo, the_call
 
 BLAMELESS = ("plugin.crashed", "host")
@@ -87,13 +88,26 @@ def cancelled(host: Host, worker: Worker, call_id: str) -> Outcome:
     return outcome
 
 
+def overrun(host: Host, worker: Worker, call_id: str) -> Outcome:
+    """A call whose time is over once the worker is at it."""
+
+    def pass_time() -> None:
+        worker.reached.wait()
+        host.clock.now += 1.0
+
+    passing = threading.Thread(target=pass_time)
+    passing.start()
+    outcome = host.call(impl="waits", call_id=call_id, timeout=0.05)
+    passing.join()
+    return outcome
+
+
 def taken_down(host: Host, worker: Worker, how: str, call_id: str = "3") -> Outcome:
     """A call that ends the worker, and what became of it."""
     if how == "cancelled":
         return cancelled(host, worker, call_id)
     if how == "overran":
-        now = host.clock.monotonic()
-        return host.call(impl="waits", call_id=call_id, deadline=now + 0.2)
+        return overrun(host, worker, call_id)
     return host.call(impl="dies", call_id=call_id)
 
 
@@ -108,7 +122,7 @@ WAYS = {
 def test_a_stream_between_two_turns_is_lost_by_whoever_took_its_worker_down(how: str) -> None:
     """The plugin is blamed for what it did, once, and the stream names the call."""
     worker = Worker()
-    with Host([answering(worker), answering(Worker())]) as host:
+    with Host([answering(worker), answering(Worker())], clock=FakeClock()) as host:
         tasks = first_of(host)
         assert verdict(taken_down(host, worker, how)) == WAYS[how]
         outcome = last_of(host, tasks)
@@ -121,7 +135,7 @@ def test_a_stream_between_two_turns_is_lost_by_whoever_took_its_worker_down(how:
 def test_a_wrapper_is_lost_by_whoever_took_its_worker_down(how: str) -> None:
     """Its second phase comes back to a worker that is gone, or to the next one."""
     worker = Worker()
-    with Host([answering(worker), answering(Worker())]) as host:
+    with Host([answering(worker), answering(Worker())], clock=FakeClock()) as host:
         token = host.call(phase="setup").annotations["token"]
         taken_down(host, worker, how)
         gone = [host.call(phase="teardown", token=token)]

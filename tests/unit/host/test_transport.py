@@ -38,6 +38,7 @@ from nxkernel.host.launch import kill
 from nxkernel.host.transport import Brokered
 from nxkernel.host.workers import Worker
 from nxkernel.types import CallError, Outcome, Usage
+from tests.support.calls import FakeClock
 from tests.support.descriptors import open_files
 from tests.support.fake_workers import (
     Ended,
@@ -376,8 +377,13 @@ def test_a_worker_that_talks_out_of_turn_is_replaced_before_the_next_call() -> N
 
 def test_a_deadline_ends_the_worker() -> None:
     """``plugin.timeout``; the next call has a new worker."""
-    with Host([answering(lambda peer, call: peer.wait()), GOOD]) as host:
-        outcome = host.call(deadline=host.clock.monotonic() + 0.05)
+
+    def overrun(peer: Peer, _: Invoke) -> None:
+        host.clock.now += 1.0
+        peer.wait()
+
+    with Host([answering(overrun), GOOD], clock=FakeClock()) as host:
+        outcome = host.call(timeout=0.05)
         assert (code(outcome), outcome.fault) == ("plugin.timeout", "plugin")
         assert host.call().ok
 
@@ -391,10 +397,11 @@ def test_a_worker_that_drips_bytes_does_not_outlast_its_deadline() -> None:
         peer.write(struct.pack("<I", 1 << 19))
         while True:
             peer.write(b"x" * 8)
+            host.clock.now += 0.001
             pause.wait(0.001)
 
-    with Host([answering(drip)]) as host:
-        assert code(host.call(deadline=host.clock.monotonic() + 0.05)) == "plugin.timeout"
+    with Host([answering(drip)], clock=FakeClock()) as host:
+        assert code(host.call(timeout=0.05)) == "plugin.timeout"
 
 
 def test_a_call_that_comes_too_late_is_not_made() -> None:
@@ -710,15 +717,16 @@ def test_a_caller_may_deal_with_a_nested_call_that_used_up_the_time() -> None:
     """It gets a little time beyond their common deadline, once."""
 
     def slow(*_: Any) -> Effects[Brokered]:
-        yield Gate(lambda: False, host.clock.monotonic() + 0.1)
+        host.clock.now += 0.1
+        yield Gate(lambda: True)
         return Brokered(error=CallError(code="plugin.timeout", message="late"))
 
     def recover(peer: Peer, call: Invoke) -> None:
         assert broker(peer, call).error is not None
         peer.send(Result(call.seq, encode("recovered"), 0, []))
 
-    with Host([answering(recover)], broker=slow) as host:
-        outcome = host.call(deadline=host.clock.monotonic() + 0.05)
+    with Host([answering(recover)], broker=slow, clock=FakeClock()) as host:
+        outcome = host.call(timeout=0.05)
         assert outcome.value == "recovered"
 
 
