@@ -25,6 +25,7 @@ from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.leg import Leg, Means
 from nxkernel.kernel.packing import Packing
 from nxkernel.kernel.registry import Order
+from nxkernel.kernel.sequel import Sequel
 from nxkernel.types import HookResult, Outcome
 
 __all__ = ["Fan", "Round"]
@@ -88,8 +89,9 @@ class Fan:
         legs: Sequence[Leg],
     ) -> None:
         """*order*: by which *providers* are asked; *legs*: of all of them."""
-        self._means, self._order, self._providers = means, order, providers
-        self._spec, self._legs, self.hook, self.bell = spec, tuple(legs), spec.name, means.bell
+        self._means, self._order, self._legs = means, order, tuple(legs)
+        self._sequel = Sequel(means, order, providers, spec)
+        self.hook, self.bell = spec.name, means.bell
         self._packing, self._now = Packing(spec, means.max_frame), means.clock.monotonic
         self._sample, self._glance = means.costs.sample, means.glance_of(spec.name)
 
@@ -211,8 +213,9 @@ class Fan:
         return self._go_on(made)
 
     def _go_on(self, made: Round) -> Tasks:
+        rest = self._sequel.of(made.errands[0], self._sources(made), made.sample)
         self._order.entered += (None,)
-        tasks = made.taken = Tasks.resumed(self._rest(made, self._sources(made)))
+        tasks = made.taken = Tasks.resumed(rest)
         return tasks
 
     def _sources(self, made: Round) -> Sources:
@@ -227,17 +230,6 @@ class Fan:
             elif errand.stage == Errand.ANSWERED:
                 found[errand.whom.of] = given(errand.seeded())
         return found
-
-    def _rest(self, made: Round, sources: Sources) -> Effects[HookResult]:
-        means = self._means
-        try:
-            call = means.intake.of_errand(made.errands[0], self._spec)
-            result = yield from means.resume(call, self._providers, sources)
-            self._kept(made)
-            return result
-        finally:
-            del self._order.entered[-1]
-            means.registry.left(self._order)
 
     def _break_off(self, made: Round) -> None:
         """An interrupt has struck, or the host is broken: what was begun has its end on record."""

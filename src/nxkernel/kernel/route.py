@@ -17,7 +17,7 @@ from nxkernel.kernel.asking import CallOptions
 from nxkernel.kernel.leg import Leg, Means
 from nxkernel.kernel.packing import Packing
 from nxkernel.kernel.registry import Order
-from nxkernel.types import HookResult
+from nxkernel.kernel.sequel import Sequel
 
 __all__ = ["Route"]
 
@@ -35,8 +35,8 @@ class Route:
         leg: Leg,
     ) -> None:
         """*order*: by which *providers* are asked; *leg*: of the first of them."""
-        self._means, self._order, self._providers = means, order, providers
-        self._spec, self._leg = spec, leg
+        self._means, self._order, self._spec, self._leg = means, order, spec, leg
+        self._sequel = Sequel(means, order, providers, spec)
         self._packing = Packing(spec, means.max_frame)
         self._now, self._sample = means.clock.monotonic, means.costs.sample
         self._look, self._glance = means.look_of(spec.name), means.glance_of(spec.name)
@@ -108,23 +108,10 @@ class Route:
         return self._go_on(errand, errand.source)
 
     def _go_on(self, errand: Errand, source: Effects[Any]) -> Tasks:
+        rest = self._sequel.of(errand, {errand.whom.of: source}, errand.sample)
         self._order.entered += (None,)
-        tasks = errand.taken = Tasks.resumed(self._rest(errand, source))
+        tasks = errand.taken = Tasks.resumed(rest)
         return tasks
-
-    def _rest(self, errand: Errand, source: Effects[Any]) -> Effects[HookResult]:
-        means = self._means
-        try:
-            call = means.intake.of_errand(errand, self._spec)
-            sources = {errand.whom.of: source}
-            result = yield from means.resume(call, self._providers, sources)
-            if errand.sample is not None:
-                errand.sample.add("result", 0.0)
-                means.costs.keep(self._spec.name, errand.sample)
-            return result
-        finally:
-            del self._order.entered[-1]
-            means.registry.left(self._order)
 
     def _break_off(self, errand: Errand) -> None:
         """An interrupt has struck, or the host is broken: what was begun has its end on record."""
