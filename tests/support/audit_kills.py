@@ -130,6 +130,11 @@ def _torn(files: list[Segment]) -> set[str]:
     return {name.replace(".spool", ".torn") for name in names}
 
 
+def _drainable(folder: Path) -> Iterator[Path]:
+    """Yield the files that are to be drained: of a write that was cut short the end is kept."""
+    yield from (file for file in folder.iterdir() if file.suffix != ".torn")
+
+
 class Storm:
     """One log after another, and what happened to them."""
 
@@ -220,7 +225,7 @@ class Storm:
         folder = self._log.parent / "audit.db-spool"
         until = time.monotonic() + PATIENCE_S
         # A drainer that a killed kernel has started may hold the log's lock a little longer.
-        while any(folder.iterdir()) and time.monotonic() < until:
+        while any(_drainable(folder)) and time.monotonic() < until:
             drain(self._log, SystemClock(), lambda: True)
         rotate(self._log, SystemClock())  # none of those that were killed stands in its way
         with os.fdopen(writing, "w") as pipe:
