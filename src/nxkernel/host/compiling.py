@@ -7,8 +7,8 @@ from nxkernel._wire import Compiled, FromWorker
 from nxkernel.dispatch.effects import Effects
 from nxkernel.host.launch import Compilation
 from nxkernel.host.listening import hear
-from nxkernel.host.replies import Loss
 from nxkernel.host.slot import Frame
+from nxkernel.host.unanswered import Loss
 from nxkernel.host.workers import Worker
 
 __all__ = ["STARTING", "hear_loaded"]

@@ -41,10 +41,11 @@ from nxkernel.host.custody import Custody
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import give_up, inter, lost_along
 from nxkernel.host.rations import Ration
-from nxkernel.host.replies import LONGEST_US, Loss, answered, cancelled, closed, lost_with, used
+from nxkernel.host.replies import LONGEST_US, answered, used
 from nxkernel.host.session import admitted
 from nxkernel.host.slot import Frame
 from nxkernel.host.tallies import Tally
+from nxkernel.host.unanswered import Loss, cancelled, closed, lost_with
 from nxkernel.host.workers import Stray, Worker
 from nxkernel.types import Call, Outcome
 

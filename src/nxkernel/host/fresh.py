@@ -24,18 +24,11 @@ from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, discard_stale
-from nxkernel.host.replies import (
-    MAX_MESSAGE,
-    Loss,
-    cancelled,
-    lost_between,
-    lost_with,
-    refused,
-    words_for,
-)
+from nxkernel.host.replies import MAX_MESSAGE
 from nxkernel.host.session import session
 from nxkernel.host.slot import Frame
 from nxkernel.host.starting import Starter
+from nxkernel.host.unanswered import Loss, cancelled, lost_between, lost_with, refused, words_for
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome
 

@@ -31,9 +31,10 @@ from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.errors import CallRejected, KernelNotRunning, NxError
 from nxkernel.host.builtin import Builtins, raised
 from nxkernel.host.conversation import Brokers
-from nxkernel.host.replies import Brokered, cancelled, lost_with, traceparent_of
+from nxkernel.host.replies import Brokered, traceparent_of
 from nxkernel.host.slot import Frame, Slot
 from nxkernel.host.sources import pulled
+from nxkernel.host.unanswered import cancelled, lost_with
 from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Resident"]

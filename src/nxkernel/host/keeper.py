@@ -15,9 +15,9 @@ from nxkernel.host.launch import Compilation, Launch, Launcher, setup
 from nxkernel.host.logs import LogTail
 from nxkernel.host.logwriter import Pending
 from nxkernel.host.memory_kills import MemoryKills
-from nxkernel.host.replies import came_too_late
 from nxkernel.host.slot import CLOSED, Frame, Slot
 from nxkernel.host.supervisor import Report, Supervisor
+from nxkernel.host.unanswered import came_too_late
 from nxkernel.host.workers import Worker
 from nxkernel.types import PluginId
 

@@ -9,8 +9,8 @@ from nxkernel._wire import Denied, Drawn, FromWorker
 from nxkernel.dispatch.effects import Effects, Io, Signal
 from nxkernel.errors import ProtocolViolation
 from nxkernel.host.channel import Channel
-from nxkernel.host.replies import Loss
 from nxkernel.host.slot import Frame
+from nxkernel.host.unanswered import Loss
 from nxkernel.host.workers import Worker
 
 __all__ = ["Speaker", "after", "hear", "receive"]

@@ -16,8 +16,9 @@ from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Look
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import after
-from nxkernel.host.replies import LONGEST_US, Loss, used
+from nxkernel.host.replies import LONGEST_US, used
 from nxkernel.host.slot import Frame
+from nxkernel.host.unanswered import Loss
 
 __all__ = ["Heard", "Messenger", "messenger"]
 

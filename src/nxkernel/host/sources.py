@@ -12,8 +12,8 @@ import attrs
 
 from nxkernel.dispatch.effects import Effects, Offer, Signal
 from nxkernel.host.accounts import Account
-from nxkernel.host.replies import cancelled, closed
 from nxkernel.host.tallies import Tally
+from nxkernel.host.unanswered import cancelled, closed
 from nxkernel.types import Call, Outcome
 
 __all__ = ["Source", "Turns", "pulled"]

@@ -23,19 +23,12 @@ from nxkernel.host.custody import Custody
 from nxkernel.host.flows import Find, Flow
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.losing import discard_stale, fit, give_up, inter
-from nxkernel.host.replies import (
-    Brokered,
-    Loss,
-    cancelled,
-    expired,
-    lost_between,
-    lost_with,
-    refused,
-)
+from nxkernel.host.replies import Brokered
 from nxkernel.host.retries import again
 from nxkernel.host.session import admitted, seated, session
 from nxkernel.host.slot import RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
+from nxkernel.host.unanswered import Loss, cancelled, expired, lost_between, lost_with, refused
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome, PluginId
 

@@ -17,9 +17,9 @@ from nxkernel.errors import KernelNotRunning, PluginDisabled
 from nxkernel.hookspecs import HookSpec
 from nxkernel.host.builtin import Builtins
 from nxkernel.host.inproc import Resident
-from nxkernel.host.replies import cancelled
 from nxkernel.host.sources import pulled
 from nxkernel.host.transport import Transport
+from nxkernel.host.unanswered import cancelled
 from nxkernel.kernel.annotations import Annotations
 from nxkernel.kernel.asking import PluginStats
 from nxkernel.kernel.hookcalls import Nests

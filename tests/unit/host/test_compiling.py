@@ -11,7 +11,7 @@ import pytest
 from nxkernel._wire import Compiled, Pong, Ready
 from nxkernel.host import compiling
 from nxkernel.host.compiling import hear_loaded
-from nxkernel.host.replies import Loss
+from nxkernel.host.unanswered import Loss
 
 
 @attrs.define
