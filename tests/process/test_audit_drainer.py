@@ -153,13 +153,13 @@ def drained(path: Path, *before: str) -> subprocess.CompletedProcess[str]:
 
 
 def dead_kernel(path: Path, calls: int = 20) -> None:
-    """Have a kernel make some calls and die in the middle of one."""
+    """Have a kernel make some calls and die in the middle of one, before anything is drained."""
     script = f"""
 write({calls})
 log.intend(make_call("open"))
 os._exit(0)
 """
-    with kernel(path, script) as child:
+    with kernel(path, script, ("drainer=starter", "drainer=None")) as child:
         child.wait()
 
 
