@@ -17,9 +17,12 @@ many = [bytes(size - 33) for _ in range(3_000)]
 kept, many[::7] = many, [None] * len(many[::7])
 gc.disable()
 {fill}
-made = [bytes(size - 33) for _ in range(64)]
+made = [bytes(size - 33) for _ in range(256)]
 print(len({{id(each) // 4096 for each in made}}))
 """
+#: Pages for where they begin and for the holes that were made since, by `fill` itself or after it.
+#: How many depends on the interpreter and on the seed of its hashes; two to three were seen.
+MORE = 5
 
 
 def pages(size: int, fill: str) -> int:
@@ -29,7 +32,7 @@ def pages(size: int, fill: str) -> int:
 
 @pytest.mark.parametrize("size", [48, 112, 256])
 def test_what_is_made_next_lies_together(size: int) -> None:
-    """Sixty-four objects touch the pages that they need; in the holes they would touch more."""
-    needed = -(-64 * size // 4096)
-    assert pages(size, "heap.fill()") <= needed + 2
-    assert pages(size, "") > needed + 2
+    """256 objects touch few pages but those they need; in the holes it would be many times that."""
+    needed = -(-256 * size // 4096)
+    assert pages(size, "heap.fill()") <= needed + MORE
+    assert pages(size, "") > 5 * needed
