@@ -34,6 +34,7 @@ def trace(frame, event, argument):
 
 def counted(*arguments, **options):
     counting[0] = True
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 tells none unless a frame asked before.
     sys.settrace(trace)
     main(*arguments, **options)
 

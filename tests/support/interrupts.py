@@ -15,8 +15,13 @@ __all__ = ["interrupted"]
 
 #: How often the work is done without an interrupt first, and how often a place is aimed at.
 LOOKS, TRIES = 3, 3
-#: Before it goes on from one of these, the interpreter looks whether a signal has come.
-_CALLS = {code for name, code in dis.opmap.items() if name.startswith("CALL")}
+#: Before it goes on from one of these, the interpreter looks whether a signal has come. It does not
+#: after an intrinsic of Python 3.12, such as the last one of a generator that is closed.
+_CALLS = {
+    code
+    for name, code in dis.opmap.items()
+    if name.startswith("CALL") and not name.startswith("CALL_INTRINSIC")
+}
 
 
 #: A place: function, offset in its code or -1 for its beginning, and how often it was met before.
@@ -116,6 +121,8 @@ def _struck(work: Callable[[], object], shot: _Shot) -> _Shot:
     # What the collector closes meanwhile would be struck as well, and nobody hears of that.
     collects = gc.isenabled()
     gc.disable()
+    # Python 3.12 tells of opcodes only if a frame asked for them before the trace began.
+    sys._getframe().f_trace_opcodes = True
     try:
         sys.settrace(shot.enter)
         work()
