@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -244,6 +245,32 @@ def test_parts_of_a_call_never_exceed_it(
         assert inside <= crossing <= crossing + (row.queue_us or 0) <= (row.duration_us or 0), row
     assert len(crossed) >= 40
     assert max(row.transport_us or 0 for row in crossed) >= 10**6
+
+
+class Slow(nx.Contracts):
+    """Takes its time to admit a call, as a thread does that is kept from its processor in there."""
+
+    def usual(self, whom: Any) -> Any:
+        """Return the usual steps, with a pause in the first."""
+        steps = super().usual(whom)
+        assert steps is not None
+        return attrs.evolve(steps, admit=lambda _: time.sleep(0.02) is None)
+
+
+@pytest.mark.parametrize("hook", ["first", "act"])
+def test_what_a_layer_takes_is_within_its_call(
+    confinement: None, tmp_path: Path, made: list[Any], hook: str
+) -> None:
+    """Also before the call is on record: layers admit a usual one before any of them begins it."""
+    run = nx.Run.create(tmp_path, seed=7)
+    stack = [Slow({}) if isinstance(each, nx.Contracts) else each for each in standard(run)]
+    plugins = nx.discover(folder("turns"))
+    with nx.Kernel("zoo", specs=[Hooks], run=run, plugins=plugins, middleware=stack) as kernel:
+        for _ in range(3):
+            kernel.call(hook, value=["give", "x"])
+    assert made
+    for row in recorded(run):
+        assert 20_000 <= sum((row.stack_us or ())[1:]) <= (row.duration_us or 0), row
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])

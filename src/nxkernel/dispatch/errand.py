@@ -75,6 +75,7 @@ class Errand(Standby):
         "call_id",
         "came_s",
         "deadline",
+        "entered_s",
         "era",
         "frame",
         "input_digest",
@@ -87,7 +88,6 @@ class Errand(Standby):
         "payload",
         "plugin_us",
         "raw",
-        "recorded_s",
         "sample",
         "seed",
         "shape",
@@ -112,11 +112,11 @@ class Errand(Standby):
     options: Any
     key: tuple[Any, ...] | None
     call_id: CallId
-    #: Seconds of the kernel's clock: when it was asked, when it came to its worker, when it was put
-    #: on record, when it was sent, and until when it may take.
+    #: Seconds of the kernel's clock: when it was asked, when it came to the layers that take time
+    #: to admit it, when it came to its worker, when it was sent, and until when it may take.
     asked_s: float
+    entered_s: float
     came_s: float
-    recorded_s: float
     began_s: float
     deadline: float
     #: What its layers take, if it is a call to measure.

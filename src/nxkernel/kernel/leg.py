@@ -131,6 +131,8 @@ class Leg:
             if not brief(errand):
                 return False
         spent = errand.spent_ns = self._untaken.copy()
+        # What each layer takes is within the call, as where one calls the next.
+        errand.entered_s = self._now()
         for at, admit in self._admits:
             began = perf_counter_ns()
             if not admit(errand):

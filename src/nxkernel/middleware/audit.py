@@ -192,12 +192,8 @@ class Audit(Rooted):
             return None
         rows, clock = rows_of(whom), self._clock
 
-        def begin(errand: Errand) -> None:
-            errand.recorded_s = clock.monotonic()
-            rows.begin(errand)
-
         def end(errand: Errand) -> Callable[[Call], Outcome] | None:
-            duration_us = round((clock.monotonic() - errand.recorded_s) * 1e6)
+            duration_us = round((clock.monotonic() - errand.entered_s) * 1e6)
             try:
                 rows.end(errand, duration_us)
             except AuditError as error:
@@ -205,7 +201,7 @@ class Audit(Rooted):
             return None
 
         def passage(errand: Errand, call: Call) -> Passage:
-            attempt = _Attempt(call, errand.intent, errand.recorded_s)
+            attempt = _Attempt(call, errand.intent, errand.entered_s)
             if not call.retries:
                 return call, self._returned, attempt
             self._attempts[call.call_id] = attempt
@@ -214,7 +210,7 @@ class Audit(Rooted):
         return Steps(
             admit=lambda _: not self._lost and self._halted is None,
             brief=True,
-            begin=begin,
+            begin=rows.begin,
             end=end,
             passage=passage,
         )
