@@ -19,7 +19,7 @@ from nxkernel.host.losing import lose, lost_along
 from nxkernel.host.replies import Brokered, answered, invocation, reply_to
 from nxkernel.host.session import resumed
 from nxkernel.host.slot import Frame
-from nxkernel.host.unanswered import Loss
+from nxkernel.host.unanswered import Loss, lost_with
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome, Timing
 
@@ -56,6 +56,9 @@ class Conversation:
     def hold(self, came: float) -> Effects[Outcome]:
         """Send the call, which *came* then, and return what becomes of it."""
         frame, channel, began = self.frame, self.worker.channel, self.clock.monotonic()
+        if frame.lost_by is not None:
+            # Another call has taken the worker along, on the way here.
+            return lost_with(self.call, frame.lost_by)
         # Time under other calls and for the start is not the plugin's to answer for.
         frame.deadline = math.inf if self.keeper.patient else self.call.deadline + (began - came)
         self.send()

@@ -165,15 +165,16 @@ class Flow:
                 self.keeper.slot.leave(frame)
                 self._forsake()
                 return None
+            self.allowance.queued(self.clock.monotonic() - came)
+            self.allowance.account.instance = worker.generation
+            turn, frame.turn, self._pausing = self._conversation(worker, frame), self, False
+            self._take_up(turn, own=True)
+            self.turn = turn
+            return turn
         except BaseException:
             give_up(self.keeper, frame)
             self.keeper.slot.leave(frame)
             raise
-        self.allowance.queued(self.clock.monotonic() - came)
-        self.allowance.account.instance = worker.generation
-        self.turn, frame.turn, self._pausing = self._conversation(worker, frame), self, False
-        self._take_up(self.turn, own=True)
-        return self.turn
 
     def _frame(self) -> Frame:
         return Frame(
@@ -223,14 +224,15 @@ class Flow:
 
     # -- a turn, as another call's session ends it -----------------------------------------------
 
-    def clear(self, by: str) -> Effects[None]:
+    def clear(self, by: Frame) -> Effects[None]:
         """End the open turn, for the call *by* that needs its worker; its items are kept."""
         turn = self.turn
         if turn is None:
             return
         try:
+            by.clears = None  # Until here it would have been given back as it was.
             self._take_up(turn, own=False)
-            self._stranger = by
+            self._stranger = by.call_id
             if not self._pausing:
                 self._pausing = True
                 turn.worker.channel.send(Pause(token=self._token))
@@ -389,11 +391,18 @@ class Flow:
         self._leave(turn)
 
     def _leave(self, turn: Conversation) -> None:
-        self.allowance.rest(turn.frame, self.clock.monotonic())
-        self._degraded = self._degraded or turn.frame.degraded
-        self.turn, self.own = None, False
-        self.keeper.slot.leave(turn.frame)
-        self.keeper.slot.tell(turn.frame)
+        """Give the place on the worker back; once more, where an interrupt has struck in that.
+
+        First of all the worker: by the time of an interrupt it may be somebody else's. Last of all
+        is told who waits for the turn, and finds none.
+        """
+        frame, frame.worker = turn.frame, None
+        self.keeper.slot.leave(frame)
+        if self.turn is turn:
+            self.allowance.rest(frame, self.clock.monotonic())
+            self._degraded = self._degraded or frame.degraded
+            self.turn, self.own = None, False
+        self.keeper.slot.tell(frame)
 
     # -- how a stream ends early -----------------------------------------------------------------
 
@@ -440,7 +449,7 @@ class Flow:
         turn, end = self.turn, self.keeper.slot.closed_by
         if turn is None:
             self._forsake()
-        elif self.own or self.keeper.slot.reclaim(turn.frame):
+        elif self.keeper.slot.seize(turn.frame):
             self._detach(turn)
         if end is not None:
             self.outcome = lost_with(self.call, end)
@@ -479,11 +488,14 @@ class Flow:
         turn = self.turn
         if turn is None:
             self._forsake()
-        elif self.own or self.keeper.slot.reclaim(turn.frame):
+        elif self.keeper.slot.seize(turn.frame):
             self._drop(turn)
 
     def _drop(self, turn: Conversation) -> None:
-        frame, self._held = turn.frame, False
-        give_up(self.keeper, frame)
-        self.outcome = lost_with(self.call, frame.lost_by or frame.call_id)
+        """End the worker under *turn*, unless that was over already."""
+        frame = turn.frame
+        if frame.worker is not None:
+            self._held = False
+            give_up(self.keeper, frame)
+            self.outcome = lost_with(self.call, frame.lost_by or frame.call_id)
         self._leave(turn)

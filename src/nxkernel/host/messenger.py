@@ -16,6 +16,7 @@ from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Look
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import after
+from nxkernel.host.losing import give_up
 from nxkernel.host.replies import LONGEST_US, used
 from nxkernel.host.slot import Frame
 from nxkernel.host.unanswered import Loss
@@ -119,6 +120,13 @@ class Messenger:
         frame = errand.frame
         self._slot.leave(frame)
         return frame.buries is None
+
+    def let_go(self, errand: Errand) -> None:
+        """Do without *errand*, which has nothing under way on its worker; wait for nothing."""
+        frame = errand.frame
+        self._slot.leave(frame)
+        frame.worker = None
+        give_up(self._keeper, frame)
 
 
 def _possible(microseconds: int) -> int:

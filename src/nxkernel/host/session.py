@@ -27,10 +27,12 @@ def admitted(keeper: Custody, frame: Frame) -> Effects[bool]:
         signal = yield Gate(lambda: keeper.slot.enter(frame), key=key)
         if signal is Signal.CANCELLED:
             return False
-        turn, frame.clears = frame.clears, None
+        turn = frame.clears
         if turn is None or turn.turn is None:
+            frame.clears = None
             return True
-        yield from turn.turn.clear(frame.call_id)
+        yield from turn.turn.clear(frame)
+        frame.clears = None  # It is still there if there was no turn any more.
 
 
 def resumed(keeper: Custody, frame: Frame) -> Effects[Signal]:
@@ -40,10 +42,12 @@ def resumed(keeper: Custody, frame: Frame) -> Effects[Signal]:
     """
     while True:
         signal: Signal = yield Gate(lambda: keeper.slot.resume(frame), key=frame)
-        turn, frame.clears = frame.clears, None
+        turn = frame.clears
         if turn is None or turn.turn is None:
+            frame.clears = None
             return signal
-        yield from turn.turn.clear(frame.call_id)
+        yield from turn.turn.clear(frame)
+        frame.clears = None  # It is still there if there was no turn any more.
 
 
 def session(
@@ -80,7 +84,11 @@ def _closed(
 def _left(keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]) -> Effects[T]:
     try:
         try:
-            return (yield from body())
+            result = yield from body()
+            # Before its place is free: what strikes from here on must not end a worker that by
+            # then is somebody else's.
+            frame.worker = None
+            return result
         except BaseException:
             give_up(keeper, frame)
             raise

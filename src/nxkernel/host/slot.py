@@ -44,8 +44,8 @@ _LOSSES = 1024
 class Turn(Protocol):
     """A turn of a stream, for a call that needs its worker."""
 
-    def clear(self, by: str) -> Effects[None]:
-        """End the turn for the call *by*; its items are kept for the consumer."""
+    def clear(self, by: Frame) -> Effects[None]:
+        """End the turn for the call *by*, which it stands in the way of; its items are kept."""
 
 
 class Frame:
@@ -87,6 +87,8 @@ class Frame:
     turn: Turn | None = None
     #: The turn that stands in this call's way and is its to end, before it comes in.
     clears: Frame | None = None
+    #: Of a turn: the call that is about to end it, or does; None while its own stream has it.
+    cleared_by: Frame | None = None
     cleared: bool = False
 
     def __init__(
@@ -192,7 +194,7 @@ class Slot:
                 return False
             if self._stack and self._stack[-1].idle:
                 frame.clears, frame.cleared = self._stack[-1], True
-                self._run(frame.clears)
+                self._run(frame.clears, frame)
                 if not frame.historic:
                     # Meanwhile it waits behind nobody, and nobody behind it: the turn may call.
                     self._queue.remove(frame)
@@ -206,14 +208,18 @@ class Slot:
             return True
 
     @staticmethod
-    def _run(frame: Frame) -> None:
-        frame.idle, frame.running = False, True
+    def _run(frame: Frame, by: Frame | None = None) -> None:
+        frame.idle, frame.running, frame.cleared_by = False, True, by
+
+    @staticmethod
+    def _idle(frame: Frame) -> None:
+        frame.idle, frame.running, frame.cleared_by = True, False, None
 
     def rest(self, frame: Frame) -> None:
         """*frame*, a turn of a stream, has an item for its consumer, who may take his time."""
         with self._lock:
             if frame.lost_by is None:
-                frame.running, frame.idle = False, True
+                self._idle(frame)
             called = self._called()
         self._call([*called, frame])
 
@@ -223,6 +229,14 @@ class Slot:
             if frame.lost_by is not None:
                 return True
             if not frame.idle:
+                return False
+            self._run(frame)
+            return True
+
+    def seize(self, frame: Frame) -> bool:
+        """Take the turn *frame*, whatever state it is in, unless another call is to end it."""
+        with self._lock:
+            if frame.cleared_by is not None and frame.lost_by is None:
                 return False
             self._run(frame)
             return True
@@ -314,7 +328,7 @@ class Slot:
                 return True
             if self._stack[-1].idle:
                 frame.reply_ready, frame.clears = True, self._stack[-1]
-                self._run(frame.clears)
+                self._run(frame.clears, frame)
                 return True
             if frame.reply_ready:
                 return False
@@ -340,7 +354,7 @@ class Slot:
     def _left(self, frame: Frame) -> Sequence[Frame]:
         """Take *frame* out from among others; returns whose turn it is."""
         if frame.clears is not None:  # an interrupt struck before it could
-            frame.clears.running, frame.clears.idle = False, True
+            self._idle(frame.clears)
             frame.clears = None
         if frame in self._stack:
             self._stack.remove(frame)

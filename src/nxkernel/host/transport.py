@@ -11,6 +11,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
+import attrs
+
 from nxkernel import _forks
 from nxkernel._clock import Clock
 from nxkernel._once import once
@@ -26,7 +28,7 @@ from nxkernel.host.losing import discard_stale, fit, give_up, inter
 from nxkernel.host.replies import Brokered
 from nxkernel.host.retries import again
 from nxkernel.host.session import admitted, seated, session
-from nxkernel.host.slot import RETIRED, Frame
+from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
 from nxkernel.host.unanswered import Loss, cancelled, expired, lost_between, lost_with, refused
 from nxkernel.host.workers import Worker
@@ -106,7 +108,7 @@ class Transport:
                 return made
             if not (frame.seq or call.stream):
                 self._unsent(call, frame, came)
-            following = self._following(keeper, call, made or cancelled(call), frame.deadline)
+            following = self._following(keeper, call, made or cancelled(call), frame)
             if isinstance(following, Outcome):
                 return following
             call = following
@@ -126,7 +128,7 @@ class Transport:
             return Outcome.failed(call, error.code, f"{error.message}; {_WITHHELD}", "host")
         following: Call | Outcome = made
         if made.error is not None:
-            following = self._following(keeper, call, made, frame.deadline)
+            following = self._following(keeper, call, made, frame)
         if isinstance(following, Outcome):
             return following
         return (yield from self.exchange(following))
@@ -137,9 +139,13 @@ class Transport:
         frame.deadline = call.deadline + (self._clock.monotonic() - came)
 
     def _following(
-        self, keeper: Keeper, lost: Call, outcome: Outcome, deadline: float
+        self, keeper: Keeper, lost: Call, outcome: Outcome, frame: Frame
     ) -> Call | Outcome:
         """What comes after *outcome*: the next attempt of the call, or an outcome that is final."""
+        deadline = frame.deadline
+        if _was_never_asked(lost, frame):
+            # Another call took the worker along before this one had asked anything of it.
+            return attrs.evolve(lost, deadline=deadline)
         repeated = again(lost, outcome, deadline, self._clock.monotonic())
         # Refused it would hide why it was lost.
         if repeated is None or keeper.refusal(deadline) is not None:
@@ -267,6 +273,7 @@ class Transport:
                     made = told or (yield from talk.hold(came))
                 if frame.buries is not None:
                     yield from inter(self._clock, keeper, frame)
+                frame.worker = None  # As in a session: it may be somebody else's by now.
                 return made
             except BaseException:
                 give_up(keeper, frame)
@@ -298,3 +305,9 @@ class Transport:
         if problem is not None:
             return refused(call, problem)
         return cancelled(call) if frame.worker is None else frame.worker
+
+
+def _was_never_asked(call: Call, frame: Frame) -> bool:
+    if frame.seq or call.stream or call.token is not None:
+        return False
+    return frame.lost_by not in (None, CLOSED, RETIRED, call.call_id)

@@ -177,10 +177,16 @@ class Leg:
     def hear(self, errand: Errand) -> None:
         """Take what the worker has said: the usual answer, or what goes on in general."""
         heard = self.messenger.hear(errand)
-        if self.messenger.take(errand, heard) and self.messenger.leave(errand):
-            errand.stage = Errand.ANSWERED
+        if not self.messenger.take(errand, heard):
+            self.go_on(errand, heard)
+            return
+        # Before its place is free: what strikes from here on must not end a worker that by then
+        # is somebody else's.
+        errand.stage = Errand.ANSWERED
+        if self.messenger.leave(errand):
             self._answered(errand)
         else:
+            errand.stage = Errand.SENT
             self.go_on(errand, heard)
 
     def _answered(self, errand: Errand) -> None:
@@ -267,6 +273,6 @@ class Leg:
             self.go_on(errand)
             return
         if errand.frame is not None:
-            self.messenger.leave(errand)
+            self.messenger.let_go(errand)
         if errand.stage != Errand.DRAFTED:
             self._means.stack.break_off(self._call(errand))

@@ -1,0 +1,123 @@
+"""An interrupt ends the call that it strikes, and never the call of somebody else."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from nxkernel.host.slot import Frame
+from tests.process.conftest import Opens
+from tests.process.test_errands import in_general
+from tests.support.interrupts import interrupted
+from tests.support.zoo import PATIENCE_S, eventually, patient
+
+
+class Neighbour:
+    """A call from another thread, of the same worker."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._thread = threading.Thread(target=self._run)
+        #: How many came, and what each of them was given.
+        self.came, self.answers = 0, list[Any]()
+
+    def come(self, settled: Callable[[], bool]) -> None:
+        """Make the call, and wait until it is over or *settled*."""
+        self.came += 1
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        eventually(lambda: settled() or not self._thread.is_alive(), "the neighbour has come")
+
+    def leave(self) -> None:
+        """Wait until it has its answer, if it has come."""
+        if self.came > len(self.answers):
+            self._thread.join(PATIENCE_S)
+
+    def _run(self) -> None:
+        self.answers.append(self._call())
+
+
+#: How calls are made, and where they are struck.
+WAYS: list[tuple[Any, str]] = [
+    *((nullcontext, file) for file in ("dispatch", "host", "kernel/leg", "kernel/route")),
+    *((in_general, file) for file in ("host/slot", "host/transport", "host/conversation")),
+]
+
+
+@pytest.mark.parametrize(("way", "file"), WAYS)
+def test_a_neighbour_on_the_same_worker_has_its_answer(
+    open_zoo: Opens, way: Any, file: str
+) -> None:
+    """Whether it waits behind the call that is struck, or has its place already."""
+    zoo = open_zoo(patient, "turns")
+    call, slot = zoo.kernel.hook.first, zoo.kernel._parts.plant.keepers["turns"].slot
+    assert call(value=["give", "x"]) == "x"
+    place = zoo.kernel.run.dir / "plugins" / "turns"
+    waits, go = place / "waits", place / "go"
+    neighbour = Neighbour(lambda: call(value=["wait"]))
+
+    def strike() -> None:
+        if not slot._lock.locked():  # Else nobody can come.
+            neighbour.come(lambda: bool(slot._queue) or waits.exists())
+        raise KeyboardInterrupt
+
+    with way():
+        for where in interrupted(lambda: call(value=["give", "x"]), f"nxkernel/{file}", strike):
+            go.touch()
+            neighbour.leave()
+            assert neighbour.answers == ["went"] * neighbour.came, where
+            for each in (go, waits):
+                each.unlink(missing_ok=True)
+    assert neighbour.came >= 6
+
+
+@pytest.mark.parametrize("file", ["host", "kernel/streams", "dispatch/drivers"])
+def test_a_neighbour_on_the_worker_of_a_stream_has_its_answer(open_zoo: Opens, file: str) -> None:
+    """Whether it waits for a turn of the stream that is struck, ends one, or has its place."""
+    zoo = open_zoo(patient, "flows")
+    slot = zoo.kernel._parts.plant.keepers["flows"].slot
+    neighbour = Neighbour(lambda: zoo.kernel.hook.echo(value=5))
+
+    def stream() -> None:
+        assert list(zoo.kernel.hook.flow(value=["count", 3])) == [0, 1, 2]
+
+    def strike() -> None:
+        if not slot._lock.locked():
+            neighbour.come(lambda: bool(slot._queue) or any(each.clears for each in slot._stack))
+        raise KeyboardInterrupt
+
+    stream()
+    for where in interrupted(stream, f"nxkernel/{file}", strike):
+        neighbour.leave()
+        assert neighbour.answers == [[5]] * neighbour.came, where
+        stream()
+    assert neighbour.came > 20
+
+
+def test_a_call_that_has_asked_nothing_yet_is_made_with_another_worker(open_zoo: Opens) -> None:
+    """Wherever it is on its way to the worker that another call takes along, it has its answer."""
+    zoo = open_zoo(patient, "turns")
+    call, keeper = zoo.kernel.hook.first, zoo.kernel._parts.plant.keepers["turns"]
+    assert call(value=["give", "x"]) == "x"
+    lost = 0
+
+    def strike() -> None:
+        nonlocal lost
+        worker, stack = keeper.slot.worker, keeper.slot._stack
+        if not keeper.slot._lock.locked() and worker and not any(each.seq for each in stack):
+            lost += 1
+            keeper.lose(worker, Frame("another", math.inf), counted=False)
+
+    def work() -> None:
+        assert call(value=["give", "x"]) == "x"
+
+    with in_general():
+        for file in ("host/transport", "host/losing"):
+            for where in interrupted(work, f"nxkernel/{file}", strike):
+                assert zoo.answers("turns"), where
+    assert lost >= 5
