@@ -393,10 +393,11 @@ class Flow:
     def _leave(self, turn: Conversation) -> None:
         """Give the place on the worker back; once more, where an interrupt has struck in that.
 
-        First of all the worker: by the time of an interrupt it may be somebody else's. Last of all
-        is told who waits for the turn, and finds none.
+        By the time of that its worker may be somebody else's. Last of all is told who waits for
+        the turn, and finds none.
         """
-        frame, frame.worker = turn.frame, None
+        frame = turn.frame
+        frame.over = True
         self.keeper.slot.leave(frame)
         if self.turn is turn:
             self.allowance.rest(frame, self.clock.monotonic())
@@ -494,7 +495,7 @@ class Flow:
     def _drop(self, turn: Conversation) -> None:
         """End the worker under *turn*, unless that was over already."""
         frame = turn.frame
-        if frame.worker is not None:
+        if not frame.over:
             self._held = False
             give_up(self.keeper, frame)
             self.outcome = lost_with(self.call, frame.lost_by or frame.call_id)

@@ -89,7 +89,7 @@ def give_up(keeper: Custody, frame: Frame) -> None:
 
     KeyboardInterrupt may strike anywhere; what the worker is in the middle of, nobody knows.
     """
-    if frame.worker is not None:
+    if frame.worker is not None and not frame.over:
         keeper.lose(frame.worker, frame, counted=False)
     if frame.buries is not None:
         keeper.buried(frame.buries)

@@ -125,7 +125,7 @@ class Messenger:
         """Do without *errand*, which has nothing under way on its worker; wait for nothing."""
         frame = errand.frame
         self._slot.leave(frame)
-        frame.worker = None
+        frame.over = True
         give_up(self._keeper, frame)
 
 

@@ -87,7 +87,7 @@ def _left(keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]) -> Effe
             result = yield from body()
             # Before its place is free: what strikes from here on must not end a worker that by
             # then is somebody else's.
-            frame.worker = None
+            frame.over = True
             return result
         except BaseException:
             give_up(keeper, frame)

@@ -69,6 +69,8 @@ class Frame:
     starting: bool = False
     #: The worker that it talks to, once it does.
     worker: Worker | None = None
+    #: Nothing of it is under way on that any more.
+    over: bool = False
     #: The call that took the worker down with it, or None while the worker lives.
     lost_by: str | None = None
     #: A lost worker that this session has to bury before it ends.

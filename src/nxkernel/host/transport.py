@@ -273,7 +273,7 @@ class Transport:
                     made = told or (yield from talk.hold(came))
                 if frame.buries is not None:
                     yield from inter(self._clock, keeper, frame)
-                frame.worker = None  # As in a session: it may be somebody else's by now.
+                frame.over = True  # As in a session: its worker may be somebody else's by now.
                 return made
             except BaseException:
                 give_up(keeper, frame)
