@@ -56,7 +56,8 @@ def no_orphans() -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))
     yield
     children = set(psutil.Process().children(recursive=True)) - before
-    _, alive = psutil.wait_procs(children, timeout=5)
+    # It is over when they have ended, so that only who has left one behind waits for all of it.
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive, f"children left behind: {sorted(child.name() for child in alive)}"
 
 

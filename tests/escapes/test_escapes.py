@@ -147,7 +147,7 @@ def _running(role: str) -> Iterator[StandIn]:
             host.isolated = greeting["isolated"]
             yield host
         finally:
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)  # It closes kernels; a fence, over when it has ended.
         assert process.returncode == 0
 
 
