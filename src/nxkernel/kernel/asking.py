@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import attrs
@@ -24,6 +24,7 @@ __all__ = [
     "asked_with",
     "check_ids",
     "check_names",
+    "ids_of",
 ]
 
 #: Durations kept per plugin for its median.
@@ -80,6 +81,16 @@ def check_names(spec: HookSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def ids_of(only: object) -> frozenset[str]:
+    """Return *only*, as the application gives it. Raises CallRejected for anything but ids."""
+    if isinstance(only, str):
+        raise CallRejected(f"options(only=) takes several ids: write only={{{only!r}}}")
+    given: list[Any] = list(only) if isinstance(only, Iterable) else [only]
+    if wrong := [each for each in given if not isinstance(each, str)]:
+        raise CallRejected(f"options(only=) takes ids of plugins, not {type(wrong[0]).__name__}")
+    return frozenset(given)
+
+
 def check_ids(only: Set[str], everybody: Set[str]) -> None:
     """Raise CallRejected for an id in *only* that nobody has."""
     unknown = sorted(only - everybody)
@@ -91,9 +102,11 @@ def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) 
     """Return the options of a call, as the application gives them.
 
     Raises:
-        CallRejected: for a time that has passed already, or a key of other parts than int, str
-            and bytes.
+        CallRejected: for a time that is none or has passed already, or a key of other parts than
+            int, str and bytes.
     """
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise CallRejected(f"options(timeout=) is a number of seconds, not {timeout!r}")
     if timeout is not None and not timeout > 0:
         raise CallRejected("options(timeout=) must be more than 0 seconds")
     parts = key if isinstance(key, tuple) else () if key is None else (key,)

@@ -10,7 +10,7 @@ from nxkernel._pickling import Rooted
 from nxkernel.dispatch.stack import Middleware
 from nxkernel.errors import CallRejected, KernelConfigError
 from nxkernel.hookspecs import collect_specs
-from nxkernel.kernel.asking import PLAIN, asked_with, check_ids
+from nxkernel.kernel.asking import PLAIN, asked_with, check_ids, ids_of
 from nxkernel.kernel.callers import Caller, CapabilityCaller, HookRelay
 from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.fallbacks import with_plain_fallback
@@ -259,7 +259,7 @@ class Kernel(Rooted):
                 or a tuple of them.
             only: ask these plugins only.
         """
-        names = None if only is None else frozenset(only)
+        names = None if only is None else ids_of(only)
         if names is not None:
             check_ids(names, self._lifetime.present().everybody())
         return Caller(self._switchboard, asked_with(timeout=timeout, key=key, only=names))

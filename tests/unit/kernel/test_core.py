@@ -364,6 +364,11 @@ def test_callers_do_not_pretend_to_have_other_attributes(kernel: nx.Kernel) -> N
     ("options", "words"),
     [
         ({"only": {"own", "b", "a"}}, "no plugin 'a'"),
+        ({"only": "a.plugin"}, r"several ids: write only=\{'a.plugin'\}"),
+        ({"only": 5}, "ids of plugins, not int"),
+        ({"only": ["a.plugin", None]}, "ids of plugins, not NoneType"),
+        ({"timeout": "5"}, "a number of seconds, not '5'"),
+        ({"timeout": [5]}, r"a number of seconds, not \[5\]"),
         ({"timeout": 0}, "more than 0 seconds"),
         ({"timeout": -1.0}, "more than 0 seconds"),
         ({"timeout": float("nan")}, "more than 0 seconds"),
