@@ -36,7 +36,7 @@ from nxkernel.kernel.routes import Routes
 from nxkernel.types import CallId
 from tests.process.conftest import Opens
 from tests.property.test_values import ANYTHING, PLAIN, WILD
-from tests.support.interrupts import interrupted
+from tests.support.interrupts import interrupted, is_waiting
 from tests.support.zoo import (
     PATIENCE_S,
     SOON_S,
@@ -479,6 +479,7 @@ def test_a_handler_of_a_signal_takes_an_errand_further(open_zoo: Opens, made: li
 
     def strike() -> None:
         eventually((place / "waits").exists, "the errand is under way")
+        eventually(lambda: is_waiting(main), "its thread waits")
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before, other = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=strike)
@@ -695,6 +696,7 @@ def test_a_handler_of_a_signal_takes_a_round_further(open_zoo: Opens, made: list
 
     def strike() -> None:
         eventually((place / "waits").exists, "the round is under way")
+        eventually(lambda: is_waiting(main), "its thread waits")
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before, other = signal.signal(signal.SIGUSR1, handler), threading.Thread(target=strike)

@@ -12,7 +12,7 @@ import pytest
 import nxkernel as nx
 from nxkernel.audit.reader import AuditReader
 from tests.process.conftest import Opens
-from tests.support.interrupts import interrupted
+from tests.support.interrupts import interrupted, is_waiting
 from tests.support.zoo import copies, eventually, patient
 
 
@@ -78,6 +78,7 @@ def test_a_handler_of_a_signal_may_call_inside_a_call(open_zoo: Opens, tmp_path:
 
     def work() -> None:
         eventually((outer / "waits").exists, "the outer call is under way")
+        eventually(lambda: is_waiting(main), "its thread waits")
         signal.pthread_kill(main, signal.SIGUSR1)
         eventually((inner / "waits").exists, "the handler's call is under way")
         eventually(lambda: zoo.kernel.health()["outer"].state != "busy", "its answer was taken")

@@ -6,12 +6,13 @@ import dis
 import gc
 import itertools
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-__all__ = ["interrupted"]
+__all__ = ["interrupted", "is_waiting"]
 
 #: How often the work is done without an interrupt first, and how often a place is aimed at.
 LOOKS, TRIES = 3, 3
@@ -22,6 +23,12 @@ _CALLS = {
     for name, code in dis.opmap.items()
     if name.startswith("CALL") and not name.startswith("CALL_INTRINSIC")
 }
+
+
+def is_waiting(thread: int) -> bool:
+    """Whether *thread* waits for what its call was sent for: before that nobody can take it on."""
+    frames = traceback.walk_stack(sys._current_frames()[thread])
+    return any(frame.f_code.co_name in ("_block", "_later") for frame, _ in frames)
 
 
 #: A place: function, offset in its code or -1 for its beginning, and how often it was met before.
