@@ -9,9 +9,10 @@ the parent.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from typing import Protocol
+
+from nxkernel import _locks
 
 __all__ = ["Part", "Rest", "register", "rest", "whole"]
 
@@ -35,7 +36,7 @@ class Rest(Protocol):
 
 _parts: weakref.WeakSet[Part] = weakref.WeakSet()
 _resting: weakref.WeakSet[Rest] = weakref.WeakSet()
-_whole = threading.RLock()
+_whole = _locks.lock()
 
 
 def register(part: Part) -> None:
@@ -48,7 +49,7 @@ def rest(thing: Rest) -> None:
     _resting.add(thing)
 
 
-def whole() -> threading.RLock:
+def whole() -> _locks.Lock:
     """Return the lock under which no fork happens.
 
     Held for milliseconds, where descriptors exist that nobody has registered yet: a child that
@@ -71,7 +72,7 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     global _whole
-    _whole = threading.RLock()
+    _whole = _locks.lock()
     broken = [error for part in list(_parts) if (error := _abandoned(part)) is not None]
     # A lock that is held across the fork is held in the child too, and its next fork takes it.
     for thing in list(_resting):

@@ -23,6 +23,10 @@ _CALLS = {
     for name, code in dis.opmap.items()
     if name.startswith("CALL") and not name.startswith("CALL_INTRINSIC")
 }
+#: And where one of these has gone back, to where a loop begins again.
+_LOOPS = {code for name, code in dis.opmap.items() if name.endswith("JUMP_BACKWARD")} | {
+    code for name, code in dis.opmap.items() if name.startswith("POP_JUMP_BACKWARD")
+}
 
 
 def is_waiting(thread: int) -> bool:
@@ -61,12 +65,13 @@ class _Shot:
 
     def _step(self, frame: FrameType, event: str, _argument: object) -> Any:
         if event == "opcode":
-            before = self._before.get(frame)
+            before = self._before.get(frame, -1)
             self._before[frame] = frame.f_lasti
-            called = before is not None and frame.f_code.co_code[before] in _CALLS
+            code = -1 if before < 0 else frame.f_code.co_code[before]
             inline = frame in self._inline
             self._inline.discard(frame)
-            if called and not inline:
+            again = code in _LOOPS and frame.f_lasti < before
+            if again or (code in _CALLS and not inline):
                 self._meet(frame, frame.f_lasti)
         return self._step
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from nxkernel import _locks
 from nxkernel._system.processes import Child, ChildProcess, Process
 from nxkernel._system.wakers import Waker
 
@@ -63,7 +64,7 @@ class ThreadChildren:
         self._waker: Waker | None = waker()
         self._waker.open()
         self.fd = self._waker.fd
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._numbers = itertools.count(1)
         self._ended: deque[tuple[ChildProcess, int | None]] = deque()
         self._waiting: dict[ChildProcess, threading.Thread] = {}

@@ -15,8 +15,8 @@ import selectors
 import signal
 import struct
 import sys
-import threading
 
+from nxkernel import _locks
 from nxkernel._system.children import Ended, Limits
 from nxkernel._system.holding import close_all, into
 from nxkernel._system.pollers import poll
@@ -165,7 +165,7 @@ class PidfdChildren:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         #: By the pidfd that is watched: who it is, and the number that it was given.
         self._children: dict[int, tuple[Child, int]] = {}
         self._numbers = itertools.count(1)

@@ -8,9 +8,10 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from typing import Protocol
+
+from nxkernel import _locks
 
 __all__ = ["Child", "ChildProcess", "Process"]
 
@@ -56,7 +57,7 @@ class ChildProcess:
     def __init__(self, child: Child) -> None:
         self.pid = self.number = child.pid
         self._child = child
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._ended = False
 
     def kill(self) -> None:

@@ -15,11 +15,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._system import files
 
 __all__ = ["Claim", "alive", "claim_name", "claimed"]
@@ -29,13 +28,13 @@ class _Held:
     """The claims of this very process, by the real path of their files."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = _locks.lock()
         self.paths: set[str] = set()
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: it has none."""
-        self.lock = threading.Lock()
+        self.lock = _locks.lock()
         self.paths.clear()
 
 

@@ -14,7 +14,7 @@ import attr
 import msgspec
 
 import nxkernel
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.audit.spool.folder import folder_of
 
 __all__ = ["Following", "Starter", "command"]
@@ -58,7 +58,7 @@ class Starter:
             child.stdin.close()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._is_wanted = self._works = False
 
     def start(self) -> None:

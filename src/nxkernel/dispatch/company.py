@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import attrs
@@ -19,7 +19,17 @@ import attrs
 from nxkernel.dispatch.effects import Effect, Effects, Io
 from nxkernel.dispatch.tasks import Tasks
 
-__all__ = ["Alone", "Begin", "Company", "Member", "Standby", "alone", "join", "occupied"]
+__all__ = [
+    "Alone",
+    "Begin",
+    "Company",
+    "Member",
+    "Standby",
+    "alone",
+    "held_beside",
+    "join",
+    "occupied",
+]
 
 
 # Neither of the two is frozen: each call makes one of each, and that would cost it as much again.
@@ -34,6 +44,8 @@ class Member:
     bell: object
     #: Ends the wait of its own driver: what that waits for is about to change.
     disturb: Callable[[], None]
+    #: The event loop that goes on with it, or None for a call that blocks its thread.
+    loop: object = None
     #: Where it was made: whoever takes it further must not make it a part of his own call.
     context: contextvars.Context = attrs.Factory(contextvars.copy_context)
 
@@ -60,6 +72,7 @@ class _ByHand(ABC):
     __slots__ = ("_context", "bell", "taken")
 
     bell: object
+    loop: object = None
     #: The tasks that somebody has made of it.
     taken: Tasks | None
     _context: contextvars.Context
@@ -109,7 +122,11 @@ class Alone(_ByHand):
                 # Its driver is in that wait and stays there, however soon the call is over and
                 # the next one waits for the same worker.
                 effect.waiter.renew()
-            self.taken = Tasks.adopted(self._root, effect)
+            made = Tasks.adopted(self._root)
+            if self.taken is None:  # Nobody has come in between, where it was made.
+                self.taken = made
+                if effect is not None:
+                    made.come_back(effect)
         return self.taken
 
 
@@ -136,7 +153,10 @@ class Standby(_ByHand):
     def tasks(self) -> Tasks:
         """The call as tasks, made now if nobody has made them before."""
         if self.taken is None:
-            self.taken = self._begin(self)
+            self.leave()  # Who comes now must not begin it as well.
+            if self.taken is None:
+                self.taken = self._begin(self)
+            self.come()
         return self.taken
 
     def come(self) -> None:
@@ -181,13 +201,27 @@ def occupied(bell: object) -> bool:
     return bool(members) and any(each.bell is bell for each in _present())
 
 
-def join(tasks: Tasks, bell: object, disturb: Callable[[], None] = lambda: None) -> Company:
+def join(
+    tasks: Tasks,
+    bell: object,
+    disturb: Callable[[], None] = lambda: None,
+    loop: object = None,
+) -> Company:
     """Make *tasks* one of the calls of this thread, until its driver leaves."""
     members = _present()
     others = [each for each in members if each.bell is bell]
-    own = Member(tasks, bell, disturb)
+    own = Member(tasks, bell, disturb, loop)
     members.append(own)
     return Company(own, others)
+
+
+def held_beside(loop: object, bell: object) -> set[object]:
+    """What calls have in their hands that *loop* goes on with as soon as one of them waits.
+
+    Not those below the loop, that block its thread: they stand still until it has ended.
+    """
+    members = [each for each in _present() if each.bell is bell and each.loop is loop]
+    return {each for member in members for each in member.tasks.held}
 
 
 @attrs.define(eq=False)
@@ -259,6 +293,15 @@ class Company:
         """Try every gate again."""
         for tasks in self._all():
             tasks.retry()
+
+    @property
+    def held(self) -> set[object]:
+        """What all of them have in their hands that wait."""
+        return {each for tasks in self._all() for each in tasks.held}
+
+    def give_up(self, held: Collection[object]) -> bool:
+        """Have the call itself give up what would be waited for in vain, as its tasks do."""
+        return self.own.give_up(held)
 
     def step(self) -> None:
         """Run until everybody waits or the call is over."""

@@ -7,18 +7,17 @@ rings. A driver listens before it tries, so that no ring is lost.
 from __future__ import annotations
 
 import asyncio
-import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from functools import partial
 from typing import Any
 
 import attrs
 
-from nxkernel import _forks, _system
+from nxkernel import _forks, _locks, _system
 from nxkernel._clock import Clock
-from nxkernel.dispatch.company import Company, alone, join
+from nxkernel.dispatch.company import Company, alone, held_beside, join
 from nxkernel.dispatch.effects import AGAIN_S, Io
 from nxkernel.dispatch.spin import Look
 from nxkernel.dispatch.straight import run_straight
@@ -55,13 +54,13 @@ class Bell:
         self.system = system or _system.current()
         # One that its holder may take again: the garbage collector may end a call in the middle of
         # a listener's coming, and rings.
-        self._lock = threading.RLock()
+        self._lock = _locks.lock()
         self._listeners: dict[object, dict[Callable[[], None], None]] = {}
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: those who listened are threads of the parent."""
-        self._lock, self._listeners = threading.RLock(), {}
+        self._lock, self._listeners = _locks.lock(), {}
 
     def listen(self, callback: Callable[[], None], key: object = None) -> None:
         """Call *callback* at every ring of *key* until it leaves."""
@@ -230,7 +229,7 @@ class _Waits:
 
 
 def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, waits: _Waits) -> None:
-    while not _settle(tasks, ear):
+    while not _settle(tasks, ear, lambda: tasks.held):
         left = _timeout(tasks, clock)
         left = AGAIN_S if left is None else min(left, AGAIN_S)
         ready = waits.until(tasks.waits, ear.fd if tasks.gated else -1, left)
@@ -241,10 +240,17 @@ def _block(tasks: Tasks | Company, clock: Clock, ear: _Ear, waits: _Waits) -> No
         tasks.expire(clock.monotonic())
 
 
-def _settle(tasks: Tasks | Company, ear: _Listener | _Ear) -> bool:
-    """Run what can run, and listen for all that it waits for; returns whether it is settled."""
+def _settle(
+    tasks: Tasks | Company, ear: _Listener | _Ear, held: Callable[[], Collection[object]]
+) -> bool:
+    """Run what can run, and listen for all that it waits for; returns whether it is settled.
+
+    What nobody but this thread could bring about is not waited for: a handler of a signal may have
+    come in the middle of a call that has a worker, and its own call of that would wait for ever.
+    *held*: what the calls have in their hands that go on meanwhile.
+    """
     tasks.step()
-    while not tasks.settled and ear.tune(tasks.keys):
+    while not tasks.settled and (ear.tune(tasks.keys) or (tasks.gated and tasks.give_up(held()))):
         tasks.retry()
         tasks.step()
     return tasks.settled
@@ -293,12 +299,13 @@ async def drive_async(
     try:
         # While this one awaits, a call that blocks the loop takes it further. It is not held for
         # that: of a loop that was closed nothing may be left but what the collector takes.
-        company = join(tasks, bell, partial(_disturb, weakref.ref(watch)))
-        while not _settle(tasks, listener):
+        company = join(tasks, bell, partial(_disturb, weakref.ref(watch)), loop)
+        held = partial(held_beside, loop, bell)
+        while not _settle(tasks, listener, held):
             watch.quiet()
             if tasks.gated:  # a ring that was forgotten may have been for one of them
                 tasks.retry()
-                if _settle(tasks, listener):
+                if _settle(tasks, listener, held):
                     break
             tasks.ready(await watch.wait(tasks.waits, _timeout(tasks, clock)))
             tasks.expire(clock.monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -31,6 +31,8 @@ class Signal(enum.Enum):
     CLOSED = "closed"
     #: To an :class:`Offer` alone: the item is shown to nobody: it may not be, or nobody is there.
     REFUSED = "refused"
+    #: To a :class:`Gate` that can tell, alone: what keeps it closed goes on after this call only.
+    BARRED = "barred"
 
 
 class Leaving(threading.local):
@@ -59,6 +61,8 @@ class Io:
     deadline: float | None
     #: What waits for *read* alone, for who drives this call by hand. None where there is none.
     waiter: Waiter | None = attrs.field(default=None, eq=False, repr=False)
+    #: What its call has in its hands until then: its turn on a worker.
+    holds: object = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.define
@@ -69,6 +73,13 @@ class Gate:
     deadline: float | None = None
     #: What the bell is rung with when this gate may have opened; None tries it at every ring.
     key: object = None
+    #: As that of :class:`Io`; what its key is goes without saying.
+    holds: object = attrs.field(default=None, eq=False, repr=False)
+    #: Whether it stays closed until this thread has left what it does at this moment: the calls
+    #: that it can take further have only these in their hands. Without it, it is waited for.
+    barred: Callable[[Collection[object]], bool] | None = attrs.field(
+        default=None, eq=False, repr=False
+    )
 
 
 @attrs.define

@@ -40,16 +40,30 @@ def run_straight(
         taken = member.taken
         if taken is None and type(effect) is Io and effect.write is None:
             signal = _waited(member, effect, clock, poll, look)
-        elif taken is None and type(effect) is Gate and effect.attempt():
+        elif taken is None and type(effect) is Gate and _opens(member, effect):
             signal = Signal.READY
         else:
             member.tasks.come_back(effect)
             return False
         member.effect = None
         taken = member.taken
-        if taken is not None:  # by who came while it waited
-            taken.come_back(effect)
+        if taken is not None:  # by who came meanwhile
+            taken.come_back(effect, signal)
             return False
+
+
+def _opens(member: Alone, gate: Gate) -> bool:
+    """Try *gate*. Who comes meanwhile finds *member* at work: he must not try it as well."""
+    member.effect = None
+    if member.taken is not None:
+        return False
+    is_open = False
+    try:
+        is_open = gate.attempt()
+    finally:
+        if not is_open:
+            member.effect = gate  # for who cancels it
+    return is_open
 
 
 def _waited(member: Alone, wait: Io, clock: Clock, poll: Poll, look: Look | None) -> Signal | None:

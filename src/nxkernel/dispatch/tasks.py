@@ -7,7 +7,7 @@ an exception here is a bug or an interrupt, and hiding it would help nobody.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from typing import Any
 
@@ -35,6 +35,10 @@ class Tasks:
 
     Invariant: every live task is in exactly one of ``_runnable``, ``_io``, ``_gates``, offers
     an item, waits for its branches, or is the root and away. One at a time offers.
+
+    After each call of anything, and where a loop begins again, a handler of a signal may come and
+    take all of it further. So what is taken out of one of these is looked for last, in a step that
+    does neither.
     """
 
     def __init__(self, root: Generator[Effect, Any, Any]) -> None:
@@ -56,18 +60,15 @@ class Tasks:
         self._is_under_way = False
 
     @classmethod
-    def adopted(cls, root: Generator[Effect, Any, Any], effect: Effect | None) -> Tasks:
-        """Return the tasks of a call that somebody has driven by hand as far as *effect*.
+    def adopted(cls, root: Generator[Effect, Any, Any]) -> Tasks:
+        """Return the tasks of a call that somebody drives by hand.
 
-        None stands for one that he is still running: he tells what it waits for by
-        :meth:`come_back`, and until then nothing can be done for it.
+        What it waits for is told by :meth:`come_back`, and until then nothing can be done for it.
         """
         tasks = cls(root)
         tasks._root.started = True
         tasks._runnable.clear()
         tasks._is_away = True
-        if effect is not None:
-            tasks.come_back(effect)
         return tasks
 
     @classmethod
@@ -80,11 +81,18 @@ class Tasks:
         tasks._root.started = tasks._is_under_way = True
         return tasks
 
-    def come_back(self, effect: Effect) -> None:
-        """The root waits for *effect*; said once by who has run it, and not heard again."""
-        if self._is_away:
-            self._is_away = False
+    def come_back(self, effect: Effect, signal: Signal | None = None) -> None:
+        """The root waits for *effect*; said once by who has run it, and not heard again.
+
+        *signal*: why that wait is over already.
+        """
+        if not self._is_away:
+            return
+        self._is_away = False
+        if signal is None:
             self._wait(self._root, effect)
+        else:
+            self._runnable.append((self._root, signal))
 
     # -- what the driver needs to know ---------------------------------------------------
 
@@ -111,7 +119,14 @@ class Tasks:
     @property
     def keys(self) -> set[object]:
         """What the gates are rung by; None is in it if one of them hears every ring."""
-        return {gate.key for gate in self._gates.values()}
+        return {gate.key for gate in list(self._gates.values())}
+
+    @property
+    def held(self) -> set[object]:
+        """What those have in their hands that wait."""
+        gates = list(self._gates.values())
+        waits: list[Io | Gate] = [*self._io.values(), *gates]
+        return {wait.holds for wait in waits} | {gate.key for gate in gates}
 
     def deadline(self) -> float | None:
         """The earliest deadline of all waits."""
@@ -122,26 +137,55 @@ class Tasks:
 
     def ready(self, descriptors: set[int]) -> None:
         """Resume the waits for these descriptors."""
-        for task, wait in list(self._io.items()):
-            if wait.read in descriptors or wait.write in descriptors:
-                del self._io[task]
+        waits = self._io
+        for task, wait in list(waits.items()):
+            is_ready = wait.read in descriptors or wait.write in descriptors
+            if is_ready and task in waits and waits[task] is wait:
+                del waits[task]
                 self._runnable.append((task, Signal.READY))
 
     def expire(self, now: float) -> None:
         """Resume the waits whose deadline has passed."""
-        late = [t for t, io in self._io.items() if _passed(io, now)]
-        late += [t for t, gate in self._gates.items() if _passed(gate, now)]
-        for task in late:
-            self._io.pop(task, None)
-            self._gates.pop(task, None)
+        waits: list[tuple[_Task, Io | Gate]] = [*self._io.items(), *self._gates.items()]
+        for task, wait in [each for each in waits if _passed(each[1], now)]:
+            if task in self._io and self._io[task] is wait:
+                del self._io[task]
+            elif task in self._gates and self._gates[task] is wait:
+                del self._gates[task]
+            else:
+                continue
             self._runnable.append((task, Signal.DEADLINE))
 
     def retry(self) -> None:
         """Try every gate again."""
-        for task, gate in list(self._gates.items()):
-            if gate.attempt():
+        gates = self._gates
+        for task, gate in list(gates.items()):
+            if task in gates and gates[task] is gate:
+                del gates[task]  # Nobody else is to try it meanwhile, and to go on.
+                self._try(task, gate)
+
+    def _try(self, task: _Task, gate: Gate) -> None:
+        is_open = False
+        try:
+            is_open = gate.attempt()
+        finally:
+            if not is_open:
+                self._gates[task] = gate
+        if is_open:
+            self._runnable.append((task, Signal.READY))
+
+    def give_up(self, held: Collection[object]) -> bool:
+        """Resume the waits at gates that are barred while calls go on that have *held*.
+
+        Returns whether there are any.
+        """
+        gates = list(self._gates.items())
+        barred = [task for task, gate in gates if gate.barred and gate.barred(held)]
+        for task in barred:
+            if task in self._gates:
                 del self._gates[task]
-                self._runnable.append((task, Signal.READY))
+                self._runnable.append((task, Signal.BARRED))
+        return bool(barred)
 
     def answer(self, signal: Signal) -> None:
         """The consumer has had the item that was offered: *signal* says what he wants now."""
@@ -160,7 +204,9 @@ class Tasks:
 
     def step(self) -> None:
         """Run until everybody waits, an item is offered or the root has returned."""
-        while self._runnable and not self.settled and self._raised is None:
+        while not self.settled and self._raised is None:
+            if not self._runnable:
+                break
             self._run(*self._runnable.popleft())
         if self._raised is not None:
             error, self._raised = self._raised, None
@@ -187,7 +233,9 @@ class Tasks:
         """
         put_off = []
         try:
-            while self._runnable and not self.settled:
+            while not self.settled:
+                if not self._runnable:
+                    break
                 task, value = self._runnable.popleft()
                 if task.started:
                     self._run(task, value)

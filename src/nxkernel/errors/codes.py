@@ -82,6 +82,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = _table(
         CallRejected,
     ),
     ErrorCode(
+        "call.reentrant",
+        "A handler of a signal, or a finalizer, called in the middle of a step of its own thread.",
+        "Set a flag there, and call outside of it.",
+        CallRejected,
+    ),
+    ErrorCode(
         "call.cancelled",
         "The caller went away before the answer came.",
         "Nothing, if it was meant; the worker was replaced.",

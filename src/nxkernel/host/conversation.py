@@ -65,7 +65,8 @@ class Conversation:
         first: FromWorker | Loss | None = None
         if channel.even and not self.worker.strays:
             # The usual case in line: all of it was written, and what comes is the answer.
-            signal = yield Io(channel.result, None, frame.deadline + frame.grace, channel.waiter)
+            until, waiter = frame.deadline + frame.grace, channel.waiter
+            signal = yield Io(channel.result, None, until, waiter, frame)
             first = after(self.worker, signal)
         return (yield from self.heard(first, came, began))
 

@@ -45,7 +45,7 @@ from nxkernel.host.replies import LONGEST_US, answered, used
 from nxkernel.host.session import admitted
 from nxkernel.host.slot import Frame
 from nxkernel.host.tallies import Tally
-from nxkernel.host.unanswered import Loss, cancelled, closed, lost_with
+from nxkernel.host.unanswered import Loss, cancelled, closed, lost_with, unmade
 from nxkernel.host.workers import Stray, Worker
 from nxkernel.types import Call, Outcome
 
@@ -160,6 +160,8 @@ class Flow:
                 call = attrs.evolve(self.call, token=self.token)
                 worker = yield from self.find(call, frame, came)
                 yield from inter(self.clock, self.keeper, frame)
+            else:
+                worker = unmade(self.call, frame)
             if isinstance(worker, Outcome):
                 self.outcome = worker
                 self.keeper.slot.leave(frame)

@@ -28,7 +28,15 @@ from nxkernel.host.replies import MAX_MESSAGE
 from nxkernel.host.session import session
 from nxkernel.host.slot import Frame
 from nxkernel.host.starting import Starter
-from nxkernel.host.unanswered import Loss, cancelled, lost_between, lost_with, refused, words_for
+from nxkernel.host.unanswered import (
+    Loss,
+    cancelled,
+    lost_between,
+    lost_with,
+    refused,
+    unmade,
+    words_for,
+)
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome
 
@@ -67,7 +75,7 @@ class FreshCalls:
             raise
         if not frame.seq and call.token is None:
             cell.drop()  # Nobody asked it anything. A wrapper in it is ended by who forsakes it.
-        return cancelled(call) if outcome is None else outcome
+        return unmade(call, frame) if outcome is None else outcome
 
     def stream(
         self, keeper: Keeper, call: Call, came: float, flow: Callable[[Custody, Find], Flow]
@@ -135,7 +143,7 @@ class FreshCalls:
             born = yield from session(self._clock, keeper, frame, body)
             if last or not (isinstance(born, Outcome) and frame.lost_by == _TEMPLATE):
                 break
-        return cancelled(call) if born is None else born
+        return unmade(call, frame) if born is None else born
 
     def _forked(
         self, keeper: Keeper, call: Call, frame: Frame, came: float
@@ -144,7 +152,7 @@ class FreshCalls:
         if isinstance(template, Outcome):
             return template
         frame.deadline = self._clock.monotonic() + keeper.start_timeout_s
-        problem = yield from self._starter.alone(keeper, template)
+        problem = yield from self._starter.alone(keeper, template, frame)
         if problem is not None:
             return refused(call, problem)
         birth = Birth(keeper, template)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
-from nxkernel import _forks, _system
+from nxkernel import _forks, _locks, _system
 from nxkernel.host.guarded import Guarded
 from nxkernel.host.workers import Exit, Worker
 
@@ -80,7 +80,7 @@ class Housekeeper:
         self._breath = 0.0
         #: Workers whose output waits for the next breath.
         self._held: list[Worker] = []
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         #: By what reports a worker's exit, and what that calls it: a pid may be another's before
         #: anybody has heard of the end.
         self._workers: dict[_Key, Worker] = {}
@@ -164,7 +164,7 @@ class Housekeeper:
 
     def abandon(self) -> None:
         """In a forked child, which has no such thread: close what was inherited."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._close()
 
     def _close(self) -> None:

@@ -17,6 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -34,7 +35,7 @@ from nxkernel.host.conversation import Brokers
 from nxkernel.host.replies import Brokered, traceparent_of
 from nxkernel.host.slot import Frame, Slot
 from nxkernel.host.sources import pulled
-from nxkernel.host.unanswered import cancelled, lost_with
+from nxkernel.host.unanswered import cancelled, lost_with, unmade
 from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId, Timing
 
 __all__ = ["Resident"]
@@ -157,10 +158,14 @@ class Resident:
         )
         try:
             came = time.perf_counter_ns()
-            signal = yield Gate(lambda: self._slot.enter(frame))
-            if signal is Signal.CANCELLED:
+            slot = self._slot
+            signal = yield Gate(
+                lambda: slot.enter(frame), holds=frame, barred=partial(slot.bars, frame)
+            )
+            if signal is Signal.CANCELLED or signal is Signal.BARRED:
+                frame.barred = signal is Signal.BARRED
                 self.forsake(call)
-                return cancelled(call)
+                return unmade(call, frame)
             queued = time.perf_counter_ns() - came
             outcome = yield from self._inside(call, frame, job)
             if outcome is None:
@@ -200,7 +205,9 @@ class Resident:
         if frame.lost_by is None:
             self._inbox.put(job)
         while frame.lost_by is None:
-            signal = yield Gate(lambda: job.done or bool(job.request) or frame.lost_by is not None)
+            signal = yield Gate(
+                lambda: job.done or bool(job.request) or frame.lost_by is not None, holds=frame
+            )
             if job.done:
                 return self._outcome(call, job)
             if signal is Signal.CANCELLED or frame.lost_by is not None:
@@ -215,7 +222,7 @@ class Resident:
         (hook, payload, blobs), job.request = job.request or ("", b"", NONE), None
         self._slot.suspend(frame)
         brokered = yield from self._broker.brokered(call, hook, payload, blobs, math.inf)
-        yield Gate(lambda: self._slot.resume(frame))
+        yield Gate(lambda: self._slot.resume(frame), holds=frame)
         if frame.lost_by is None:
             self._inbox.put(_Reply(job, brokered))
 

@@ -38,7 +38,7 @@ def receive(clock: Clock, worker: Speaker, frame: Frame) -> Effects[FromWorker |
         if clock.monotonic() >= frame.limit:
             return Loss("deadline")
         write = channel.command if channel.backlog else None
-        signal = yield Io(channel.result, write, frame.limit)
+        signal = yield Io(channel.result, write, frame.limit, holds=frame)
         if signal is Signal.CANCELLED:
             return Loss("cancelled")
         if signal is Signal.READY:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.host.logwriter import Pending
 from nxkernel.host.masking import MIN_LENGTH, NOTHING
 from nxkernel.schemas.secrets import MASK
@@ -23,7 +22,7 @@ class LogTail:
         self.masking = NOTHING
         #: What a worker wrote last, if a secret may begin with it.
         self._held = b""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._chunks: deque[bytes] = deque()
         self._size = 0
         #: Bytes that came in, kept or not.
@@ -32,7 +31,7 @@ class LogTail:
 
     def abandon(self) -> None:
         """In a forked child: no thread that could hold the lock is there."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
 
     def keep(self, limit: int) -> None:
         """Keep *limit* bytes from now on."""

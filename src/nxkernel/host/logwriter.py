@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.host.guarded import Guarded
 
 __all__ = ["LogWriter", "Pending", "Sink"]
@@ -77,7 +77,7 @@ class LogWriter:
     """One thread per kernel; it starts with the first bytes that are there for it."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(_locks.lock())
         #: Those with something to write, in the order in which it came.
         self._waiting: deque[Pending] = deque()
         self._stopping = False
@@ -117,7 +117,7 @@ class LogWriter:
 
     def abandon(self) -> None:
         """In a forked child: no such thread is there, nor one that could hold the lock."""
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(_locks.lock())
         self._waiting.clear()
         self._thread = None
 

@@ -79,7 +79,8 @@ def inter(clock: Clock, keeper: Custody, frame: Frame) -> Effects[None]:
     """Bury the worker that this session has to bury, if any."""
     worker = frame.buries
     if worker is not None:
-        yield Gate(lambda: worker.exit is not None, clock.monotonic() + _EXIT_WAIT_S)
+        until = clock.monotonic() + _EXIT_WAIT_S
+        yield Gate(lambda: worker.exit is not None, until, holds=frame)
         keeper.buried(worker)
         frame.buries = None
 

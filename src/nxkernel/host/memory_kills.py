@@ -8,9 +8,10 @@ nothing is claimed.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
+
+from nxkernel import _locks
 
 __all__ = ["MemoryKills", "count_of_group"]
 
@@ -20,7 +21,7 @@ class MemoryKills:
 
     def __init__(self, count: Callable[[], int | None]) -> None:
         self._count = count
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._explained = count()
 
     def claim(self) -> bool:

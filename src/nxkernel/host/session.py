@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from nxkernel._clock import Clock
@@ -19,13 +20,18 @@ T = TypeVar("T")
 def admitted(keeper: Custody, frame: Frame) -> Effects[bool]:
     """Wait for *frame*'s turn on the worker; returns whether it came before the caller went away.
 
+    Nor does one come for which this thread would have to go on with what it is in the middle of:
+    then ``frame.barred`` is set.
+
     An open turn of a stream is ended first: its consumer may take for ever.
     """
     # A historic call waits in no queue, from which it could be called by name.
-    key = keeper.slot if frame.historic else frame
+    slot = keeper.slot
+    key = slot if frame.historic else frame
     while True:
-        signal = yield Gate(lambda: keeper.slot.enter(frame), key=key)
-        if signal is Signal.CANCELLED:
+        signal = yield Gate(lambda: slot.enter(frame), key=key, barred=partial(slot.bars, frame))
+        if signal is Signal.CANCELLED or signal is Signal.BARRED:
+            frame.barred = signal is Signal.BARRED
             return False
         turn = frame.clears
         if turn is None or turn.turn is None:

@@ -14,17 +14,20 @@ Invariants, under ``lock``:
 * a frame whose reply is ready runs again before anything new comes on top of it;
 * a worker that is lost takes every frame on its stack with it;
 * a lost worker is buried (its descriptors closed) by one session: the one that was talking to it,
-  or else the one that lost it.
+  or else the one that lost it;
+* whoever changes whose turn it is rings for him before anybody can come into this thread, who
+  might wait for him.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import takewhile
+from threading import get_ident
 from typing import Protocol
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._wire import Denied, Drawn
 from nxkernel.dispatch.effects import Effects
 from nxkernel.host.workers import Breach, Worker
@@ -61,6 +64,8 @@ class Frame:
     historic: bool = False
     #: A frame of another worker waits for it: keeping it out could keep out everybody.
     nested: bool = False
+    #: Its turn will not come: see :meth:`Slot.bars`.
+    barred: bool = False
     seq: int = 0
     running: bool = False
     #: Its brokered reply is there; nothing new may come on top of it any more.
@@ -111,6 +116,8 @@ class Frame:
             self.nested = True
         #: Plugins in which nested failures began; what the worker claims is held against it.
         self.origins: set[str] = set() if origins is None else origins
+        #: Who goes on with it.
+        self.thread = get_ident()
 
     def may_tell(self, account: Denied | Drawn) -> bool:
         """Whether *account* is about this call, and the first of its kind."""
@@ -126,7 +133,7 @@ class Frame:
 class Slot:
     """The gate in front of one worker."""
 
-    def __init__(self, lock: threading.Lock, ring: Callable[..., None]) -> None:
+    def __init__(self, lock: _locks.Lock, ring: Callable[..., None]) -> None:
         self._lock = lock
         self._ring = ring
         self._stack: list[Frame] = []
@@ -155,7 +162,7 @@ class Slot:
 
     def abandon(self) -> None:
         """In a forked child of the host: who was in the middle of a call here has lost it."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self.closed = True
         self._queue.clear()
         self._lose_all(CLOSED)
@@ -212,6 +219,7 @@ class Slot:
     @staticmethod
     def _run(frame: Frame, by: Frame | None = None) -> None:
         frame.idle, frame.running, frame.cleared_by = False, True, by
+        frame.thread = get_ident()  # Whoever this is: a stream may change its consumer's thread.
 
     @staticmethod
     def _idle(frame: Frame) -> None:
@@ -222,8 +230,7 @@ class Slot:
         with self._lock:
             if frame.lost_by is None:
                 self._idle(frame)
-            called = self._called()
-        self._call([*called, frame])
+            self._call([*self._called(), frame])
 
     def reclaim(self, frame: Frame) -> bool:
         """Run the turn *frame* again, unless another call does; True also when it is lost."""
@@ -242,6 +249,24 @@ class Slot:
                 return False
             self._run(frame)
             return True
+
+    def bars(self, frame: Frame, held: Collection[object]) -> bool:
+        """Whether *frame* waits for one of this very thread's, which cannot go on before it does.
+
+        *held*: among others the frames of those calls of the thread that *can* go on: they wait.
+        """
+        own = get_ident()
+        with self._lock:
+            return any(each.thread == own and each not in held for each in self._before(frame))
+
+    def _before(self, frame: Frame) -> Iterator[Frame]:
+        """Yield those who have to do something before *frame* comes in."""
+        if not frame.nested and self._is_crowded():
+            yield from self._stack
+        elif self._stack and not self._open_for(frame):
+            yield self._stack[-1]
+        if not frame.historic:
+            yield from takewhile(lambda each: each is not frame, self._queue)
 
     def tell(self, frame: Frame) -> None:
         """Have whoever waits for *frame* look again."""
@@ -297,8 +322,7 @@ class Slot:
         """*frame* waits for a reply; others may come on top."""
         with self._lock:
             frame.running = False
-            called = self._called()
-        self._call(called)
+            self._call(self._called())
 
     def _called(self) -> list[Frame]:
         """Whose turn it is now: whoever changes the stack has to tell him."""
@@ -314,7 +338,10 @@ class Slot:
         return [first] if first is not None and self._open_for(first) else []
 
     def _call(self, frames: Iterable[Frame]) -> None:
-        """Ring for *frames*, and for historic calls, which are in no queue."""
+        """Ring for *frames*, and for historic calls, which are in no queue.
+
+        What is rung by has a lock of its own, under which nobody takes this one.
+        """
         self._ring(*frames, self)
 
     def resume(self, frame: Frame) -> bool:
@@ -337,8 +364,7 @@ class Slot:
             # From now on only nested calls may come, and the first of them may have been behind
             # others in the queue.
             frame.reply_ready = True
-            called = self._called()
-        self._call(called)
+            self._call(self._called())
         return False
 
     def leave(self, frame: Frame) -> None:
@@ -351,7 +377,7 @@ class Slot:
                 self.watch(False)
             else:
                 called = self._left(frame)
-        self._ring(*called, self)
+            self._ring(*called, self)
 
     def _left(self, frame: Frame) -> Sequence[Frame]:
         """Take *frame* out from among others; returns whose turn it is."""
@@ -381,8 +407,7 @@ class Slot:
             heir = self._talking() or by
             heir.buries = worker
             lost = self._lose_all(by.call_id)
-            called = self._called()
-        self._call([*lost, *called])
+            self._call([*lost, *self._called()])
 
     def note_loss(self, generation: int, by: str) -> None:
         """Keep that *by* took down a worker of *generation* that had a place beside this one."""
@@ -464,8 +489,7 @@ class Slot:
             if heir is not None:
                 heir.buries = worker
             lost = self._lose_all(self._closed_by)
-            waiting = list(self._queue)
-        self._call([*lost, *waiting])
+            self._call([*lost, *self._queue])
         return worker if heir is None else None
 
     def replace(self, worker: Worker, frame: Frame, end: Callable[[Worker], None]) -> None:

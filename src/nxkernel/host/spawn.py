@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._system import Children, Process, System
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
 from nxkernel.host.addresses import fixed
@@ -57,7 +57,7 @@ class Spawner:
         #: Threads that read logs, where a pipe cannot be waited for.
         self._readers: dict[int, _LogReader] = {}
         #: Held while one of them is there whose worker may have ended already.
-        self._adopting = threading.Lock()
+        self._adopting = _locks.lock()
         _forks.register(self)
 
     def begin(self, profile: Profile) -> None:
@@ -226,7 +226,7 @@ class Spawner:
 
     def abandon(self) -> None:
         """In a forked child of the host: close the descriptors, end nothing."""
-        self._adopting = threading.Lock()
+        self._adopting = _locks.lock()
         children, self._children = self._children, None
         for reader in self._readers.values():
             reader.close()

@@ -83,14 +83,14 @@ class Starter:
 
     def _may_fork(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[NxError | None]:
         """Have the plugin disabled that is not fit to be forked: it would be no other time."""
-        problem = yield from self.alone(keeper, worker)
+        problem = yield from self.alone(keeper, worker, frame)
         if problem is not None:
             keeper.disable(problem)
             yield from self._bury(keeper, worker, frame, counted=False)
         return problem
 
-    def alone(self, keeper: Keeper, worker: Worker) -> Effects[PluginDisabled | None]:
-        """Return why *worker* cannot be forked: a thread of it would be missing in the fork.
+    def alone(self, keeper: Keeper, worker: Worker, frame: Frame) -> Effects[PluginDisabled | None]:
+        """Return why *worker*, which *frame* is on, cannot be forked: the fork would lack a thread.
 
         One that has just been joined is still there for a moment.
         """
@@ -99,7 +99,7 @@ class Starter:
             now = self._clock.monotonic()
             if now >= until:
                 return _threaded(keeper.plugin, threads)
-            yield Gate(lambda: False, min(until, now + _LOOK_S))
+            yield Gate(lambda: False, min(until, now + _LOOK_S), holds=frame)
         return None
 
     def _tell_history(
@@ -124,7 +124,9 @@ class Starter:
             return refusal
         # Whoever releases the plugin or closes the kernel rings.
         signal = yield Gate(
-            lambda: keeper.slot.closed or supervisor.may_start(), supervisor.supervision.until
+            lambda: keeper.slot.closed or supervisor.may_start(),
+            supervisor.supervision.until,
+            holds=frame,
         )
         if signal is Signal.CANCELLED:
             return NxError("the caller went away", code="call.cancelled")
@@ -198,7 +200,8 @@ class Starter:
         frame.denied = None
         keeper.disable(error)
         # It ends by itself, with its log flushed; but that is only what it says.
-        yield Gate(lambda: worker.exit is not None, self._clock.monotonic() + _LEAVE_S)
+        until = self._clock.monotonic() + _LEAVE_S
+        yield Gate(lambda: worker.exit is not None, until, holds=frame)
         yield from self._bury(keeper, worker, frame, counted=False)
         return error
 

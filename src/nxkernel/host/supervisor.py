@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._clock import Clock
 from nxkernel.errors import NxError, WorkerLost
 from nxkernel.host.supervision import (
@@ -85,7 +84,7 @@ class Supervisor:
         self._clock = clock
         self._report = report
         self._record = record
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._current = Supervision()
         #: Whether calls are on its workers; None before the first one.
         self._taken: bool | None = None
@@ -94,7 +93,7 @@ class Supervisor:
 
     def abandon(self) -> None:
         """In a forked child: the workers are the parent's, and nobody holds the lock."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._current = Supervision()
         self._taken = None
         self._news = []

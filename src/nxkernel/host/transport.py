@@ -30,7 +30,15 @@ from nxkernel.host.retries import again
 from nxkernel.host.session import admitted, seated, session
 from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.host.starting import Newcomers, Starter
-from nxkernel.host.unanswered import Loss, cancelled, expired, lost_between, lost_with, refused
+from nxkernel.host.unanswered import (
+    Loss,
+    cancelled,
+    expired,
+    lost_between,
+    lost_with,
+    refused,
+    unmade,
+)
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome, PluginId
 
@@ -108,7 +116,7 @@ class Transport:
                 return made
             if not (frame.seq or call.stream):
                 self._unsent(call, frame, came)
-            following = self._following(keeper, call, made or cancelled(call), frame)
+            following = self._following(keeper, call, made or unmade(call, frame), frame)
             if isinstance(following, Outcome):
                 return following
             call = following

@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from nxkernel.errors import KernelNotRunning, NxError, WorkerLost
-from nxkernel.host.slot import CLOSED, RETIRED
+from nxkernel.host.slot import CLOSED, RETIRED, Frame
 from nxkernel.types import Call, Fault, Outcome, PluginId
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "lost_between",
     "lost_with",
     "refused",
+    "unmade",
     "words_for",
 ]
 
@@ -54,6 +55,17 @@ def expired(call: Call) -> Outcome:
 def cancelled(call: Call) -> Outcome:
     """The outcome of a call whose caller went away before it was made."""
     return Outcome.failed(call, "call.cancelled", "the caller went away", "caller")
+
+
+def unmade(call: Call, frame: Frame) -> Outcome:
+    """The outcome of a call whose turn has not come."""
+    if not frame.barred:
+        return cancelled(call)
+    text = (
+        f"plugin {call.plugin!r} has another call of this thread, which goes on when this one is "
+        "over; set a flag in the handler of a signal, and call outside of it"
+    )
+    return Outcome.failed(call, "call.reentrant", text, "caller")
 
 
 def lost_between(call: Call, by: str | None) -> Outcome:

@@ -11,14 +11,13 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._system import Process
 from nxkernel._system.holding import close_all, into
 from nxkernel.errors import KernelConfigError, SandboxUnavailable
@@ -87,7 +86,7 @@ class Zygote:
 
     def __init__(self, profile: Profile, *, wait: bool = True) -> None:
         """Start it. Without *wait* it is of use once :meth:`greet` was called."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._is_ready = False
         self._requests = 0
         #: Set once the zygote has closed its end, which it does by ending.
@@ -290,7 +289,7 @@ class Zygote:
 
     def abandon(self) -> None:
         """In a forked child of the host: close the descriptors, end nothing."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._control.close()
         self.close()
         # Nobody here may wait for the process: it is the child of another.

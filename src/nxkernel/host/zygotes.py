@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.errors import EnvironmentUnavailable, KernelConfigError
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.launch import Launch, start
@@ -21,7 +20,7 @@ class Zygotes:
 
     def __init__(self, housekeeper: Housekeeper) -> None:
         self._housekeeper = housekeeper
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._living: dict[Profile, Zygote] = {}
         #: Those that nobody has waited for yet.
         self._starting: dict[Profile, Zygote] = {}
@@ -106,7 +105,7 @@ class Zygotes:
 
     def abandon(self) -> None:
         """In a forked child of the host: forget them, they are its parent's."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._living.clear()
         self._starting.clear()
         self._dead.clear()

@@ -289,9 +289,9 @@ class Kernel(Rooted):
             CallRejected: when there is no such plugin.
             KernelNotRunning: outside ``with kernel:``.
         """
-        parts = self._lifetime.present()
+        self._lifetime.present()
         self._lifetime.check()
-        return parts.release(plugin)
+        return self._lifetime.look(lambda parts: parts.release(plugin))
 
     # -- looking at it ---------------------------------------------------------------------
 
@@ -311,7 +311,8 @@ class Kernel(Rooted):
         sixteen, the latest ones. Of providers that are asked side by side, the layers' times are
         added up, and the time in one plugin is part of the others' way.
         """
-        return Overview(self._parts).explain(self._switchboard.hook_name(hook), cost=cost)
+        name = self._switchboard.hook_name(hook)
+        return self._lifetime.look(lambda parts: Overview(parts).explain(name, cost=cost))
 
     def settings(self, plugin: str) -> PluginSettings:
         """Return the settings that *plugin* has, or would have when the kernel is booted.
@@ -327,11 +328,11 @@ class Kernel(Rooted):
     @property
     def plugins(self) -> Mapping[str, PluginView]:
         """Every plugin by id, as it stands now."""
-        return Overview(self._parts).plugins()
+        return self._lifetime.look(lambda parts: Overview(parts).plugins())
 
     def health(self) -> Health:
         """Return how every plugin stands: its worker, its breakers, its last exit."""
-        return Overview(self._parts).health()
+        return self._lifetime.look(lambda parts: Overview(parts).health())
 
 
 def _candidates(plugin: Candidate | Path | str | Sequence[Candidate]) -> list[Candidate]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TypeVar
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.dispatch.costs import Sample
 from nxkernel.dispatch.effects import Effects
 from nxkernel.dispatch.stack import Open, PluginFacts, Stack, item_check
@@ -74,14 +73,14 @@ class Deliveries:
     nests: Nests
     transport: Transport | None = None
     stats: dict[PluginId, PluginStats] = attrs.Factory(dict)
-    _lock: threading.Lock = attrs.Factory(threading.Lock)
+    _lock: _locks.Lock = attrs.Factory(_locks.lock)
 
     def __attrs_post_init__(self) -> None:
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: no thread that could hold the lock is there."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
 
     def invoke(
         self, call: Call, parent: Call | None = None, sample: Sample | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import attrs
 
@@ -19,8 +20,11 @@ from nxkernel.kernel.changes import Changes, refuse_inside
 from nxkernel.kernel.composition import Composition
 from nxkernel.kernel.parts import Parts
 from nxkernel.kernel.presence import Presence, State
+from nxkernel.kernel.traffic import refuse_holder
 
 __all__ = ["Lifetime"]
+
+T = TypeVar("T")
 
 
 class Lifetime:
@@ -38,7 +42,9 @@ class Lifetime:
 
         Raises:
             KernelNotRunning: when it has begun already.
+            CallRejected: in the middle of a step of a call of this thread.
         """
+        refuse_holder()
         if self.presence.absent:
             self._boot_anew()
             return
@@ -47,7 +53,12 @@ class Lifetime:
         self._boot()
 
     def end(self) -> None:
-        """Take everything down; safe to call twice, and in a forked child that never used it."""
+        """Take everything down; safe to call twice, and in a forked child that never used it.
+
+        Raises:
+            CallRejected: in the middle of a step of a call of this thread.
+        """
+        refuse_holder()
         if self.presence.state == "running":
             self._shut(self.parts, "closed")
         elif self.presence.state == "forked":
@@ -68,6 +79,21 @@ class Lifetime:
     def check(self) -> None:
         """Raise KernelNotRunning unless it runs."""
         self.presence.check()
+
+    def look(self, look: Callable[[Parts], T]) -> T:
+        """Return what *look* finds in the parts, and be counted like a call meanwhile.
+
+        Raises:
+            CallRejected: in the middle of a step of a call of this thread.
+        """
+        parts = self.parts
+        traffic = parts.traffic
+        own = traffic.enter()
+        try:
+            return look(parts)
+        finally:
+            traffic.threads[own] -= 1
+            traffic.left(own)
 
     @contextmanager
     def change(self, what: str) -> Iterator[Changes]:

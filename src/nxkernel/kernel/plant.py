@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nxkernel import _system
+from nxkernel import _locks, _system
 from nxkernel._clock import Clock
 from nxkernel._once import once
 from nxkernel._seeds import child
@@ -81,7 +80,7 @@ class Plant:
         self._logs = logs
         #: Node of the seed tree below which each plugin's pauses are drawn.
         self._key = key
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._housekeeper = Housekeeper(self.bell.ring, system)
         self._log_writer = LogWriter()
         self._launcher = _launcher(hosting, system, self._housekeeper)

@@ -8,7 +8,6 @@ and nothing ever runs it.
 from __future__ import annotations
 
 import builtins
-import threading
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import attrs
 import pluggy
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel.dispatch.executor import Provider
 from nxkernel.errors import PluginDisabled
 from nxkernel.hookspecs import HookSpec
@@ -82,14 +81,14 @@ class Registry:
         #: The order in force, or None after a change.
         self._order: Order | None = None
         self._older: list[Order] = []
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         #: Held by who changes the entries, which takes longer than a call may have to wait.
-        self._changing = threading.RLock()
+        self._changing = _locks.lock()
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: no thread that could hold the locks is there."""
-        self._lock, self._changing = threading.Lock(), threading.RLock()
+        self._lock, self._changing = _locks.lock(), _locks.lock()
 
     def register(
         self, plugin: PluginId, priority: int, impls: Sequence[ImplFacts], edition: int = 1

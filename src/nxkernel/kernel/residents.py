@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from nxkernel import _locks
 from nxkernel._remote import with_remote
 from nxkernel._trail import Trail, headline
 from nxkernel.dispatch.effects import Effects
@@ -60,7 +60,7 @@ class Residents:
         scrub = _scrubber(residence, imports)
         resident = self.living[member.id] = Resident(
             member.id,
-            slot=Slot(threading.Lock(), self._ring),
+            slot=Slot(_locks.lock(), self._ring),
             ring=self._ring,
             broker=self._kernel,
             load=lambda resident: self._load(resident, residence, imports, scrub),

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from threading import get_ident
 
 from nxkernel import _forks
+from nxkernel._locks import holding
+from nxkernel.errors import CallRejected
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "refuse_holder"]
 
 #: One call that may end in another thread than it began in: that thread, and a number of its own.
 Apart = tuple[int, int]
@@ -57,16 +59,29 @@ class Traffic:
         return sum(count for key, count in list(self.threads.items()) if _thread_of(key) == own)
 
     def enter(self) -> int:
-        """Count a call that blocks this thread; returns its place in ``threads``, to count down."""
+        """Count a call that blocks this thread; returns its place in ``threads``, to count down.
+
+        Raises:
+            CallRejected: in the middle of a step of another call, as :func:`refuse_holder`.
+        """
         own, threads = get_ident(), self.threads
+        if own in threads:
+            refuse_holder()
         # The last step, and no call: an interrupt strikes before it, or when the caller can leave.
         threads[own] = threads.get(own, 0) + 1
         return own
 
     def enter_apart(self) -> Apart:
-        """Count a call that may end anywhere; returns its place in ``threads``, to be removed."""
-        own = get_ident(), next(self._numbers)
-        self.threads[own] = 1
+        """Count a call that may end anywhere; returns its place in ``threads``, to be removed.
+
+        Raises:
+            CallRejected: as :meth:`enter`.
+        """
+        thread, threads = get_ident(), self.threads
+        if thread in threads:
+            refuse_holder()
+        own = thread, next(self._numbers)
+        threads[own] = 1
         return own
 
     def left(self, own: int | Apart) -> None:
@@ -76,6 +91,20 @@ class Traffic:
             threads.pop(own, None)  # A handler of a signal may have been faster.
         if not threads or self.count() == 0:
             self._ring()
+
+
+def refuse_holder() -> None:
+    """Raise CallRejected in a thread that is in the middle of a step to be finished first.
+
+    Nothing has been done then, of which anything could be left.
+    """
+    if holding():
+        raise CallRejected(
+            "the kernel is called in the middle of a step of this thread's own call, by a handler "
+            "of a signal or by what the garbage collector runs; set a flag there, and call outside "
+            "of it",
+            code="call.reentrant",
+        )
 
 
 def _thread_of(key: int | Apart) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._clock import Clock
 from nxkernel._pickling import Rooted
 from nxkernel.dispatch.entrances import Passage
@@ -99,7 +98,7 @@ class Audit(Rooted):
         self._lost = 0
         #: The calls under way that may be made again, by id.
         self._attempts: dict[str, _Attempt] = {}
-        self._counting = threading.Lock()
+        self._counting = _locks.lock()
 
     def abandon(self) -> None:
         """In a forked child: a run of its own begins with the next boot."""

@@ -6,12 +6,11 @@ clock, lock or I/O; :class:`Breaker` keeps one state for each (plugin, hook) and
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Literal
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._clock import Clock
 from nxkernel._pickling import Rooted
 from nxkernel.dispatch.entrances import Passage
@@ -175,12 +174,12 @@ class Breaker(Rooted):
         self._states: dict[tuple[PluginId, HookName], BreakerState] = {}
         #: The edition of a plugin that new calls go to, where it is not the first.
         self._editions: dict[PluginId, int] = {}
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         _forks.register(self)
 
     def abandon(self) -> None:
         """In a forked child: no thread that could hold the lock is there."""
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
 
     def boot(self, facts: BootFacts) -> None:
         """Start with every breaker closed."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._pickling import Rooted
 from nxkernel.dispatch.stack import BootFacts, Layer
 from nxkernel.errors import KernelConfigError
@@ -48,7 +47,7 @@ class Tracing(Rooted):
     def _forget(self) -> None:
         #: Spans of the calls under way.
         self._spans: dict[CallId, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
 
     def abandon(self) -> None:
         """In a forked child: the spans under way are its parent's to end."""

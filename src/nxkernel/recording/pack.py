@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import BinaryIO, Final
 
 import attrs
 
+from nxkernel import _locks
 from nxkernel._blob import NONE, Blob, Blobs, name_of
 from nxkernel._canonical import raw_digest
 from nxkernel.errors import IntegrityError, StorageError
@@ -43,7 +43,7 @@ class PackWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._size = 0
         try:

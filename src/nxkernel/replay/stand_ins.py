@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import builtins
 import functools
-import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nxkernel import _locks
 from nxkernel._blob import NONE
 from nxkernel._canonical import decode, digest, encode
 from nxkernel._pickling import Rooted
@@ -49,7 +49,7 @@ class StandIn(Rooted):
 
     def __init__(self, run: Path | str, plugin: str, *, project: str) -> None:
         self._plugin = PluginId(plugin)
-        self._lock = threading.Lock()
+        self._lock = _locks.lock()
         #: What is left of the answers, by hookimpl and digest of the arguments.
         self._answers: dict[tuple[str, str], list[Callable[[], Any]]] = {}
         mark = HookimplMarker(project)

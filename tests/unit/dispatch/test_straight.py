@@ -278,3 +278,39 @@ def test_a_wait_that_a_signal_broke_is_not_gone_on_with_for_ever(
         kicker.join()
         signal.signal(signal.SIGUSR1, before)
     assert got == ["had it"]
+
+
+class Door:
+    """Is open, and is not to be tried again by anybody once it was passed."""
+
+    def __init__(self) -> None:
+        self.passed = False
+
+    def __call__(self) -> bool:
+        assert not self.passed
+        self.passed = True
+        return True
+
+
+def test_who_comes_at_any_step_changes_nothing() -> None:
+    """A handler's own call takes this one further or leaves it; each gate is passed once."""
+    bell = Bell()
+
+    def root(times: int) -> Effects[list[Signal]]:
+        passed = []
+        for _ in range(times):
+            passed.append((yield Gate(Door())))
+        if times > 1:
+            for each in (yield Fork((root(1), root(1)))):
+                passed += each
+        return passed
+
+    def work() -> None:
+        assert run_blocking(root(2), CLOCK, bell) == [Signal.READY] * 4
+
+    def strike() -> None:
+        assert run_blocking(root(1), CLOCK, bell) == [Signal.READY]
+
+    struck = list(interrupted(work, "nxkernel/dispatch", strike))
+    for place in ("run_straight", "_opens", "Alone.tasks", "drive_blocking", "Tasks.step"):
+        assert any(place in str(each) for each in struck), place

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Offer, Signal
 from nxkernel.dispatch.tasks import Tasks
+from tests.support.interrupts import interrupted
 
 
 def wait(*effects: Any) -> Effects[list[Any]]:
@@ -237,3 +238,57 @@ def test_cancelling_answers_an_offer_too() -> None:
     tasks.cancel()
     tasks.step()
     assert (tasks.done, got) == (True, [Signal.CANCELLED, Signal.REFUSED, Signal.REFUSED])
+
+
+def test_who_comes_at_any_step_takes_it_further_and_breaks_nothing() -> None:
+    """A handler of a signal may run what is there to run: each wait ends once, as it would have."""
+    made: list[Tasks] = []
+
+    def branches() -> list[Effects[Any]]:
+        tries = iter([False, True, True, True])
+        kinds = Io(3, None, None), Io(4, None, 5.0), Gate(lambda: next(tries))
+        return [wait(each, Io(7, None, None)) for each in kinds]
+
+    def work() -> None:
+        tasks = stepped(wait(Fork(tuple(branches()))))
+        made.append(tasks)
+        tasks.ready({3})
+        tasks.expire(5.0)
+        tasks.retry()
+        tasks.step()
+        tasks.ready({7})
+        tasks.step()
+        ends = [[Signal.READY] * 2, [Signal.DEADLINE, Signal.READY], [Signal.READY] * 2]
+        assert (tasks.done, tasks.result) == (True, [ends])
+
+    def strike() -> None:
+        if made and not made[-1].over:
+            made[-1].ready({3})
+            made[-1].expire(5.0)
+            made[-1].retry()
+            made[-1].go_on()
+
+    struck = list(interrupted(work, "dispatch/tasks.py", strike))
+    for place in ("ready", "expire", "retry", "step", "_try"):
+        assert any(f"Tasks.{place}" in str(each) for each in struck), place
+
+
+def test_a_gate_that_is_barred_is_given_up() -> None:
+    """Alone, and only with what it is barred by; the others are waited for."""
+    asked: list[set[object]] = []
+
+    def barred(held: Any) -> bool:
+        asked.append(set(held))
+        return "mine" not in held
+
+    gates = Gate(shut, key="key", barred=barred), Gate(shut), Io(3, None, None, holds="held")
+    tasks = stepped(wait(Fork(tuple(wait(each) for each in gates))))
+    assert tasks.held >= {"key", "held"}
+    assert not tasks.give_up({"mine"})
+    assert tasks.give_up(tasks.held)
+    tasks.step()
+    assert asked == [{"mine"}, {"key", "held", None}]
+    assert (len(tasks.waits), tasks.gated, tasks.done) == (1, True, False)
+    tasks.cancel()
+    tasks.step()
+    assert tasks.result == [[[Signal.BARRED], [Signal.CANCELLED], [Signal.CANCELLED]]]

@@ -165,3 +165,63 @@ def test_a_nested_call_is_told_when_those_before_it_must_wait() -> None:
     assert nested in rung
     assert not slot.enter(newcomer)
     assert slot.enter(nested)
+
+
+def test_a_frame_of_this_thread_bars_its_way() -> None:
+    """Unless its call waits, which can be taken further, or it is another thread's."""
+    place = Place()
+    first, second = place.entered("first"), Frame("second", 0.0)
+    assert not place.slot.enter(second)
+    assert place.slot.bars(second, {second})
+    assert not place.slot.bars(second, {first, second})
+    first.thread += 1
+    assert not place.slot.bars(second, {second})
+
+
+def test_one_that_lets_others_on_top_bars_nobody() -> None:
+    """It waits for a reply: whoever comes is on top of it, and gone before it needs its worker."""
+    place = Place()
+    first, second = place.entered("first"), Frame("second", 0.0)
+    place.slot.suspend(first)
+    assert not place.slot.bars(second, {second})
+    assert place.slot.enter(second)
+
+
+def test_one_in_the_queue_bars_those_behind_it() -> None:
+    """Its call is not where it would see that its turn has come."""
+    place = Place()
+    busy, ahead, behind = place.entered("busy"), Frame("ahead", 0.0), Frame("behind", 0.0)
+    busy.thread += 1
+    assert not place.slot.enter(ahead)
+    assert not place.slot.enter(behind)
+    assert place.slot.bars(behind, {behind})
+    assert not place.slot.bars(behind, {ahead, behind})
+    assert not place.slot.bars(ahead, {ahead})
+
+
+def test_all_on_a_crowded_worker_bar_who_is_not_nested() -> None:
+    """One that waits to be on top of others again keeps everybody else out until it was."""
+    place = Place()
+    lower = place.entered("lower")
+    place.slot.suspend(lower)
+    upper, late = place.entered("upper"), Frame("late", 0.0)
+    nested = Frame("nested", 0.0, nested=True)
+    place.slot.suspend(upper)
+    assert not place.slot.resume(lower)
+    lower.thread += 1
+    assert place.slot.bars(late, {late})
+    assert not place.slot.bars(nested, {nested})
+    upper.thread += 1
+    assert not place.slot.bars(late, {late})
+
+
+def test_a_turn_belongs_to_the_thread_that_runs_it() -> None:
+    """A stream is read on in another thread: the turn's frame is that one's from then on."""
+    place = Place()
+    turn = place.entered("turn")
+    place.slot.rest(turn)
+    other = threading.Thread(target=lambda: place.slot.reclaim(turn))
+    other.start()
+    other.join()
+    waiting = Frame("waiting", 0.0)
+    assert not place.slot.bars(waiting, {waiting})

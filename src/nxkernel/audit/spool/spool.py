@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import errno
 import itertools
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from nxkernel import _forks
+from nxkernel import _forks, _locks
 from nxkernel._canonical import encode
 from nxkernel._sqlite import Durability
 from nxkernel._system import files
@@ -79,7 +78,7 @@ class Spool:
         self._power = durability == "power"
         self._roll_bytes = roll_bytes
         self._rolled = rolled
-        self._mutex = threading.Lock()
+        self._mutex = _locks.lock()
         self._numbers = itertools.count(1)
         self._slots: Slots | None = Slots(folder / name.slots)
         self._count = 1
@@ -219,5 +218,5 @@ class Spool:
 
     def abandon(self) -> None:
         """In a forked child: close the copies; the files are its parent's."""
-        self._mutex = threading.Lock()
+        self._mutex = _locks.lock()
         self._close()
