@@ -225,3 +225,15 @@ def test_a_turn_belongs_to_the_thread_that_runs_it() -> None:
     other.join()
     waiting = Frame("waiting", 0.0)
     assert not place.slot.bars(waiting, {waiting})
+
+
+def test_an_idle_turn_of_its_own_bars_nobody() -> None:
+    """Who reads a stream may call its plugin between two items, however crowded that is."""
+    place = Place()
+    turn = place.entered("turn")
+    place.slot.rest(turn)
+    late = Frame("late", 0.0)
+    for number in range(CROWD):
+        place.slot._stack.insert(0, Frame(str(number), 0.0))
+        place.slot._stack[0].thread += 1
+    assert not place.slot.bars(late, {late})
