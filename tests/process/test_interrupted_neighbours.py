@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
 
+import nxkernel as nx
 from nxkernel.host.slot import Frame
 from tests.process.conftest import Opens
 from tests.process.test_errands import in_general
 from tests.support.interrupts import interrupted
-from tests.support.zoo import PATIENCE_S, eventually, patient
+from tests.support.zoo import PATIENCE_S, events, eventually, patient
 
 
 class Neighbour:
@@ -121,3 +124,35 @@ def test_a_call_that_has_asked_nothing_yet_is_made_with_another_worker(open_zoo:
             for where in interrupted(work, f"nxkernel/{file}", strike):
                 assert zoo.answers("turns"), where
     assert lost >= 5
+
+
+@pytest.mark.parametrize("way", [nullcontext, in_general])
+def test_a_worker_that_is_lost_as_a_call_leaves_it_is_buried(open_zoo: Opens, way: Any) -> None:
+    """Whoever is there when another call takes a worker along reports its exit, once."""
+    zoo = open_zoo(patient, "turns", "flows")
+    keepers = {name: zoo.kernel._parts.plant.keepers[name] for name in ("turns", "flows")}
+    lost = list[tuple[str, int]]()
+
+    def strike() -> None:
+        for name, keeper in keepers.items():
+            worker = keeper.slot.worker
+            if keeper.slot.occupied and worker and not keeper.slot._lock.locked():
+                lost.append((name, worker.generation))
+                keeper.lose(worker, Frame("another", math.inf), counted=False)
+
+    def work() -> None:
+        zoo.ask("turns", "echo", value=1)
+        with suppress(nx.NxError):
+            list(zoo.kernel.hook.flow(value=["count", 2]))
+
+    with way():
+        for file in ("host", "kernel/leg"):
+            for _ in itertools.islice(interrupted(work, f"nxkernel/{file}", strike), 250):
+                work()
+    zoo.kernel.close()
+    ended = Counter(
+        (each.plugin, each.data["worker"]) for each in events(zoo.kernel.run, "worker.exit")
+    )
+    assert set(lost) <= ended.keys()
+    assert set(ended.values()) == {1}
+    assert len(lost) > 50

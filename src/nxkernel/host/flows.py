@@ -163,8 +163,9 @@ class Flow:
             else:
                 worker = unmade(self.call, frame)
             if isinstance(worker, Outcome):
-                self.outcome = worker
+                self.outcome, frame.over = worker, True
                 self.keeper.slot.leave(frame)
+                give_up(self.keeper, frame)
                 self._forsake()
                 return None
             self.allowance.queued(self.clock.monotonic() - came)
@@ -401,6 +402,7 @@ class Flow:
         frame = turn.frame
         frame.over = True
         self.keeper.slot.leave(frame)
+        give_up(self.keeper, frame)  # of a worker that another call has left it to bury
         if self.turn is turn:
             self.allowance.rest(frame, self.clock.monotonic())
             self._degraded = self._degraded or frame.degraded

@@ -124,8 +124,8 @@ class Messenger:
     def let_go(self, errand: Errand) -> None:
         """Do without *errand*, which has nothing under way on its worker; wait for nothing."""
         frame = errand.frame
-        self._slot.leave(frame)
         frame.over = True
+        self._slot.leave(frame)
         give_up(self._keeper, frame)
 
 

@@ -67,39 +67,29 @@ def session(
     def entered() -> Effects[T | None]:
         if not (yield from admitted(keeper, frame)):
             return None
-        return (yield from _closed(clock, keeper, frame, body))
+        return (yield from body())
 
-    return _left(keeper, frame, entered)
+    return seated(clock, keeper, frame, entered)
 
 
 def seated(
     clock: Clock, keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]
 ) -> Effects[T]:
     """Run *body* as :func:`session` does for *frame*, which has its turn already."""
-    return _left(keeper, frame, lambda: _closed(clock, keeper, frame, body))
-
-
-def _closed(
-    clock: Clock, keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]
-) -> Effects[T]:
-    result = yield from body()
-    yield from inter(clock, keeper, frame)
-    return result
-
-
-def _left(keeper: Custody, frame: Frame, body: Callable[[], Effects[T]]) -> Effects[T]:
     try:
         try:
             result = yield from body()
             # Before its place is free: what strikes from here on must not end a worker that by
             # then is somebody else's.
             frame.over = True
-            return result
         except BaseException:
             give_up(keeper, frame)
             raise
         finally:
             keeper.slot.leave(frame)
+        # Afterwards, when nobody can leave it a worker any more.
+        yield from inter(clock, keeper, frame)
+        return result
     except BaseException:
         # Once more: an interrupt may have struck in the middle of leaving, and a frame that
         # stays behind would block its plugin for ever; so would a worker that came meanwhile.

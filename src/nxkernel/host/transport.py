@@ -279,15 +279,15 @@ class Transport:
                     # A worker is told of historic calls alone.
                     told = self._callbacks.told(call) if call.lasting else None
                     made = told or (yield from talk.hold(came))
-                if frame.buries is not None:
-                    yield from inter(self._clock, keeper, frame)
                 frame.over = True  # As in a session: its worker may be somebody else's by now.
-                return made
             except BaseException:
                 give_up(keeper, frame)
                 raise
             finally:
                 slot.leave(frame)
+            if frame.buries is not None:
+                yield from inter(self._clock, keeper, frame)
+            return made
         except BaseException:
             # Once more, as in :func:`session`: an interrupt may have struck in the middle.
             slot.leave(frame)

@@ -161,7 +161,7 @@ class Leg:
 
     def leave(self, errand: Errand) -> None:
         """Nothing has become of *errand*."""
-        self.messenger.leave(errand)
+        self.messenger.let_go(errand)
         errand.stage = Errand.DRAFTED
 
     # -- on the worker ---------------------------------------------------------------------------
