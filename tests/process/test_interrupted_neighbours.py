@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import nxkernel as nx
+from nxkernel._locks import holding
 from nxkernel.host.slot import Frame
 from tests.process.conftest import Opens
 from tests.process.test_errands import in_general
@@ -65,7 +66,7 @@ def test_a_neighbour_on_the_same_worker_has_its_answer(
     neighbour = Neighbour(lambda: call(value=["wait"]))
 
     def strike() -> None:
-        if not slot._lock.locked():  # Else nobody can come.
+        if not holding():  # Else nobody can come.
             neighbour.come(lambda: bool(slot._queue) or waits.exists())
         raise KeyboardInterrupt
 
@@ -90,7 +91,7 @@ def test_a_neighbour_on_the_worker_of_a_stream_has_its_answer(open_zoo: Opens, f
         assert list(zoo.kernel.hook.flow(value=["count", 3])) == [0, 1, 2]
 
     def strike() -> None:
-        if not slot._lock.locked():
+        if not holding():
             neighbour.come(lambda: bool(slot._queue) or any(each.clears for each in slot._stack))
         raise KeyboardInterrupt
 
@@ -112,7 +113,7 @@ def test_a_call_that_has_asked_nothing_yet_is_made_with_another_worker(open_zoo:
     def strike() -> None:
         nonlocal lost
         worker, stack = keeper.slot.worker, keeper.slot._stack
-        if not keeper.slot._lock.locked() and worker and not any(each.seq for each in stack):
+        if not holding() and worker and not any(each.seq for each in stack):
             lost += 1
             keeper.lose(worker, Frame("another", math.inf), counted=False)
 
@@ -136,7 +137,7 @@ def test_a_worker_that_is_lost_as_a_call_leaves_it_is_buried(open_zoo: Opens, wa
     def strike() -> None:
         for name, keeper in keepers.items():
             worker = keeper.slot.worker
-            if keeper.slot.occupied and worker and not keeper.slot._lock.locked():
+            if keeper.slot.occupied and worker and not holding():
                 lost.append((name, worker.generation))
                 keeper.lose(worker, Frame("another", math.inf), counted=False)
 

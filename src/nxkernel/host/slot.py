@@ -262,8 +262,8 @@ class Slot:
     def _before(self, frame: Frame) -> Iterator[Frame]:
         """Yield those who have to do something before *frame* comes in."""
         if not frame.nested and self._is_crowded():
-            # An idle turn is in nobody's way: whoever needs the worker ends it.
-            yield from (each for each in self._stack if not each.idle)
+            # The others wait for calls of theirs, or for whoever needs the worker.
+            yield from (each for each in self._stack if each.running or each.reply_ready)
         elif self._stack and not self._open_for(frame):
             yield self._stack[-1]
         if not frame.historic:

@@ -199,19 +199,20 @@ def test_one_in_the_queue_bars_those_behind_it() -> None:
     assert not place.slot.bars(ahead, {ahead})
 
 
-def test_all_on_a_crowded_worker_bar_who_is_not_nested() -> None:
-    """One that waits to be on top of others again keeps everybody else out until it was."""
+def test_who_waits_to_be_on_top_of_others_again_bars_who_is_not_nested() -> None:
+    """It keeps everybody else out until it was; who waits for a call of his own bars nobody."""
     place = Place()
     lower = place.entered("lower")
     place.slot.suspend(lower)
     upper, late = place.entered("upper"), Frame("late", 0.0)
     nested = Frame("nested", 0.0, nested=True)
     place.slot.suspend(upper)
+    assert not place.slot.bars(late, {late})
     assert not place.slot.resume(lower)
-    lower.thread += 1
     assert place.slot.bars(late, {late})
+    assert not place.slot.bars(late, {late, lower})
     assert not place.slot.bars(nested, {nested})
-    upper.thread += 1
+    lower.thread += 1
     assert not place.slot.bars(late, {late})
 
 
