@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import nxkernel
+from nxkernel import _forks
 from nxkernel._namespaces import NAMESPACES
 from nxkernel.errors import KernelConfigError
 from nxkernel.host.imports import RUNTIME
@@ -84,7 +85,10 @@ def _of_the_machine() -> dict[str, str]:
 
 def code_folders() -> tuple[str, ...]:
     """Return the folders from which workers import packages, resolved and sorted."""
-    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    # Python 3.12 makes the table of paths at the first question, under a lock of its own: a child
+    # that was forked meanwhile would wait for that for ever.
+    with _forks.whole():
+        folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     for name in sorted(RUNTIME):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
