@@ -14,6 +14,8 @@ import pytest
 
 import nxkernel as nx
 from nxkernel._locks import holding
+from nxkernel.dispatch.errand import Errand
+from nxkernel.host.messenger import Messenger
 from nxkernel.host.slot import Frame
 from tests.process.conftest import Opens
 from tests.process.test_errands import in_general
@@ -157,3 +159,59 @@ def test_a_worker_that_is_lost_as_a_call_leaves_it_is_buried(open_zoo: Opens, wa
     assert set(lost) <= ended.keys()
     assert set(ended.values()) == {1}
     assert len(lost) > 50
+
+
+@pytest.mark.parametrize("file", ["host", "dispatch"])
+def test_a_stream_whose_turn_a_struck_call_was_to_end_comes_to_its_end(
+    open_zoo: Opens, file: str
+) -> None:
+    """Its consumer has all of its items, or hears that the worker was lost; nobody waits on."""
+    zoo = open_zoo(patient, "flows")
+    call, ended = zoo.kernel.hook.echo, list[bool]()
+    opened, struck = threading.Semaphore(0), threading.Semaphore(0)
+
+    def consume() -> None:
+        items = iter(zoo.kernel.hook.flow(value=["count", 40]))
+        try:
+            assert next(items) == 0
+            opened.release()
+            struck.acquire(timeout=PATIENCE_S)
+            assert list(items) == list(range(1, 40))
+            ended.append(True)
+        except nx.HookFailed as problem:
+            ended.append(problem.result.error.code == "plugin.crashed")
+
+    def work() -> None:
+        thread = threading.Thread(target=consume)
+        thread.start()
+        assert opened.acquire(timeout=PATIENCE_S)
+        try:
+            assert call(value=5) == [5]
+        finally:
+            struck.release()
+            thread.join(PATIENCE_S)
+
+    for where in itertools.islice(interrupted(work, f"nxkernel/{file}"), 400):
+        assert all(ended), where
+        assert call(value=6) == [6], where
+    assert len(ended) > 100
+
+
+def test_a_worker_that_is_lost_to_an_errand_before_it_was_sent_is_buried(
+    open_zoo: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The errand goes on as a general call, with another worker, and the exit is on record."""
+    zoo = open_zoo(patient, "turns")
+    call, keeper = zoo.kernel.hook.first, zoo.kernel._parts.plant.keepers["turns"]
+    assert call(value=["give", "x"]) == "x"
+    seat = Messenger.seat
+
+    def seated_in_vain(self: Messenger, errand: Errand) -> bool:
+        monkeypatch.undo()
+        assert seat(self, errand)
+        keeper.lose(errand.frame.worker, Frame("another", math.inf), counted=False)
+        return False
+
+    monkeypatch.setattr(Messenger, "seat", seated_in_vain)
+    assert call(value=["give", "y"]) == "y"
+    assert [each.data["worker"] for each in events(zoo.kernel.run, "worker.exit")] == [1]
