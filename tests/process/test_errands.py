@@ -28,8 +28,8 @@ from nxkernel.dispatch.spin import Spin
 from nxkernel.dispatch.tasks import Tasks
 from nxkernel.errors import AuditError, CallRejected
 from nxkernel.host import messenger
+from nxkernel.host.frame import Frame
 from nxkernel.host.messenger import Messenger
-from nxkernel.host.slot import Frame
 from nxkernel.kernel import breath, fan
 from nxkernel.kernel.fan import Round
 from nxkernel.kernel.routes import Routes

@@ -15,8 +15,8 @@ import pytest
 import nxkernel as nx
 from nxkernel._locks import holding
 from nxkernel.dispatch.errand import Errand
+from nxkernel.host.frame import Frame
 from nxkernel.host.messenger import Messenger
-from nxkernel.host.slot import Frame
 from tests.process.conftest import Opens
 from tests.process.test_errands import in_general
 from tests.support.interrupts import interrupted

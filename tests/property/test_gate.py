@@ -23,7 +23,8 @@ from nxkernel._clock import SystemClock
 from nxkernel.dispatch.drivers import Bell, run_blocking
 from nxkernel.dispatch.effects import Effects, Fork, Gate, Io, Signal
 from nxkernel.dispatch.tasks import Tasks
-from nxkernel.host.slot import CROWD, Frame, Slot
+from nxkernel.host.frame import Frame
+from nxkernel.host.slot import CROWD, Slot
 
 # -- one slot, one step at a time --------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from nxkernel.host.accounts import Account
-from nxkernel.host.slot import Frame
+from nxkernel.host.frame import Frame
 from nxkernel.types import Timing
 
 __all__ = ["Allowance"]

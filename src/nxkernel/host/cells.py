@@ -19,12 +19,12 @@ from nxkernel.dispatch.effects import Effects, Io
 from nxkernel.errors import KernelNotRunning, SandboxUnavailable, WorkerLost
 from nxkernel.host.arena import Arena
 from nxkernel.host.custody import Custody, end, give_back
+from nxkernel.host.frame import Frame
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.launch import Launch, no_files
 from nxkernel.host.memory import memory_file, read_only
 from nxkernel.host.sandbox.linux.check import check_fork
 from nxkernel.host.signed import SignedChannel, signed
-from nxkernel.host.slot import Frame
 from nxkernel.host.workers import Exit, Worker
 
 __all__ = ["Birth", "Cell"]

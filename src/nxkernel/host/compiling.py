@@ -5,9 +5,9 @@ from __future__ import annotations
 from nxkernel._clock import Clock
 from nxkernel._wire import Compiled, FromWorker
 from nxkernel.dispatch.effects import Effects
+from nxkernel.host.frame import Frame
 from nxkernel.host.launch import Compilation
 from nxkernel.host.listening import hear
-from nxkernel.host.slot import Frame
 from nxkernel.host.unanswered import Loss
 from nxkernel.host.workers import Worker
 

@@ -14,11 +14,11 @@ from nxkernel._clock import Clock
 from nxkernel._wire import Broker, Failure, FromWorker, Result, Window
 from nxkernel.dispatch.effects import Effects, Io, Signal
 from nxkernel.host.custody import Custody
+from nxkernel.host.frame import Frame
 from nxkernel.host.listening import after, hear
 from nxkernel.host.losing import lose, lost_along
 from nxkernel.host.replies import Brokered, answered, invocation, reply_to
 from nxkernel.host.session import resumed
-from nxkernel.host.slot import Frame
 from nxkernel.host.unanswered import Loss, lost_with
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome, Timing

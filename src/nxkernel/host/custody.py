@@ -10,11 +10,12 @@ from typing import Any
 from nxkernel._wire import Stop
 from nxkernel.host.denials import Advice, Advisor
 from nxkernel.host.exits import exit_facts
+from nxkernel.host.frame import Frame
 from nxkernel.host.launch import Launch, kill
 from nxkernel.host.logs import LogTail
 from nxkernel.host.memory_kills import MemoryKills
 from nxkernel.host.replies import draws
-from nxkernel.host.slot import CLOSED, Frame, Slot
+from nxkernel.host.slot import CLOSED, Slot
 from nxkernel.host.supervisor import Report
 from nxkernel.host.watchdog import of_exit
 from nxkernel.host.workers import Breach, Worker

@@ -38,12 +38,12 @@ from nxkernel.dispatch.effects import Effects, Gate, Offer, Signal
 from nxkernel.host.allowances import Allowance
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
+from nxkernel.host.frame import Frame
 from nxkernel.host.listening import hear
 from nxkernel.host.losing import give_up, inter, lost_along
 from nxkernel.host.rations import Ration
 from nxkernel.host.replies import LONGEST_US, answered, used
 from nxkernel.host.session import admitted
-from nxkernel.host.slot import Frame
 from nxkernel.host.tallies import Tally
 from nxkernel.host.unanswered import Loss, cancelled, closed, lost_with, unmade
 from nxkernel.host.workers import Stray, Worker

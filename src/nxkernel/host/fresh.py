@@ -21,12 +21,12 @@ from nxkernel.host.cells import Birth, Cell
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.flows import Find, Flow
+from nxkernel.host.frame import Frame
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, discard_stale
 from nxkernel.host.replies import MAX_MESSAGE
 from nxkernel.host.session import session
-from nxkernel.host.slot import Frame
 from nxkernel.host.starting import Starter
 from nxkernel.host.unanswered import (
     Loss,

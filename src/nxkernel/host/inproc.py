@@ -32,8 +32,9 @@ from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.errors import CallRejected, KernelNotRunning, NxError
 from nxkernel.host.builtin import Builtins, raised
 from nxkernel.host.conversation import Brokers
+from nxkernel.host.frame import Frame
 from nxkernel.host.replies import Brokered, traceparent_of
-from nxkernel.host.slot import Frame, Slot
+from nxkernel.host.slot import Slot
 from nxkernel.host.sources import pulled
 from nxkernel.host.unanswered import cancelled, lost_with, unmade
 from nxkernel.types import Call, CallError, ImplFacts, Outcome, PluginId, Timing

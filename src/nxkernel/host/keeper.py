@@ -10,12 +10,13 @@ from nxkernel._system.shelter import sheltered
 from nxkernel._wire import Setup, Stop
 from nxkernel.errors import NxError, PluginDisabled, SandboxUnavailable
 from nxkernel.host.custody import Custody, end
+from nxkernel.host.frame import Frame
 from nxkernel.host.housekeeping import Housekeeper
 from nxkernel.host.launch import Compilation, Launch, Launcher, setup
 from nxkernel.host.logs import LogTail
 from nxkernel.host.logwriter import Pending
 from nxkernel.host.memory_kills import MemoryKills
-from nxkernel.host.slot import CLOSED, Frame, Slot
+from nxkernel.host.slot import CLOSED, Slot
 from nxkernel.host.supervisor import Report, Supervisor
 from nxkernel.host.unanswered import came_too_late
 from nxkernel.host.workers import Worker

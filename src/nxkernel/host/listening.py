@@ -9,7 +9,7 @@ from nxkernel._wire import Denied, Drawn, FromWorker
 from nxkernel.dispatch.effects import Effects, Io, Signal
 from nxkernel.errors import ProtocolViolation
 from nxkernel.host.channel import Channel
-from nxkernel.host.slot import Frame
+from nxkernel.host.frame import Frame
 from nxkernel.host.unanswered import Loss
 from nxkernel.host.workers import Worker
 

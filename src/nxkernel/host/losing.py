@@ -8,8 +8,9 @@ from nxkernel._clock import Clock
 from nxkernel._wire import Pong
 from nxkernel.dispatch.effects import LEAVING, Effects, Gate
 from nxkernel.host.custody import Custody
+from nxkernel.host.frame import Frame
 from nxkernel.host.listening import receive
-from nxkernel.host.slot import CLOSED, RETIRED, Frame, Slot
+from nxkernel.host.slot import CLOSED, RETIRED, Slot
 from nxkernel.host.unanswered import Loss, lost_with, words_for
 from nxkernel.host.workers import Worker
 from nxkernel.types import Call, Outcome

@@ -14,11 +14,11 @@ from nxkernel._wire import FromWorker, Invoke, Result
 from nxkernel.dispatch.effects import AGAIN_S, Signal
 from nxkernel.dispatch.errand import Errand
 from nxkernel.dispatch.spin import Look
+from nxkernel.host.frame import Frame
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import after
 from nxkernel.host.losing import give_up
 from nxkernel.host.replies import LONGEST_US, used
-from nxkernel.host.slot import Frame
 from nxkernel.host.unanswered import Loss
 
 __all__ = ["Heard", "Messenger", "messenger"]

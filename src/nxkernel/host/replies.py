@@ -29,7 +29,7 @@ from nxkernel._wire import (
     Used,
     Window,
 )
-from nxkernel.host.slot import Frame
+from nxkernel.host.frame import Frame
 from nxkernel.host.workers import Worker
 from nxkernel.types import (
     EMPTY,

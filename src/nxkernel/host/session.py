@@ -9,8 +9,8 @@ from typing import TypeVar
 from nxkernel._clock import Clock
 from nxkernel.dispatch.effects import Effects, Gate, Signal
 from nxkernel.host.custody import Custody
+from nxkernel.host.frame import Frame
 from nxkernel.host.losing import give_up, inter
-from nxkernel.host.slot import Frame
 
 __all__ = ["admitted", "resumed", "seated", "session"]
 

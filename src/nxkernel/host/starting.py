@@ -17,12 +17,13 @@ from nxkernel.errors import (
     WorkerLost,
 )
 from nxkernel.host.compiling import STARTING, hear_loaded
+from nxkernel.host.frame import Frame
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.listening import receive
 from nxkernel.host.losing import bury, post_mortem
 from nxkernel.host.replies import MAX_MESSAGE, details_of, impl_facts
 from nxkernel.host.sandbox.linux.check import threads_of
-from nxkernel.host.slot import CLOSED, RETIRED, Frame
+from nxkernel.host.slot import CLOSED, RETIRED
 from nxkernel.host.unanswered import Loss, LostAlong, came_too_late, words_for
 from nxkernel.host.workers import Worker
 from nxkernel.types import ImplFacts, PluginId

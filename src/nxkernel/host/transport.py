@@ -23,12 +23,13 @@ from nxkernel.errors import AuditError, NxError
 from nxkernel.host.conversation import Brokers, Conversation
 from nxkernel.host.custody import Custody
 from nxkernel.host.flows import Find, Flow
+from nxkernel.host.frame import Frame
 from nxkernel.host.keeper import Keeper
 from nxkernel.host.losing import discard_stale, fit, give_up, inter
 from nxkernel.host.replies import Brokered
 from nxkernel.host.retries import again
 from nxkernel.host.session import admitted, seated, session
-from nxkernel.host.slot import CLOSED, RETIRED, Frame
+from nxkernel.host.slot import CLOSED, RETIRED
 from nxkernel.host.starting import Newcomers, Starter
 from nxkernel.host.unanswered import (
     Loss,

@@ -8,7 +8,8 @@ from typing import Literal
 import attrs
 
 from nxkernel.errors import KernelNotRunning, NxError, WorkerLost
-from nxkernel.host.slot import CLOSED, RETIRED, Frame
+from nxkernel.host.frame import Frame
+from nxkernel.host.slot import CLOSED, RETIRED
 from nxkernel.types import Call, Fault, Outcome, PluginId
 
 __all__ = [

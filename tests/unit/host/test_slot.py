@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 import pytest
 
-from nxkernel.host.slot import CLOSED, CROWD, Frame, Slot
+from nxkernel.host.frame import Frame
+from nxkernel.host.slot import CLOSED, CROWD, Slot
 
 
 @attrs.define

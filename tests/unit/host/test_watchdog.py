@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 import pytest
 
-from nxkernel.host.slot import Frame, Slot
+from nxkernel.host.frame import Frame
+from nxkernel.host.slot import Slot
 from nxkernel.host.watchdog import ProcGauge, Usage, Watchdog, judge, of_exit
 from nxkernel.host.workers import Breach, Exit
 from nxkernel.settings import Limits
