@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
@@ -98,6 +99,17 @@ def check_ids(only: Set[str], everybody: Set[str]) -> None:
         raise CallRejected(f"options(only=): no plugin {unknown[0]!r}")
 
 
+def _seconds(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise CallRejected(f"options(timeout=) is a number of seconds, not {timeout!r}")
+    if not timeout > 0:
+        raise CallRejected("options(timeout=) must be more than 0 seconds")
+    try:
+        return float(timeout)
+    except OverflowError:  # an int beyond all floats: as good as for ever
+        return math.inf
+
+
 def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) -> CallOptions:
     """Return the options of a call, as the application gives them.
 
@@ -105,10 +117,8 @@ def asked_with(*, timeout: float | None, key: Any, only: frozenset[str] | None) 
         CallRejected: for a time that is none or has passed already, or a key of other parts than
             int, str and bytes.
     """
-    if timeout is not None and not isinstance(timeout, int | float):
-        raise CallRejected(f"options(timeout=) is a number of seconds, not {timeout!r}")
-    if timeout is not None and not timeout > 0:
-        raise CallRejected("options(timeout=) must be more than 0 seconds")
+    if timeout is not None:
+        timeout = _seconds(timeout)
     parts = key if isinstance(key, tuple) else () if key is None else (key,)
     if wrong := [part for part in parts if type(part) not in (int, str, bytes)]:
         raise CallRejected(

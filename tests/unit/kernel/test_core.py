@@ -369,6 +369,7 @@ def test_callers_do_not_pretend_to_have_other_attributes(kernel: nx.Kernel) -> N
         ({"only": ["a.plugin", None]}, "ids of plugins, not NoneType"),
         ({"timeout": "5"}, "a number of seconds, not '5'"),
         ({"timeout": [5]}, r"a number of seconds, not \[5\]"),
+        ({"timeout": True}, "a number of seconds, not True"),
         ({"timeout": 0}, "more than 0 seconds"),
         ({"timeout": -1.0}, "more than 0 seconds"),
         ({"timeout": float("nan")}, "more than 0 seconds"),
@@ -385,7 +386,7 @@ def test_options_that_mean_nothing_are_refused(
         kernel.options(**options)
 
 
-@pytest.mark.parametrize("timeout", [60, 1e9, float("inf")])
+@pytest.mark.parametrize("timeout", [60, 1e9, 10**400, float("inf")])
 def test_any_patience_is_allowed(kernel: nx.Kernel, timeout: float) -> None:
     """Years and for ever are timeouts too."""
     caller = kernel.options(timeout=timeout, only={"a.plugin"})
